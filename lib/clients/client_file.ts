@@ -5,86 +5,85 @@
  */
 
 import {
+  alwaysupCommandOf,
   type Client,
-  filterAlwaysupServers,
+  type EntryFormat,
+  type ExtraSyntax,
   type InstalledServer,
-  memberFilterFor,
 } from "./registry.ts";
-import type { EntryPath, ExtraSyntax, LaunchFields } from "./config_entry.ts";
-import type { PathFilter } from "../json/jsonc.ts";
-import {
-  extraSyntaxIn,
-  findJsonEntry,
-  parseJsonFile,
-  removeJsonEntry,
-  setJsonEntry,
-} from "./json_edit.ts";
-import {
-  findTomlEntry,
-  parseTomlFile,
-  removeTomlEntry,
-  setTomlEntry,
-} from "./toml_edit.ts";
+import { findJsoncExtensions, jsonFormatOf } from "./json_edit.ts";
+import { tomlFormatOf } from "./toml_edit.ts";
+import { lineNumberOf } from "../json/spans.ts";
+import { getNested, isRecord } from "../protocol/jsonrpc.ts";
 
-/**
- * Reads and edits one format. Each function throws with what is wrong with a
- * text, as a part of a sentence: `it is not JSON (line 3)`.
- */
-export interface ClientFileFormat {
-  /** Parses a text; of JSON, only the wanted members. */
-  parseClientFile(text: string, wanted?: PathFilter): unknown;
-  /** Returns the existing entry, if there is one. */
-  findEntry(text: string, entryPath: EntryPath): unknown;
-  /** Returns the text with an entry. */
-  setEntry(
-    text: string,
-    entryPath: EntryPath,
-    launchFields: LaunchFields,
-  ): string;
-  /** Returns the text without an entry. */
-  removeEntry(text: string, entryPath: EntryPath): string;
+/** Reads and edits the file of one client, which may begin with a mark. */
+export interface ClientFileFormat extends Omit<EntryFormat, "parse"> {
+  /** Returns the value of a text; `undefined` for an empty text. */
+  parseClientFile(text: string): unknown;
+  /** Returns the existing entry of a server, if there is one. */
+  findEntry(text: string, name: string): unknown;
 }
 
-const JSON_FORMAT: ClientFileFormat = {
-  parseClientFile: parseJsonFile,
-  findEntry: findJsonEntry,
-  setEntry: setJsonEntry,
-  removeEntry: removeJsonEntry,
-};
-
-const TOML_FORMAT: ClientFileFormat = {
-  parseClientFile: parseTomlFile,
-  findEntry: findTomlEntry,
-  setEntry: setTomlEntry,
-  removeEntry: removeTomlEntry,
-};
-
 /** Returns the format of a client's file. */
-export function clientFileFormatOf({ isToml }: Client): ClientFileFormat {
-  return isToml ? TOML_FORMAT : JSON_FORMAT;
+export function clientFileFormatOf(client: Client): ClientFileFormat {
+  const { isToml, rejectedSyntax, serversKey } = client;
+  const format = isToml ? tomlFormatOf(client) : jsonFormatOf(client);
+  const parseClientFile = (original: string): unknown => {
+    const [, text] = splitBom(original);
+    if (text.trim() === "") return undefined;
+    const file = format.parse(text);
+    if (isRecord(file)) return file;
+    throw new Error("it is not a JSON object");
+  };
+  return {
+    parseClientFile,
+    findEntry: (text, name) =>
+      getNested(parseClientFile(text), serversKey, name),
+    setEntry: (original, name, launchFields) => {
+      const [bom, text] = splitBom(original);
+      const isKept = text.trim() !== "" || !rejectedSyntax?.includes("bom");
+      return (isKept ? bom : "") + format.setEntry(text, name, launchFields);
+    },
+    removeEntry: (original, name) => {
+      const [bom, text] = splitBom(original);
+      if (text.trim() === "") return original;
+      return bom + format.removeEntry(text, name);
+    },
+  };
+}
+
+function splitBom(text: string): [bom: string, text: string] {
+  return text.startsWith("\ufeff") ? ["\ufeff", text.slice(1)] : ["", text];
 }
 
 /**
  * Returns the servers in the text of a client's file that are this program.
  * Throws with what is wrong with the text.
- *
- * @param launchCommand the command that starts this program, wherever it is
  */
 export function findAlwaysupServers(
   client: Client,
   text: string,
   launchCommand: readonly string[],
 ): InstalledServer[] {
-  // `trim` also removes a byte order mark.
-  if (text.trim() === "") return [];
-  const file = clientFileFormatOf(client).parseClientFile(
-    text,
-    memberFilterFor(client),
+  const file = clientFileFormatOf(client).parseClientFile(text);
+  const oursIn = (list: unknown): InstalledServer[] =>
+    recordEntries(getNested(list, client.serversKey))
+      .flatMap(([name, server]) => {
+        const command = alwaysupCommandOf(server, launchCommand);
+        return command === undefined ? [] : [{ name, command }];
+      });
+  const projects = client.projectsKey && getNested(file, client.projectsKey);
+  const inProjects = recordEntries(projects).flatMap(([project, list]) =>
+    oursIn(list).map((found) => ({ ...found, project }))
   );
-  return filterAlwaysupServers(client, file, launchCommand);
+  return [...oursIn(file), ...inProjects];
 }
 
-const EXTRA_SYNTAX_LABELS: Readonly<Record<ExtraSyntax, string>> = {
+function recordEntries(value: unknown): [name: string, value: unknown][] {
+  return isRecord(value) ? Object.entries(value) : [];
+}
+
+const SYNTAX_LABELS: Readonly<Record<ExtraSyntax, string>> = {
   bom: "a byte order mark",
   comment: "a comment",
   comma: "a comma behind the last member",
@@ -92,18 +91,18 @@ const EXTRA_SYNTAX_LABELS: Readonly<Record<ExtraSyntax, string>> = {
 
 /**
  * Returns the syntax in a text that its client cannot parse, with its line,
- * counted from 1: `a comment (line 3)`; `undefined` if there is none. Throws
- * with what is wrong with the text.
+ * counted from 1: `a comment (line 3)`; `undefined` if there is none.
  */
 export function findRejectedSyntax(
-  { isToml, rejectedSyntax = [] }: Client,
-  text: string,
+  { rejectedSyntax = [] }: Client,
+  original: string,
 ): string | undefined {
-  if (isToml || rejectedSyntax.length === 0) return undefined;
-  for (const [syntax, line] of extraSyntaxIn(text)) {
-    if (rejectedSyntax.includes(syntax)) {
-      return `${EXTRA_SYNTAX_LABELS[syntax]} (line ${line})`;
-    }
-  }
-  return undefined;
+  const [bom, text] = splitBom(original);
+  // An empty file is written from scratch.
+  if (rejectedSyntax.length === 0 || text.trim() === "") return undefined;
+  const all = findJsoncExtensions(text);
+  if (bom !== "") all.unshift(["bom", 0]);
+  const found = all.find(([syntax]) => rejectedSyntax.includes(syntax));
+  return found &&
+    `${SYNTAX_LABELS[found[0]]} (line ${lineNumberOf(text, found[1])})`;
 }

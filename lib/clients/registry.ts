@@ -5,9 +5,13 @@
  * @module
  */
 
-import type { ExtraSyntax, LaunchFields } from "./config_entry.ts";
-import type { PathFilter } from "../json/jsonc.ts";
 import { getNested, isRecord } from "../protocol/jsonrpc.ts";
+
+/** Syntax that some clients cannot parse; `comma` is a trailing one. */
+export type ExtraSyntax = "bom" | "comment" | "comma";
+
+/** The members of an entry that say how its server is reached. */
+export type LaunchFields = Readonly<Record<string, unknown>>;
 
 /** What the path of a client's file depends on. A host is one. */
 export interface ClientEnvironment {
@@ -17,6 +21,19 @@ export interface ClientEnvironment {
   getEnv(name: string): string | undefined;
   /** Returns the names in a folder; an empty list if it does not exist. */
   listFolder(folder: string): string[];
+}
+
+/**
+ * Reads and edits the text of a client's file. Each function throws with what
+ * is wrong with it, as a part of a sentence: `it is not JSON (line 3)`.
+ */
+export interface EntryFormat {
+  /** Returns the value of a text. */
+  parse(text: string): unknown;
+  /** Returns the text with an entry; other members of an old one stay. */
+  setEntry(text: string, name: string, launchFields: LaunchFields): string;
+  /** Returns the text without an entry. */
+  removeEntry(text: string, name: string): string;
 }
 
 /** An MCP client. */
@@ -29,8 +46,8 @@ export interface Client {
   readonly serversKey: string;
   /** The member of its file that holds lists of servers for one folder each. */
   readonly projectsKey?: string;
-  /** The members of an entry besides command and arguments. */
-  readonly entryTemplate: Readonly<Record<string, string>>;
+  /** The `type` of an entry, if it has one. */
+  readonly entryType?: string;
   /** True if command and arguments are one list in an entry. */
   readonly hasCommandList?: true;
   /** True if its file is TOML; otherwise it is JSON. */
@@ -43,31 +60,16 @@ export interface Client {
    */
   readonly mayResetFile?: true;
   /** The members of an entry that can disable its server. */
-  readonly enableMembers?: readonly EnableMember[];
-  /**
-   * The member of its file that may disable servers, by the names in its lists
-   * `allowed` and `excluded`.
-   */
+  readonly enableMembers?: readonly ("disabled" | "enabled")[];
+  /** The member of its file with the lists `allowed` and `excluded`. */
   readonly permissionsKey?: string;
   /** What else its user must know, in whole sentences. */
   readonly note?: string;
-  /**
-   * Returns the path of the user's own file; `undefined` if the environment
-   * does not tell it.
-   */
+  /** Returns the path of the user's own file, if the environment tells it. */
   filePath(environment: ClientEnvironment): string | undefined;
-  /**
-   * Returns the folder that shows that the client is installed. Without this
-   * function, it is the folder of the file.
-   */
+  /** Returns the folder that shows that it is installed, if not the file's. */
   installFolder?(environment: ClientEnvironment): string | undefined;
 }
-
-/**
- * A member of an entry that disables a server: `"disabled": true` or
- * `"enabled": false`.
- */
-export type EnableMember = "disabled" | "enabled";
 
 /** A server in a client's file that is this program. */
 export interface InstalledServer {
@@ -80,16 +82,10 @@ export interface InstalledServer {
 }
 
 /**
- * The largest client file that is read, in bytes. Claude Code's file grows with
- * use, and people report 238 MB. A string in V8 has at most 2^29 - 24
- * characters.
+ * The largest client file that is read. Claude Code's grows with use: people
+ * report 238 MB. A string in V8 has at most 2^29 - 24 characters.
  */
 export const MAX_CLIENT_FILE_BYTES = 500 * 1024 * 1024;
-const SETTINGS_JSON = "settings.json";
-/**
- * Syntax that RFC 8259 does not have; a client with a strict parser rejects it.
- */
-const ALL_EXTRA_SYNTAX = ["bom", "comment", "comma"] as const;
 
 /** The known clients, in the order in which people see them. */
 export const CLIENTS: readonly Client[] = [
@@ -97,8 +93,7 @@ export const CLIENTS: readonly Client[] = [
     name: "claude-desktop",
     title: "Claude Desktop",
     serversKey: "mcpServers",
-    entryTemplate: {},
-    rejectedSyntax: ALL_EXTRA_SYNTAX,
+    rejectedSyntax: ["bom", "comment", "comma"],
     mayResetFile: true,
     filePath: (environment) =>
       joinPath(
@@ -113,8 +108,8 @@ export const CLIENTS: readonly Client[] = [
     serversKey: "mcpServers",
     // `claude mcp add` puts a server here by default.
     projectsKey: "projects",
-    entryTemplate: { type: "stdio" },
-    rejectedSyntax: ALL_EXTRA_SYNTAX,
+    entryType: "stdio",
+    rejectedSyntax: ["bom", "comment", "comma"],
     mayResetFile: true,
     filePath: (environment) => {
       const named = environment.getEnv("CLAUDE_CONFIG_DIR");
@@ -132,41 +127,33 @@ export const CLIENTS: readonly Client[] = [
     name: "vscode",
     title: "VS Code",
     serversKey: "servers",
-    entryTemplate: { type: "stdio" },
+    entryType: "stdio",
     filePath: (environment) =>
-      joinPath(settingsFolder(environment), "Code", "User", "mcp.json"),
+      joinPath(settingsFolder(environment), "Code/User/mcp.json"),
   },
   {
     name: "cursor",
     title: "Cursor",
     serversKey: "mcpServers",
-    entryTemplate: {},
     rejectedSyntax: ["comma"],
     note: "Cursor may show a new server as disabled until you turn it on in " +
       "its settings.",
     filePath: (environment) =>
-      joinPath(homeFolder(environment), ".cursor", "mcp.json"),
+      joinPath(homeFolder(environment), ".cursor/mcp.json"),
   },
   {
     name: "windsurf",
     title: "Windsurf",
     serversKey: "mcpServers",
-    entryTemplate: {},
     rejectedSyntax: ["bom"],
     enableMembers: ["disabled"],
     filePath: (environment) =>
-      joinPath(
-        homeFolder(environment),
-        ".codeium",
-        "windsurf",
-        "mcp_config.json",
-      ),
+      joinPath(homeFolder(environment), ".codeium/windsurf/mcp_config.json"),
   },
   {
     name: "augment",
     title: "Augment",
     serversKey: "mcpServers",
-    entryTemplate: {},
     rejectedSyntax: ["bom"],
     enableMembers: ["disabled"],
     note:
@@ -174,40 +161,26 @@ export const CLIENTS: readonly Client[] = [
       'for editors have none: there, use "Import from JSON" in the settings ' +
       "under MCP.",
     filePath: (environment) =>
-      joinPath(homeFolder(environment), ".augment", "settings.json"),
+      joinPath(homeFolder(environment), ".augment/settings.json"),
   },
   {
     name: "zed",
     title: "Zed",
     serversKey: "context_servers",
-    entryTemplate: {},
     enableMembers: ["enabled"],
     filePath: (environment) => {
-      const { os } = environment;
-      if (os === "windows") {
-        return joinPath(settingsFolder(environment), "Zed", SETTINGS_JSON);
-      }
-      if (os === "darwin") {
-        return joinPath(
-          homeFolder(environment),
-          ".config",
-          "zed",
-          SETTINGS_JSON,
-        );
-      }
-      const flatpak = environment.getEnv("FLATPAK_XDG_CONFIG_HOME");
-      return joinPath(
-        flatpak ?? settingsFolder(environment),
-        "zed",
-        SETTINGS_JSON,
-      );
+      const { os, getEnv } = environment;
+      const folder = os === "darwin"
+        ? joinPath(homeFolder(environment), ".config")
+        : getEnv("FLATPAK_XDG_CONFIG_HOME") ?? settingsFolder(environment);
+      const name = os === "windows" ? "Zed" : "zed";
+      return joinPath(folder, `${name}/settings.json`);
     },
   },
   {
     name: "codex",
     title: "Codex",
     serversKey: "mcp_servers",
-    entryTemplate: {},
     isToml: true,
     enableMembers: ["enabled"],
     filePath: (environment) =>
@@ -221,22 +194,20 @@ export const CLIENTS: readonly Client[] = [
     name: "gemini",
     title: "Gemini CLI",
     serversKey: "mcpServers",
-    entryTemplate: {},
     rejectedSyntax: ["comma", "bom"],
     permissionsKey: "mcp",
     // The variable names the home folder, not the `.gemini` folder.
     filePath: (environment) =>
       joinPath(
         environment.getEnv("GEMINI_CLI_HOME") ?? homeFolder(environment),
-        ".gemini",
-        SETTINGS_JSON,
+        ".gemini/settings.json",
       ),
   },
   {
     name: "opencode",
     title: "opencode",
     serversKey: "mcp",
-    entryTemplate: { type: "local" },
+    entryType: "local",
     hasCommandList: true,
     enableMembers: ["enabled", "disabled"],
     filePath: (environment) => {
@@ -245,33 +216,25 @@ export const CLIENTS: readonly Client[] = [
         joinPath(homeFolder(environment), ".config");
       const folder = joinPath(base, "opencode");
       // If both exist, opencode uses this one.
-      return tryListFolder(environment, folder).includes("opencode.jsonc")
-        ? joinPath(folder, "opencode.jsonc")
-        : joinPath(folder, "opencode.json");
+      const name = "opencode.jsonc";
+      const hasIt = tryListFolder(environment, folder).includes(name);
+      return joinPath(folder, hasIt ? name : "opencode.json");
     },
   },
 ];
 
+/** The members of entries that disable a server, and the value that does. */
+const ENABLE_MEMBERS = [["enabled", false], ["disabled", true]] as const;
+
 /** Returns the entry that starts a command, in the client's own form. */
 export function createServerEntry(
-  { entryTemplate, hasCommandList }: Client,
+  { entryType, hasCommandList }: Client,
   commandLine: readonly string[],
 ): LaunchFields {
-  if (hasCommandList) return { ...entryTemplate, command: commandLine };
+  const type = entryType && { type: entryType };
+  if (hasCommandList) return { ...type, command: commandLine };
   const [command, ...args] = commandLine;
-  return { ...entryTemplate, command, args };
-}
-
-/**
- * Selects the members of a client's file that {@linkcode filterAlwaysupServers}
- * and {@linkcode findDisabledReason} read.
- */
-export function memberFilterFor(
-  { serversKey, projectsKey, permissionsKey }: Client,
-): PathFilter {
-  return (path) =>
-    path[0] === serversKey || path[0] === permissionsKey ||
-    path[0] === projectsKey && (path.length < 3 || path[2] === serversKey);
+  return { ...type, command, args };
 }
 
 /**
@@ -287,33 +250,25 @@ export function findDisabledReason(
   const entry = getNested(file, serversKey, name);
   if (entry === undefined) return undefined;
   const consequence = `${title} does not start it until you change that`;
-  const disabledBy: readonly EnableMember[] = [
-    ...(getNested(entry, "enabled") === false ? ["enabled"] as const : []),
-    ...(getNested(entry, "disabled") === true ? ["disabled"] as const : []),
-  ];
-  const [first] = disabledBy;
-  if (first !== undefined) {
-    const memberText = `says "${first}": ${first === "disabled"}`;
-    return enableMembers.includes(first)
-      ? `${memberText}: ${consequence}`
-      : `${memberText}: see whether ${title} starts it`;
+  for (const [member, off] of ENABLE_MEMBERS) {
+    if (getNested(entry, member) !== off) continue;
+    return enableMembers.includes(member)
+      ? `says "${member}": ${off}: ${consequence}`
+      : `says "${member}": ${off}: see whether ${title} starts it`;
   }
   if (permissionsKey === undefined) return undefined;
   const isIn = (list: unknown): boolean =>
-    arrayOr(list).some((it) => String(it).toLowerCase() === name.toLowerCase());
-  const { allowed, excluded } = recordOrEmpty(getNested(file, permissionsKey));
-  if (isIn(excluded)) {
+    arrayOf(list).some((it) => String(it).toLowerCase() === name.toLowerCase());
+  if (isIn(getNested(file, permissionsKey, "excluded"))) {
     return `stands in "${permissionsKey}.excluded" of that file: ${consequence}`;
   }
+  const allowed = getNested(file, permissionsKey, "allowed");
   return Array.isArray(allowed) && !isIn(allowed)
     ? `does not stand in "${permissionsKey}.allowed" of that file: ${consequence}`
     : undefined;
 }
 
-/**
- * Returns the command as a client can start it: on Windows, `npx` is a script,
- * which only `cmd` runs.
- */
+/** Has `cmd` start `npx` on Windows, where `npx` is a script. */
 export function wrapForWindows(
   os: string,
   command: readonly string[],
@@ -322,66 +277,17 @@ export function wrapForWindows(
   return isScript ? ["cmd", "/c", ...command] : command;
 }
 
-/**
- * Returns the servers in a client's parsed file that are this program.
- *
- * @param launchCommand the command that starts this program, wherever it is
- */
-export function filterAlwaysupServers(
-  { serversKey, projectsKey }: Client,
-  file: unknown,
-  launchCommand: readonly string[],
-): InstalledServer[] {
-  const oursIn = (list: unknown): InstalledServer[] =>
-    recordEntries(getNested(list, serversKey))
-      .filter(([, server]) => launchesAlwaysup(server, launchCommand))
-      .map(([name, server]) => ({ name, command: commandLineOf(server) }));
-  const folders = projectsKey === undefined
-    ? []
-    : recordEntries(getNested(file, projectsKey));
-  const ofFolders = folders.flatMap(([project, list]) =>
-    oursIn(list).map((found) => ({ ...found, project }))
-  );
-  return [...oursIn(file), ...ofFolders];
-}
-
-/**
- * True if a server in a client's file is this program.
- *
- * @param launchCommand the command that starts this program, wherever it is
- */
-export function launchesAlwaysup(
-  server: unknown,
-  launchCommand: readonly string[],
-): boolean {
-  const own = launchCommand.at(-1);
-  const isPath = own !== undefined && /[/\\]/.test(own);
-  const command = commandLineOf(server);
-  return isAlwaysupCommand(command) || isPath && command.includes(own);
-}
-
-function recordEntries(value: unknown): [name: string, value: unknown][] {
-  return Object.entries(recordOrEmpty(value));
-}
-
-/**
- * Returns a server's command and arguments, as far as they are strings:
- * separate, in one list, or in the object of older versions of Zed.
- */
+/** Its words are separate, in one list, or in the object of older Zeds. */
 function commandLineOf(server: unknown): string[] {
   const command = getNested(server, "command");
   const words = isRecord(command)
-    ? [command.path, ...arrayOr(command.args)]
-    : [...arrayOr(command, [command]), ...arrayOr(getNested(server, "args"))];
+    ? [command.path, ...arrayOf(command.args)]
+    : [command, arrayOf(getNested(server, "args"))].flat();
   return words.filter((word) => typeof word === "string");
 }
 
-function arrayOr(value: unknown, fallback: unknown[] = []): unknown[] {
-  return Array.isArray(value) ? value : fallback;
-}
-
-function recordOrEmpty(value: unknown): Record<string, unknown> {
-  return isRecord(value) ? value : {};
+function arrayOf(value: unknown): unknown[] {
+  return Array.isArray(value) ? value : [];
 }
 
 /** The file of a build: `alwaysup`, `alwaysup.exe`, `alwaysup-linux-x64`. */
@@ -397,44 +303,37 @@ const PROGRAM_FILE =
   /(^|[/\\])alwaysup(\.js|(-windows-\w+)?\.exe|[^/\\]*[/\\]main\.ts)$/;
 
 /**
- * True if a command starts this program. Many servers have a folder of that
- * name as an argument, so only the started program counts.
+ * Returns the command line of a server if it starts this program, as
+ * `launchCommand` does or under one of its names. Many servers have a folder of
+ * that name as an argument, so only the started program counts.
  */
-function isAlwaysupCommand(command: readonly string[]): boolean {
-  return command.some((word, i) => {
+export function alwaysupCommandOf(
+  server: unknown,
+  launchCommand: readonly string[],
+): string[] | undefined {
+  const own = launchCommand.at(-1);
+  const command = commandLineOf(server);
+  const isAlwaysup = command.some((word, i) => {
+    if (/[/\\]/.test(word) && word === own) return true;
     const isStarted = i === 0 || LAUNCHER_WORD.test(command[i - 1]!);
     const name = word.replace(/@[\w.^~-]+$/, "");
     return PROGRAM_FILE.test(word) || isStarted && EXECUTABLE_NAME.test(name);
   });
+  return isAlwaysup ? command : undefined;
 }
 
 function homeFolder({ os, getEnv }: ClientEnvironment): string | undefined {
   return getEnv(os === "windows" ? "USERPROFILE" : "HOME");
 }
 
-/**
- * Returns the folder for programs' settings: XDG on Linux, the usual places
- * elsewhere.
- */
 function settingsFolder(environment: ClientEnvironment): string | undefined {
   const { os, getEnv } = environment;
-  switch (os) {
-    case "windows":
-      return getEnv("APPDATA");
-    case "darwin":
-      return joinPath(
-        homeFolder(environment),
-        "Library",
-        "Application Support",
-      );
-    default: {
-      const named = getEnv("XDG_CONFIG_HOME");
-      // A relative path must be ignored (XDG Base Directory Specification).
-      return named?.startsWith("/")
-        ? named
-        : joinPath(homeFolder(environment), ".config");
-    }
-  }
+  if (os === "windows") return getEnv("APPDATA");
+  const home = homeFolder(environment);
+  if (os === "darwin") return joinPath(home, "Library/Application Support");
+  const named = getEnv("XDG_CONFIG_HOME");
+  // A relative path must be ignored (XDG Base Directory Specification).
+  return named?.startsWith("/") ? named : joinPath(home, ".config");
 }
 
 /**
@@ -447,10 +346,9 @@ function msixConfigFolder(environment: ClientEnvironment): string | undefined {
   const name = tryListFolder(environment, packages).find((name) =>
     /^Claude_\w+$/.test(name)
   );
-  return name && joinPath(packages, name, "LocalCache", "Roaming", "Claude");
+  return name && joinPath(packages, `${name}/LocalCache/Roaming/Claude`);
 }
 
-/** Returns the names in a folder; an empty list if it cannot be read. */
 function tryListFolder(
   environment: ClientEnvironment,
   folder: string | undefined,
@@ -462,15 +360,13 @@ function tryListFolder(
   }
 }
 
-/**
- * Returns a path below a folder, if there is a folder. Windows paths begin with
- * a drive or a server.
- */
+/** A path on Windows begins with a drive or a server. */
 function joinPath(
   folder: string | undefined,
-  ...names: readonly string[]
+  path: string,
 ): string | undefined {
-  if (folder === undefined) return undefined;
-  const separator = /^([a-z]:|[^/]*\\)/i.test(folder) ? "\\" : "/";
-  return [folder, ...names].join(separator);
+  const isWindows = folder && /^([a-z]:|[^/]*\\)/i.test(folder);
+  const below = `/${path}`;
+  return folder &&
+    folder + (isWindows ? below.replaceAll("/", "\\") : below);
 }

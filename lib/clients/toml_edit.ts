@@ -6,421 +6,296 @@
  * file, a table in braces, or dotted keys. A new one is a table, but in braces
  * if all servers are. Removing an entry removes the comments between its header
  * and its last pair; those above the header and below that pair stay, because
- * it is unknown what they belong to. `removeTomlEntry` restores what
- * `setTomlEntry` has changed.
+ * it is unknown what they belong to. Removing an entry restores what adding it
+ * has changed.
  *
  * @module
  */
 
+import { applyEdits, type Edit } from "npm:/jsonc-parser@3.3.1";
 import {
-  type EntryPath,
-  type LaunchFields,
-  lineBreakOf,
-  splitBom,
-  trimmedLength,
-} from "./config_entry.ts";
-import type { Span } from "../json/spans.ts";
+  type AST,
+  getStaticTOMLValue,
+  ParseError,
+  parseTOML,
+} from "npm:/toml-eslint-parser@1.0.3";
+import type { Client, EntryFormat, LaunchFields } from "./registry.ts";
 import { getNested, isRecord } from "../protocol/jsonrpc.ts";
-import {
-  type InlineTable,
-  parseToml,
-  type TomlPair,
-  type TomlSection,
-  tomlToPlain,
-} from "./toml.ts";
 
-/** White space and line breaks. */
-const WHITESPACE = " \t\r\n";
-
-/** Returns the value of a file's text. Throws with what is wrong with it. */
-export function parseTomlFile(text: string): unknown {
-  return tomlToPlain(parseToml(splitBom(text)[1]).root);
-}
-
-/**
- * Returns the existing entry, if there is one. Throws if the file has another
- * structure.
- */
-export function findTomlEntry(
-  original: string,
-  { serversKey, name }: EntryPath,
-): unknown {
-  const servers = getNested(parseTomlFile(original), serversKey);
-  if (servers === undefined || isRecord(servers)) {
-    return getNested(servers, name);
-  }
-  throw new Error(`"${serversKey}" in it is not a table`);
-}
-
-/**
- * The members that say how a server is reached. Codex rejects its whole file if
- * members for HTTP are beside a command.
- */
-const TOML_LAUNCH_FIELDS =
-  /^(command|args|type|url|http_headers|http_headers_helper|env_http_headers|bearer_token|bearer_token_env_var|auth|oauth|oauth_resource)$/;
-
-/**
- * Returns the text with this entry; other members of an existing entry are
- * kept. Returns the same text if the entry is already there. Throws if the file
- * has another structure.
- */
-export function setTomlEntry(
-  original: string,
-  entryPath: EntryPath,
-  launchFields: LaunchFields,
-): string {
-  const entry = findTomlEntry(original, entryPath);
-  const [bom, text] = splitBom(original);
-  if (entry === undefined) {
-    return bom + addEntryTable(text, entryPath, launchFields);
-  }
-  if (isRecord(entry)) {
-    return bom + updateTomlEntry(text, entryPath, launchFields);
-  }
-  return setTomlEntry(
-    removeTomlEntry(original, entryPath),
-    entryPath,
-    launchFields,
-  );
-}
-
-/**
- * Returns the text without this entry and the tables below it; the same text if
- * the entry is not there. Throws if the file has another structure.
- */
-export function removeTomlEntry(
-  original: string,
-  entryPath: EntryPath,
-): string {
-  if (findTomlEntry(original, entryPath) === undefined) return original;
-  const [bom, text] = splitBom(original);
-  const path = tablePathOf(entryPath);
-  const { sections } = parseToml(text);
-  const below = sections.filter((section) => isAtOrBelow(section, path));
-  const entryPairs = sections.flatMap((section) =>
-    findEntryPairs(section, path)
-  );
-  return bom + applyEdits(text, [
-    ...below.map((section) => sectionRemoval(text, section)),
-    ...pairEdits(text, entryPairs, []),
-  ]);
-}
-
-/** A pair that defines an entry, or a member of it. */
-interface EntryPair {
-  readonly pair: TomlPair;
-  /** How many parts of its key lead to the entry; the others lead into it. */
-  readonly depth: number;
-  /** The inline table that contains it, if any. */
-  readonly inlineTable?: InlineTable | undefined;
-}
-
-/**
- * Returns the pairs of a section that define what is at a path, or below it.
- */
-function findEntryPairs(
-  { path: outer, pairs }: TomlSection,
-  path: readonly string[],
-): EntryPair[] {
-  const isAbove = outer.length < path.length &&
-    outer.every((name, i) => name === path[i]);
-  return isAbove ? filterEntryPairs(pairs, path.slice(outer.length)) : [];
-}
-
-function filterEntryPairs(
-  pairs: readonly TomlPair[],
-  path: readonly string[],
-  inlineTable?: InlineTable,
-): EntryPair[] {
-  return pairs.flatMap((pair): readonly EntryPair[] => {
-    const { key, value } = pair;
-    const isOther = key.slice(0, path.length)
-      .some(({ name }, i) => name !== path[i]);
-    if (isOther) return [];
-    if (key.length >= path.length) {
-      return [{ pair, depth: path.length, inlineTable }];
-    }
-    return value.kind === "inline"
-      ? filterEntryPairs(value.pairs, path.slice(key.length), value)
-      : [];
-  });
-}
-
-/** True if a section is the table at a path, or below it. */
-function isAtOrBelow(section: TomlSection, path: readonly string[]): boolean {
-  return path.every((name, i) => name === section.path[i]);
-}
-
-/** Where new members of an entry are inserted. */
-interface InsertionPoint {
-  /** The prefix of their names: the start of a dotted key. */
-  readonly prefix: string;
-  /** The inline table that contains them, if any. */
-  readonly inlineTable?: InlineTable | undefined;
-  /** They follow this span: the last member, or the header if there is none. */
-  readonly after: Span;
-}
-
-/** The parts of the text that define an entry. */
-interface EntryParts {
-  readonly entryPairs: readonly EntryPair[];
-  /** The tables below it. */
-  readonly subtables: readonly TomlSection[];
-  /** `undefined` if there are only tables below it. */
-  readonly insertion: InsertionPoint | undefined;
-}
-
-function findEntryParts(text: string, path: readonly string[]): EntryParts {
-  const { sections } = parseToml(text);
-  const subtables = sections.filter((section) => isAtOrBelow(section, path));
-  const own = subtables.find((section) => section.path.length === path.length);
-  if (own !== undefined) {
-    return {
-      entryPairs: own.pairs.map((pair) => ({ pair, depth: 0 })),
-      subtables: subtables.filter((section) => section !== own),
-      insertion: { prefix: "", after: own.pairs.at(-1) ?? own },
-    };
-  }
-  const entryPairs = sections.flatMap((section) =>
-    findEntryPairs(section, path)
-  );
-  const last = entryPairs.at(-1);
-  if (last === undefined) {
-    return { entryPairs, subtables, insertion: undefined };
-  }
-  const { pair, depth, inlineTable } = last;
-  if (pair.key.length > depth) {
-    const prefix = text.slice(pair.start, pair.key[depth]!.start);
-    return {
-      entryPairs,
-      subtables,
-      insertion: { prefix, inlineTable, after: pair },
-    };
-  }
-  // It is an inline table: an entry of any other kind was removed before.
-  const inner = pair.value as InlineTable;
+/** Returns how a TOML file is read and edited. */
+export function tomlFormatOf({ serversKey }: Client): EntryFormat {
   return {
-    entryPairs: inner.pairs.map((pair) => ({
-      pair,
-      depth: 0,
-      inlineTable: inner,
-    })),
-    subtables,
-    insertion: { prefix: "", inlineTable: inner, after: pair },
+    parse: (text) => getStaticTOMLValue(parseToml(text)),
+    setEntry: (text, name, launchFields) => {
+      const path = [serversKey, name] as const;
+      const file = new TomlText(text, path);
+      if (isRecord(file.entry)) return file.update(launchFields);
+      return new TomlText(file.remove(), path).add(launchFields);
+    },
+    removeEntry: (text, name) =>
+      new TomlText(text, [serversKey, name]).remove(),
   };
 }
 
-/**
- * Replaces the launch fields of an entry, member by member; its other members
- * and its comments stay.
- */
-function updateTomlEntry(
-  text: string,
-  entryPath: EntryPath,
-  launchFields: LaunchFields,
-): string {
-  const path = tablePathOf(entryPath);
-  const { entryPairs, subtables, insertion } = findEntryParts(text, path);
-  const missing = new Map(Object.entries(launchFields));
-  const edits: TextEdit[] = [];
-  const removed: EntryPair[] = [];
-  const isReplaced = (name: string): boolean =>
-    TOML_LAUNCH_FIELDS.test(name) || Object.hasOwn(launchFields, name);
-  for (const entryPair of entryPairs) {
-    const { pair: { key, value }, depth } = entryPair;
-    const { name } = key[depth]!;
-    if (!isReplaced(name)) continue;
-    if (key.length > depth + 1 || !Object.hasOwn(launchFields, name)) {
-      removed.push(entryPair);
-      continue;
+function parseToml(text: string): AST.TOMLProgram {
+  try {
+    // Codex reads the additions of TOML 1.1, too.
+    return parseTOML(text, { tomlVersion: "1.1" });
+  } catch (error) {
+    throw new Error(
+      error instanceof ParseError
+        ? `it is not TOML (line ${error.lineNumber}: ${error.message})`
+        : "it is nested too deeply, or a text in it is too long",
+    );
+  }
+}
+
+/** Codex rejects its whole file if members for HTTP are beside a command. */
+const TOML_LAUNCH_FIELDS =
+  /^(command|args|type|url|http_headers|http_headers_helper|env_http_headers|bearer_token|bearer_token_env_var|auth|oauth|oauth_resource)$/;
+
+/** The names that lead to the entry. */
+type EntryPath = readonly [serversKey: string, name: string];
+
+/** A pair that defines the entry, or a part of it. */
+interface EntryPair {
+  readonly pair: AST.TOMLKeyValue;
+  /** The names that lead to its value. */
+  readonly path: readonly (string | number)[];
+}
+
+/** A text, one entry in it, and the edits of that. */
+class TomlText {
+  /** The value of the entry, if it is there. */
+  readonly entry: unknown;
+  readonly #text: string;
+  readonly #lineBreak: string;
+  readonly #path: EntryPath;
+  /** The pairs above the first header, and the tables. */
+  readonly #body: AST.TOMLTopLevelTable["body"];
+  /** They do not overlap. */
+  readonly #edits: Edit[] = [];
+
+  constructor(text: string, path: EntryPath) {
+    const [serversKey, name] = path;
+    const program = parseToml(text);
+    const servers = getNested(getStaticTOMLValue(program), serversKey);
+    if (servers !== undefined && !isRecord(servers)) {
+      throw new Error(`"${serversKey}" in it is not a table`);
     }
-    missing.delete(name);
-    if (
-      JSON.stringify(tomlToPlain(value)) === JSON.stringify(launchFields[name])
-    ) {
-      continue;
+    this.entry = getNested(servers, name);
+    this.#text = text;
+    this.#lineBreak = text.includes("\r\n") ? "\r\n" : "\n";
+    this.#path = path;
+    this.#body = program.body[0].body;
+  }
+
+  remove(): string {
+    const pairs = this.#pairsTo(this.#path.length);
+    const braces = asBraces(pairs[0]?.pair.parent);
+    if (braces !== undefined) this.#editBraces(braces, pairs, []);
+    else this.#editLines(undefined, pairs, []);
+    for (const table of this.#entryTables()) this.#removeTable(table);
+    return this.#apply();
+  }
+
+  /** Replaces the launch fields; other members and comments stay. */
+  update(launchFields: LaunchFields): string {
+    const depth = this.#path.length;
+    const members = this.#pairsTo(depth + 1);
+    const removed: EntryPair[] = [];
+    const missing = new Map(Object.entries(launchFields));
+    for (const member of members) {
+      const { pair: { value }, path } = member;
+      const name = String(path[depth]);
+      if (!TOML_LAUNCH_FIELDS.test(name)) continue;
+      const field = path.length === depth + 1 ? missing.get(name) : undefined;
+      if (field === undefined) {
+        removed.push(member);
+        continue;
+      }
+      missing.delete(name);
+      if (JSON.stringify(getStaticTOMLValue(value)) !== JSON.stringify(field)) {
+        this.#replace(value.range, formatTomlValue(field));
+      }
     }
-    const { start, end } = value;
-    edits.push({ start, end, text: formatTomlValue(launchFields[name]) });
-  }
-  for (const section of subtables) {
-    if (isReplaced(section.path[path.length]!)) {
-      edits.push(sectionRemoval(text, section));
+    const tables = this.#entryTables();
+    for (const table of tables) {
+      const name = String(table.resolvedKey[depth]);
+      if (TOML_LAUNCH_FIELDS.test(name)) this.#removeTable(table);
     }
+    const last = members.at(-1);
+    const after = last?.pair ??
+      tables.find(({ resolvedKey }) => resolvedKey.length === depth);
+    const braces = asBraces(
+      last?.pair.parent ?? this.#pairsTo(depth)[0]?.pair.value,
+    );
+    // The start of a dotted key.
+    const prefix = last === undefined ? "" : this.#text.slice(
+      last.pair.range[0],
+      last.pair.key.keys.at(depth - last.path.length)!.range[0],
+    );
+    const added = [...missing].map((pair) => prefix + formatTomlPair(pair));
+    if (braces !== undefined) this.#editBraces(braces, removed, added);
+    else this.#editLines(after, removed, added);
+    const text = this.#apply();
+    return braces === undefined && after === undefined
+      ? new TomlText(text, this.#path).add(launchFields)
+      : text;
   }
-  const prefix = insertion?.prefix ?? "";
-  const lines = [...missing].map(([name, value]) =>
-    prefix + formatTomlPair(name, value)
-  );
-  const next = applyEdits(
-    text,
-    edits.concat(pairEdits(text, removed, lines, insertion)),
-  );
-  return insertion === undefined
-    ? addEntryTable(next, entryPath, launchFields)
-    : next;
-}
 
-/** Adds a server's table; tables below it stay. */
-function addEntryTable(
-  text: string,
-  entryPath: EntryPath,
-  launchFields: LaunchFields,
-): string {
-  const { sections } = parseToml(text);
-  const lines = Object.entries(launchFields).map((pair) =>
-    formatTomlPair(...pair)
-  );
-  // If the servers are an inline table, the entry must be in it.
-  const [servers] = findEntryPairs(sections[0]!, [entryPath.serversKey]);
-  const inlineTable = servers?.pair.key.length === 1 && servers.pair.value;
-  if (inlineTable && inlineTable.kind === "inline") {
-    const entry = `${formatTomlKey(entryPath.name)} = { ${lines.join(", ")} }`;
-    return applyEdits(text, inlineTableEdits(text, inlineTable, [], [entry]));
-  }
-  const lineBreak = lineBreakOf(text);
-  const header = `[${tablePathOf(entryPath).map(formatTomlKey).join(".")}]`;
-  const table = [header, ...lines].join(lineBreak);
-  const last = sections.findLast(({ path }) =>
-    path[0] === entryPath.serversKey
-  );
-  const start = last === undefined
-    ? lineEndAt(text, trimmedLength(text, WHITESPACE))
-    : endOfComments(text, (last.pairs.at(-1) ?? last).end);
-  if (trimmedLength(text, WHITESPACE) === 0) return table + lineBreak + text;
-  return applyEdits(text, [
-    { start, end: start, text: lineBreak + lineBreak + table },
-  ]);
-}
-
-/** Replaces the text between two offsets. Edits do not overlap. */
-interface TextEdit extends Span {
-  /** The new text. */
-  readonly text: string;
-}
-
-/** Applies edits to a text. */
-function applyEdits(text: string, edits: readonly TextEdit[]): string {
-  const sorted = edits.toSorted((a, b) => a.start - b.start || a.end - b.end);
-  let next = "";
-  let from = 0;
-  for (const edit of sorted) {
-    next += text.slice(from, edit.start) + edit.text;
-    from = edit.end;
-  }
-  next += text.slice(from);
-  const [first] = sorted;
-  if (
-    first?.start === 0 && first.end > 0 && trimmedLength(next, WHITESPACE) > 0
-  ) {
-    // The empty line was below the removed text.
-    next = next.replace(/^[ \t]*\r?\n/, "");
-  }
-  // If the last line had no line break, the new last line has none.
-  return text.endsWith("\n") ? next : next.replace(/\r?\n$/, "");
-}
-
-/**
- * Removes a table from its header to its last pair, with one empty line above.
- */
-function sectionRemoval(text: string, section: TomlSection): TextEdit {
-  let start = lineStartAt(text, section.start);
-  if (start > 0) {
-    const above = lineStartAt(text, start - 1);
-    if (/^[ \t\r\n]*$/.test(text.slice(above, start))) start = above;
-  }
-  const { end } = section.pairs.at(-1) ?? section;
-  return { start, end: nextLineStart(text, end), text: "" };
-}
-
-/** Removes pairs, and adds lines where the entry's pairs are. */
-function pairEdits(
-  text: string,
-  entryPairs: readonly EntryPair[],
-  lines: readonly string[],
-  insertion?: InsertionPoint,
-): TextEdit[] {
-  const inlineTable = insertion?.inlineTable ?? entryPairs[0]?.inlineTable;
-  const pairs = entryPairs.map(({ pair }) => pair);
-  if (inlineTable !== undefined) {
-    return inlineTableEdits(text, inlineTable, pairs, lines);
-  }
-  const edits = pairs.map((pair) => pairRemoval(text, pair));
-  if (insertion === undefined || lines.length === 0) return edits;
-  const { after } = insertion;
-  const start = lineStartAt(text, after.start);
-  const indent = text.slice(start, after.start);
-  const lineBreak = lineBreakOf(text);
-  const added = lines.map((line) => indent + line);
-  if (pairs.some((pair) => pair === after)) {
-    const above = added.map((line) => line + lineBreak).join("");
-    return [...edits, { start, end: start, text: above }];
-  }
-  const end = lineEndAt(text, after.end);
-  const below = added.map((line) => lineBreak + line).join("");
-  return [...edits, { start: end, end, text: below }];
-}
-
-/** Removes a pair with its line; a comment after it stays. */
-function pairRemoval(text: string, { start, end }: TomlPair): TextEdit {
-  const comment = text.slice(end, lineEndAt(text, end)).indexOf("#");
-  return comment === -1
-    ? {
-      start: lineStartAt(text, start),
-      end: nextLineStart(text, end),
-      text: "",
+  /** Adds the entry; tables below it stay. */
+  add(launchFields: LaunchFields): string {
+    const text = this.#text;
+    const pairs = Object.entries(launchFields).map(formatTomlPair);
+    const [serversKey, name] = this.#path;
+    // If the servers are a table in braces, the entry must be in it.
+    const servers = this.#pairsTo(1).find(({ path }) => path.length === 1);
+    const braces = asBraces(servers?.pair.value);
+    if (braces !== undefined) {
+      const table = `${formatTomlKey(name)} = { ${pairs.join(", ")} }`;
+      this.#editBraces(braces, [], [table]);
+      return this.#apply();
     }
-    : { start, end: end + comment, text: "" };
-}
-
-/** Removes pairs from an inline table, and adds others after the last one. */
-function inlineTableEdits(
-  text: string,
-  { pairs, start, end }: InlineTable,
-  removed: readonly TomlPair[],
-  added: readonly string[],
-): TextEdit[] {
-  const removedSet = new Set(removed);
-  const first = pairs.findIndex((pair) => !removedSet.has(pair));
-  const last = pairs.findLast((pair) => !removedSet.has(pair));
-  const gap = (from: number, to: number): string =>
-    withoutComma(text.slice(from, to));
-  if (last === undefined) {
-    const head = gap(start + 1, pairs[0]?.start ?? end - 1);
-    const tail = pairs.map((pair, i) => {
-      const next = pairs[i + 1];
-      const between = gap(pair.end, next?.start ?? end - 1);
-      return next === undefined ? between : emptyIfBlank(between);
-    }).join("");
-    const isSame = pairs.length === 0 || added.length === 0 && head === tail;
-    const around = isSame && trimmedLength(head, WHITESPACE) === 0
-      ? [head, added.length === 0 ? "" : head]
-      : pairs.length === 0
-      ? ["", head]
-      : [head, tail];
-    const inside = around.join(added.join(", "));
-    return [{ start: start + 1, end: end - 1, text: inside }];
+    const header = `[${this.#path.map(formatTomlKey).join(".")}]`;
+    const table = [header, ...pairs].join(this.#lineBreak);
+    if (text.trim() === "") return table + this.#lineBreak + text;
+    const last = this.#body.findLast((node) =>
+      node.type === "TOMLTable" && node.resolvedKey[0] === serversKey
+    );
+    const at = last === undefined
+      ? lineAt(text, text.trimEnd().length).end
+      : endOfComments(text, last.range[1]);
+    this.#replace([at, at], this.#lineBreak.repeat(2) + table);
+    return this.#apply();
   }
-  const edits = pairs.flatMap((pair, i): TextEdit[] => {
-    if (!removedSet.has(pair)) return [];
-    // Includes the comma before it, if that comma follows a pair that stays.
-    const [start, end] = i > first
-      ? [pairs[i - 1]!.end, pair.start]
-      : [pair.end, pairs[i + 1]!.start];
-    return [{
-      start: Math.min(start, pair.start),
-      end: Math.max(end, pair.end),
-      text: emptyIfBlank(gap(start, end)),
-    }];
-  });
-  const more = added.map((pair) => `, ${pair}`).join("");
-  return [...edits, { start: last.end, end: last.end, text: more }];
+
+  /**
+   * Returns the pairs with keys that lead from above a depth of the entry's
+   * path to that depth or below it.
+   */
+  #pairsTo(depth: number): EntryPair[] {
+    const start = this.#path.slice(0, depth);
+    const find = (
+      nodes: AST.TOMLTopLevelTable["body"],
+      outer: EntryPair["path"],
+    ): EntryPair[] =>
+      nodes.flatMap((node) => {
+        const isTable = node.type === "TOMLTable";
+        const path = isTable
+          ? node.resolvedKey
+          : [...outer, ...getStaticTOMLValue(node.key)];
+        if (start.some((name, i) => name !== (path[i] ?? name))) return [];
+        if (path.length >= depth) return isTable ? [] : [{ pair: node, path }];
+        const body = isTable ? node.body : asBraces(node.value)?.body;
+        return find(body ?? [], path);
+      });
+    return find(this.#body, []);
+  }
+
+  /** Returns the tables that are the entry, or below it. */
+  #entryTables(): AST.TOMLTable[] {
+    return this.#body.filter((node) => node.type === "TOMLTable")
+      .filter(({ resolvedKey }) =>
+        this.#path.every((name, i) => name === resolvedKey[i])
+      );
+  }
+
+  #replace([start, end]: AST.TOMLNode["range"], content: string): void {
+    this.#edits.push({ offset: start, length: end - start, content });
+  }
+
+  /** Removes a table from its header on, with one empty line above. */
+  #removeTable({ range: [from, to] }: AST.TOMLTable): void {
+    const { start } = lineAt(this.#text, from);
+    const above = lineAt(this.#text, Math.max(0, start - 1)).start;
+    const isEmpty = this.#text.slice(above, start).trim() === "";
+    const { next } = lineAt(this.#text, to);
+    this.#replace([isEmpty ? above : start, next], "");
+  }
+
+  /**
+   * Removes pairs with their lines, and adds lines below a node or in its
+   * place. A comment after a pair stays.
+   */
+  #editLines(
+    node: AST.TOMLNode | undefined,
+    removed: readonly EntryPair[],
+    added: readonly string[],
+  ): void {
+    for (const { pair: { range: [from, to] } } of removed) {
+      const { end, next } = lineAt(this.#text, to);
+      const comment = this.#text.slice(to, end).indexOf("#");
+      const { start } = lineAt(this.#text, from);
+      this.#replace(comment === -1 ? [start, next] : [from, to + comment], "");
+    }
+    if (node === undefined) return;
+    const [from, to] = node.range;
+    const { start } = lineAt(this.#text, from);
+    const indent = this.#text.slice(start, from);
+    const isRemoved = removed.some(({ pair }) => pair === node);
+    const at = isRemoved ? start : lineAt(this.#text, to).end;
+    const lines = added.map((line) =>
+      isRemoved
+        ? indent + line + this.#lineBreak
+        : this.#lineBreak + indent + line
+    );
+    this.#replace([at, at], lines.join(""));
+  }
+
+  /** Removes pairs from a table in braces, and adds others at its end. */
+  #editBraces(
+    { body: pairs, range: [open, close] }: AST.TOMLInlineTable,
+    removed: readonly EntryPair[],
+    added: readonly string[],
+  ): void {
+    const removedPairs = new Set(removed.map(({ pair }) => pair));
+    const last = pairs.findLast((pair) => !removedPairs.has(pair));
+    let hasKept = false;
+    for (const [i, pair] of pairs.entries()) {
+      if (!removedPairs.has(pair)) {
+        hasKept = true;
+        continue;
+      }
+      this.#replace(pair.range, "");
+      // The comma before it goes, or else the one after it. Comments stay.
+      const from = hasKept ? pairs[i - 1]!.range[1] : pair.range[1];
+      const to = hasKept ? pair.range[0] : pairs[i + 1]?.range[0] ?? close - 1;
+      const gap = withoutComma(this.#text.slice(from, to));
+      const isOnlyGap = last === undefined && added.length > 0 &&
+        i === pairs.length - 1;
+      this.#replace([from, to], gap.trim() === "" && !isOnlyGap ? "" : gap);
+    }
+    if (added.length === 0) return;
+    const inside = this.#text.slice(open + 1, close - 1);
+    const blanks = inside.trim() === "" ? inside : "";
+    const at = last?.range[1] ?? pairs[0]?.range[0] ?? open + 1;
+    this.#replace([at, at], (last ? ", " : blanks) + added.join(", "));
+  }
+
+  #apply(): string {
+    const text = this.#text;
+    let next = applyEdits(text, this.#edits);
+    const isStartRemoved = this.#edits.some(({ offset, length }) =>
+      offset === 0 && length > 0
+    );
+    if (isStartRemoved && next.trim() !== "") {
+      // The empty line was below the removed text.
+      next = next.replace(/^[ \t]*\r?\n/, "");
+    }
+    // If the last line had no line break, the new last line has none.
+    return text.endsWith("\n") ? next : next.replace(/\r?\n$/, "");
+  }
 }
 
-/**
- * Removes the comma from the text between two pairs, or between a pair and a
- * brace.
- */
+/** Returns a node if it is a table in braces. */
+function asBraces(
+  node: AST.TOMLNode | undefined,
+): AST.TOMLInlineTable | undefined {
+  return node?.type === "TOMLInlineTable" ? node : undefined;
+}
+
+/** Removes the comma from the text beside a pair in braces. */
 function withoutComma(text: string): string {
   for (const { 0: part, index } of text.matchAll(/#[^\n]*|,/g)) {
     if (part === ",") return text.slice(0, index) + text.slice(index + 1);
@@ -428,51 +303,29 @@ function withoutComma(text: string): string {
   return text;
 }
 
-/** Returns the text, or an empty one if it is only white space. */
-function emptyIfBlank(text: string): string {
-  return trimmedLength(text, WHITESPACE) === 0 ? "" : text;
-}
-
 /**
  * Returns the end of the comments directly below a table, unless they are
  * directly above the next one, to which they belong then.
  */
 function endOfComments(text: string, from: number): number {
-  const end = lineEndAt(text, from);
-  const comment = /\r?\n[ \t]*#[^\r\n]*/y;
-  let at = end;
-  for (;;) {
-    comment.lastIndex = at;
-    const found = comment.exec(text)?.[0];
-    if (found === undefined) break;
-    at += found.length;
-  }
-  const apart = /\r?\n[ \t]*(?:\r?\n|$)|$/y;
-  apart.lastIndex = at;
-  return apart.test(text) ? at : end;
+  const { end } = lineAt(text, from);
+  const comments = /(?:\r?\n[ \t]*#[^\r\n]*)*(?=\r?\n[ \t]*(?:\r?\n|$)|$)/y;
+  comments.lastIndex = end;
+  return end + (comments.exec(text)?.[0].length ?? 0);
 }
 
-function lineStartAt(text: string, at: number): number {
-  return at === 0 ? 0 : text.lastIndexOf("\n", at - 1) + 1;
+/** Returns where the line of an offset starts and ends, and the next starts. */
+function lineAt(
+  text: string,
+  at: number,
+): { start: number; end: number; next: number } {
+  const start = at === 0 ? 0 : text.lastIndexOf("\n", at - 1) + 1;
+  const next = text.indexOf("\n", at) + 1 || text.length;
+  const end = at + text.slice(at, next).replace(/\r?\n$/, "").length;
+  return { start, end, next };
 }
 
-/** Returns where a line's text ends. */
-function lineEndAt(text: string, at: number): number {
-  const end = text.indexOf("\n", at);
-  if (end === -1) return text.length;
-  return end > at && text[end - 1] === "\r" ? end - 1 : end;
-}
-
-function nextLineStart(text: string, at: number): number {
-  const end = text.indexOf("\n", at);
-  return end === -1 ? text.length : end + 1;
-}
-
-function tablePathOf({ serversKey, name }: EntryPath): readonly string[] {
-  return [serversKey, name];
-}
-
-function formatTomlPair(name: string, value: unknown): string {
+function formatTomlPair([name, value]: [string, unknown]): string {
   return `${formatTomlKey(name)} = ${formatTomlValue(value)}`;
 }
 

@@ -21,18 +21,13 @@ import {
   CLIENTS,
   createServerEntry,
   findDisabledReason,
-  memberFilterFor,
   wrapForWindows,
 } from "../clients/registry.ts";
-import { envFileSettingOf } from "../config/config.ts";
 import { redactedDiff } from "../clients/redacted_diff.ts";
-import type { EntryPath } from "../clients/config_entry.ts";
 import {
   defaultAddressProblem,
-  entryNamesAddress,
-  ignoredVariablesWarning,
   inheritedEnv,
-  relativePathVariables,
+  settingsWarnings,
   withAbsolutePaths,
 } from "./entry_settings.ts";
 import { type Host } from "../runtime/host.ts";
@@ -45,29 +40,15 @@ import { getNested } from "../protocol/jsonrpc.ts";
 import { colorize, type Output } from "../runtime/terminal.ts";
 import { loadConfig } from "../config/load.ts";
 
-/** The server's default name. */
 const DEFAULT_SERVER_NAME = "alwaysup";
 
-/** The parsed command line. */
 interface InstallOptions {
-  /** The clients; every known one for `--all`. */
-  readonly clients: readonly Client[];
-  readonly isAll: boolean;
+  /** The client; `undefined` for `--all`. */
+  readonly client: Client | undefined;
   readonly name: string;
   readonly shouldWrite: boolean;
   /** The settings of the proxy. */
   readonly flags: readonly string[];
-}
-
-/** An edit of one client's file. */
-interface EditJob {
-  readonly client: Client;
-  readonly file: string;
-  readonly name: string;
-  readonly shouldWrite: boolean;
-  /** True to set an entry, false to remove it. */
-  readonly isInstall: boolean;
-  readonly edit: (text: string, entryPath: EntryPath) => string;
 }
 
 /**
@@ -75,8 +56,7 @@ interface EditJob {
  * client's file. With `--all`, it lists the clients on this machine, or, with
  * `--write`, edits the file of each.
  *
- * @returns the process's exit code: 0; 1 if a file cannot be changed; 2 for an
- * invalid command line
+ * @returns the exit code: 1 if a file cannot be changed; 2 for invalid flags
  */
 export async function install(
   args: readonly string[],
@@ -85,7 +65,6 @@ export async function install(
 ): Promise<number> {
   const options = parseInstallArgs(args);
   if (typeof options === "string") return failWith(output, 2, options);
-  const { name, isAll, shouldWrite } = options;
   const flags = withAbsolutePaths(options.flags, host);
   // A client's servers do not get the rest of our environment.
   const isolatedHost = { ...host, env: () => inheritedEnv(host) };
@@ -93,89 +72,52 @@ export async function install(
   if (configResult.kind === "problems") {
     return failWith(output, 2, ...configResult.problems);
   }
-  for (const text of configResult.warnings) {
-    output.printError(`alwaysup: ${text}`);
-  }
-  if (isAll && !shouldWrite) {
+  printWarnings(output, configResult.warnings);
+  if (options.client === undefined && !options.shouldWrite) {
     printInstalledClients(host, output);
     return 0;
   }
   const command = wrapForWindows(host.os, [...host.launchCommand(), ...flags]);
   if (command[0] === "cmd" && command.some((word) => /[&|<>^%"]/.test(word))) {
-    return failWith(
-      output,
-      2,
-      "Windows would read a part of it as its own: write what has one of " +
-        '& | < > ^ % " into a file, and give that with --env-file',
-    );
+    const why = "Windows would read a part of it as its own: write what has " +
+      'one of & | < > ^ % " into a file, and give that with --env-file';
+    return failWith(output, 2, why);
   }
+  const jobs = clientJobs(options, host, command);
+  if (typeof jobs === "string") return failWith(output, 1, jobs);
   const addressProblem = await defaultAddressProblem(
     configResult.config,
     sources,
+    host,
+    () => jobs.map((job) => planChange(job, host).current),
   );
-  const clients = isAll ? findInstalledClients(host) : options.clients;
-  if (clients.length === 0) return failWith(output, 1, noClientsMessage());
-  // An existing entry keeps its own settings.
-  if (addressProblem !== undefined) {
-    for (const client of clients) {
-      const entry = currentEntry(client, name, host);
-      if (!await entryNamesAddress(entry, host)) {
-        return failWith(output, 2, addressProblem);
-      }
-    }
-  }
-  const relativeVariables = relativePathVariables(sources, host);
+  if (addressProblem !== undefined) return failWith(output, 2, addressProblem);
   let code = 0;
-  for (const client of clients) {
-    const file = client.filePath(host);
-    if (file === undefined) {
-      return failWith(output, 1, noFilePathMessage(client));
+  for (const job of jobs) {
+    printWarnings(output, settingsWarnings(job.client, flags, sources, host));
+    if (options.shouldWrite) {
+      code = Math.max(code, await runJob(job, "write", host, output));
+    } else {
+      printEntry(job, host, output);
     }
-    const ignoredVariables = ignoredVariablesWarning(client, flags, host);
-    if (ignoredVariables !== undefined) {
-      output.printError(`alwaysup: ${ignoredVariables}`);
-    }
-    if (relativeVariables.length > 0) {
-      output.printError(
-        `alwaysup: ${envFileSettingOf(sources)?.text}: ${
-          relativeVariables.join(", ")
-        }: it must ` +
-          `be a whole path, for nobody knows in which folder ${client.title} ` +
-          "starts its servers",
-      );
-    }
-    const entry = createServerEntry(client, command);
-    const { setEntry } = clientFileFormatOf(client);
-    const job: EditJob = {
-      client,
-      file,
-      name,
-      shouldWrite,
-      isInstall: true,
-      edit: (text, entryPath) => setEntry(text, entryPath, entry),
-    };
-    if (shouldWrite) {
-      code = Math.max(code, await runEditJob(job, host, output));
-      continue;
-    }
-    printWarnings(job, host, output);
-    output.print(`${client.title} reads its servers from ${file}`);
-    output.print("This belongs there (--write puts it there):");
-    output.print("");
-    output.print(
-      setEntry("", { serversKey: client.serversKey, name }, entry).trimEnd(),
-    );
-    if (client.note !== undefined) output.print(`\n${client.note}`);
   }
   return code;
+}
+
+function printEntry(job: ClientJob, host: Host, output: Output): void {
+  const { client: { title, note }, file } = job;
+  printWarnings(output, planChange(job, host).warnings);
+  output.print(`${title} reads its servers from ${file}`);
+  output.print("This belongs there (--write puts it there):");
+  output.print(`\n${job.edit("").trimEnd()}`);
+  if (note !== undefined) output.print(`\n${note}`);
 }
 
 /**
  * Prints what would be removed from a client's file; with `--write`, removes
  * it. With `--all`, it does so for each client on this machine.
  *
- * @returns the process's exit code: 0; 1 if a file cannot be changed; 2 for an
- * invalid command line
+ * @returns the exit code: 1 if a file cannot be changed; 2 for invalid flags
  */
 export async function uninstall(
   args: readonly string[],
@@ -184,32 +126,22 @@ export async function uninstall(
 ): Promise<number> {
   const options = parseInstallArgs(args);
   if (typeof options === "string") return failWith(output, 2, options);
-  const { isAll, flags, name, shouldWrite } = options;
-  if (flags.length > 0) {
+  if (options.flags.length > 0) {
     const why =
       "here are only the flags --name, --write and --all (see --help)";
     return failWith(output, 2, why);
   }
-  const clients = isAll ? findInstalledClients(host) : options.clients;
-  if (clients.length === 0) return failWith(output, 1, noClientsMessage());
+  const jobs = clientJobs(options, host, undefined);
+  if (typeof jobs === "string") return failWith(output, 1, jobs);
   let code = 0;
-  for (const client of clients) {
-    const file = client.filePath(host);
-    if (file === undefined) {
-      return failWith(output, 1, noFilePathMessage(client));
-    }
-    const { removeEntry: edit } = clientFileFormatOf(client);
-    const isInstall = false;
-    const job: EditJob = { client, file, name, shouldWrite, isInstall, edit };
-    code = Math.max(code, await runEditJob(job, host, output));
+  for (const job of jobs) {
+    const mode = options.shouldWrite ? "write" : "show";
+    code = Math.max(code, await runJob(job, mode, host, output));
   }
   return code;
 }
 
-/**
- * Parses a command line. A string says what is wrong with it, without its text,
- * which may contain a secret.
- */
+/** Returns what is wrong, without the text itself, which may be a secret. */
 function parseInstallArgs(args: readonly string[]): InstallOptions | string {
   const [first, ...others] = args;
   const client = CLIENTS.find(({ name }) => name === first);
@@ -245,159 +177,133 @@ function parseInstallArgs(args: readonly string[]): InstallOptions | string {
     return "--name: it must be 1 to 60 characters of A-Z, a-z, 0-9, _ and -, " +
       "the first not -";
   }
-  const clients = client === undefined ? CLIENTS : [client];
-  return { clients, isAll, name, shouldWrite, flags };
+  return { client, name, shouldWrite, flags };
 }
 
-/**
- * Returns the entry in a client's file; `undefined` if there is none, or if the
- * file cannot be read.
- */
-function currentEntry(client: Client, name: string, host: Host): unknown {
-  const file = client.filePath(host);
-  if (file === undefined) return undefined;
-  try {
-    const text = readClientFile(host, file) ?? "";
-    return clientFileFormatOf(client).findEntry(text, {
-      serversKey: client.serversKey,
-      name,
-    });
-  } catch {
-    return undefined;
+/** A change of the entry in one client's file. */
+interface ClientJob {
+  readonly client: Client;
+  readonly file: string;
+  readonly name: string;
+  readonly isInstall: boolean;
+  /** Throws with what is wrong with the text. */
+  readonly edit: (text: string) => string;
+}
+
+/** Returns a job for each of the chosen clients, or why there is none. */
+function clientJobs(
+  { client: chosen, name }: InstallOptions,
+  host: Host,
+  command: readonly string[] | undefined,
+): ClientJob[] | string {
+  const clients = chosen === undefined ? findInstalledClients(host) : [chosen];
+  if (clients.length === 0) {
+    const titles = CLIENTS.map(({ title }) => title).join(", ");
+    return `none of these clients is on this machine: ${titles}`;
   }
-}
-
-/** The result of an edit, and the warnings for it. */
-interface EditPlan {
-  /** The new text of the file. */
-  readonly after: string;
-  /**
-   * The parsed new text, as far as the client's servers go; `undefined` for an
-   * empty text.
-   */
-  readonly parsed: unknown;
-  /** Why the client cannot parse the file as it is, and what to do. */
-  readonly unreadableReason: string | undefined;
-  /** Why the client does not start the new server. */
-  readonly disabledReason: string | undefined;
-}
-
-/**
- * Plans an edit. Throws with what is wrong with the text, as a part of a
- * sentence.
- */
-function planEdit(
-  { client, name, isInstall, edit }: EditJob,
-  before: string,
-): EditPlan {
-  const { serversKey, title, rejectedSyntax = [], mayResetFile } = client;
-  const after = edit(before, { serversKey, name, rejectedSyntax });
-  const parsed = after.trim() === ""
-    ? undefined
-    : clientFileFormatOf(client).parseClientFile(
-      after,
-      memberFilterFor(client),
-    );
-  const syntax = findRejectedSyntax(client, before);
-  const when = mayResetFile && isInstall
-    ? " first"
-    : ", or it finds no servers";
-  const unreadableReason = syntax &&
-    `it has ${syntax}, and ${title} does not read that: take it out${when}`;
-  const disabledText = isInstall
-    ? findDisabledReason(client, parsed, name)
-    : undefined;
-  return {
-    after,
-    parsed,
-    unreadableReason,
-    disabledReason: disabledText && `"${name}" ${disabledText}`,
-  };
-}
-
-/**
- * Prints what in a client's file keeps the server from starting, even if the
- * user adds the entry by hand.
- */
-function printWarnings(job: EditJob, host: Host, output: Output): void {
-  const { file } = job;
-  try {
-    const { unreadableReason, disabledReason } = planEdit(
-      job,
-      readClientFile(host, file) ?? "",
-    );
-    for (const text of [unreadableReason, disabledReason]) {
-      if (text !== undefined) output.printError(`alwaysup: ${file}: ${text}`);
+  const jobs: ClientJob[] = [];
+  for (const client of clients) {
+    const file = client.filePath(host);
+    if (file === undefined) {
+      return `${client.title}: the environment does not say where its ` +
+        "settings are (HOME; on Windows USERPROFILE and APPDATA)";
     }
-  } catch {
-    // What is wrong with the file does not change the entry.
+    const { setEntry, removeEntry } = clientFileFormatOf(client);
+    const edit = (text: string): string =>
+      command === undefined
+        ? removeEntry(text, name)
+        : setEntry(text, name, createServerEntry(client, command));
+    jobs.push({ client, file, name, isInstall: command !== undefined, edit });
   }
+  return jobs;
 }
 
-/** Edits a client's file, or shows how it would be edited. */
-async function runEditJob(
-  job: EditJob,
+/** What a change does to a client's file. */
+interface PlannedChange {
+  /** `undefined` if there is no file. */
+  before?: string | undefined;
+  after?: string;
+  /** The entry as it is, if there is one. */
+  current?: unknown;
+  /** The lines of the entry that differ. */
+  diff: readonly string[];
+  /** What keeps the client from starting the server. */
+  warnings: string[];
+  /** Why the file cannot be changed. */
+  problem?: string;
+}
+
+function planChange(job: ClientJob, host: Host): PlannedChange {
+  const { client, file, name, isInstall, edit } = job;
+  const { findEntry, parseClientFile } = clientFileFormatOf(client);
+  const plan: PlannedChange = { diff: [], warnings: [] };
+  try {
+    plan.before = readClientFile(host, file);
+  } catch (error) {
+    plan.problem = `it cannot be read (${errorMessageOf(error)})`;
+    return plan;
+  }
+  try {
+    const before = plan.before ?? "";
+    plan.current = findEntry(before, name);
+    plan.after = edit(before);
+    const parsed = parseClientFile(plan.after);
+    const syntax = findRejectedSyntax(client, before);
+    const entry = getNested(parsed, client.serversKey, name);
+    plan.diff = redactedDiff(name, plan.current, entry, host.launchCommand());
+    if (syntax !== undefined) {
+      const mayLoseEntry = client.mayResetFile && isInstall;
+      const when = mayLoseEntry ? " first" : ", or it finds no servers";
+      const why = `it has ${syntax}, and ${client.title} does not read that: ` +
+        `take it out${when}`;
+      plan.warnings.push(`${file}: ${why}`);
+      if (mayLoseEntry) plan.problem = why;
+    }
+    const disabledReason = findDisabledReason(client, parsed, name);
+    if (isInstall && disabledReason !== undefined) {
+      plan.warnings.push(`${file}: "${name}" ${disabledReason}`);
+    }
+  } catch (error) {
+    plan.problem = errorMessageOf(error);
+  }
+  return plan;
+}
+
+/** Returns the process's exit code. */
+async function runJob(
+  job: ClientJob,
+  mode: "write" | "show",
   host: Host,
   output: Output,
 ): Promise<number> {
-  const { client, file, name, shouldWrite, isInstall } = job;
-  let before: string | undefined;
-  try {
-    before = readClientFile(host, file);
-  } catch (error) {
-    const why = `it cannot be read (${errorMessageOf(error)})`;
-    return failWith(output, 1, `${file}: ${why}; nothing is changed`);
+  const { client, file, name, isInstall } = job;
+  const plan = planChange(job, host);
+  const { before, after = "", diff, warnings, problem } = plan;
+  if (problem !== undefined) {
+    return failWith(output, 1, `${file}: ${problem}; nothing is changed`);
   }
-  const { serversKey } = client;
-  let plan: EditPlan;
-  let lines: string[];
-  try {
-    plan = planEdit(job, before ?? "");
-    const old = clientFileFormatOf(client).findEntry(before ?? "", {
-      serversKey,
-      name,
-    });
-    lines = redactedDiff(
-      name,
-      old,
-      getNested(plan.parsed, serversKey, name),
-      host.launchCommand(),
-    );
-    const isRefused = client.mayResetFile && isInstall;
-    if (plan.unreadableReason !== undefined && isRefused) {
-      throw new Error(plan.unreadableReason);
-    }
-  } catch (error) {
-    const why = errorMessageOf(error);
-    return failWith(output, 1, `${file}: ${why}; nothing is changed`);
-  }
-  const { after, unreadableReason, disabledReason } = plan;
-  for (const text of [unreadableReason, disabledReason]) {
-    if (text !== undefined) output.printError(`alwaysup: ${file}: ${text}`);
-  }
+  printWarnings(output, warnings);
   if (after === (before ?? "")) {
-    const same = `"${name}" is ${isInstall ? "there already" : "not there"}`;
-    output.print(`${file}: ${same}; nothing changes`);
-    for (
-      const other of findAlwaysupServers(client, after, host.launchCommand())
-    ) {
+    const state = isInstall ? "there already" : "not there";
+    output.print(`${file}: "${name}" is ${state}; nothing changes`);
+    const others = findAlwaysupServers(client, after, host.launchCommand());
+    for (const other of others) {
       if (other.name === name && other.project === undefined) continue;
       const where = other.project === undefined
         ? "(see --name)"
         : `for ${other.project} only, which is left alone`;
-      output.print(
-        sanitizeLine(`This program is there as "${other.name}" ${where}`),
-      );
+      const found = `This program is there as "${other.name}" ${where}`;
+      output.print(sanitizeLine(found));
     }
     return 0;
   }
   output.print(`${file}:`);
-  for (const line of lines) {
+  for (const line of diff) {
     const color = line.startsWith("+") ? "green" : "red";
     output.print(colorize(output, color, sanitizeLine(line)));
   }
-  if (lines.length === 0) output.print("What changes may be a secret.");
-  if (!shouldWrite) {
+  if (diff.length === 0) output.print("What changes may be a secret.");
+  if (mode === "show") {
     output.print("--write does that.");
     return 0;
   }
@@ -420,17 +326,11 @@ async function runEditJob(
   return 0;
 }
 
-function noClientsMessage(): string {
-  const titles = CLIENTS.map(({ title }) => title).join(", ");
-  return `none of these clients is on this machine: ${titles}`;
-}
-
-function noFilePathMessage({ title }: Client): string {
-  return `${title}: the environment does not say where its settings are ` +
-    "(HOME; on Windows USERPROFILE and APPDATA)";
+function printWarnings(output: Output, texts: readonly string[]): void {
+  for (const text of texts) output.printError(`alwaysup: ${text}`);
 }
 
 function failWith(output: Output, code: number, ...lines: string[]): number {
-  for (const line of lines) output.printError(`alwaysup: ${line}`);
+  printWarnings(output, lines);
   return code;
 }

@@ -15,59 +15,57 @@ import {
   type InstalledServer,
   MAX_CLIENT_FILE_BYTES,
 } from "../clients/registry.ts";
-import { readTextUpTo } from "../runtime/atomic_file.ts";
 import { type Host } from "../runtime/host.ts";
+import { readTextUpTo } from "../runtime/safe_write.ts";
 import { type Output } from "../runtime/terminal.ts";
 
-/**
- * Reads a client's file; `undefined` if there is none. Throws if it cannot be
- * read.
- */
+/** Reads a client's file, if it exists. Throws if it cannot be read. */
 export function readClientFile(host: Host, file: string): string | undefined {
-  return readTextUpTo(host, file, MAX_CLIENT_FILE_BYTES)?.text;
+  return readTextUpTo(host, file, MAX_CLIENT_FILE_BYTES);
 }
 
 /**
- * Returns the clients that have a file or a folder of their own on this
- * machine.
+ * Returns the servers in a client's file, if it exists, that are this program.
+ * Throws with what is wrong with it.
  */
+export function findOwnServers(
+  client: Client,
+  file: string,
+  host: Host,
+): InstalledServer[] | undefined {
+  const text = readClientFile(host, file);
+  if (text === undefined) return undefined;
+  return findAlwaysupServers(client, text, host.launchCommand());
+}
+
+/** Returns the clients with a file or a folder of their own on this machine. */
 export function findInstalledClients(host: Host): Client[] {
-  return CLIENTS.filter((client) => isInstalled(client, host));
+  return CLIENTS.filter((client) => {
+    const file = client.filePath(host);
+    if (file === undefined) return false;
+    const folder = client.installFolder?.(host) ?? parentFolderOf(file);
+    try {
+      return host.stat(file) !== undefined || host.stat(folder) !== undefined;
+    } catch {
+      // A path without permission to read it exists.
+      return true;
+    }
+  });
 }
 
-function isInstalled(client: Client, host: Host): boolean {
-  const file = client.filePath(host);
-  if (file === undefined) return false;
-  const folder = client.installFolder?.(host) ?? parentFolderOf(file);
-  try {
-    return host.stat(file) !== undefined || host.stat(folder) !== undefined;
-  } catch {
-    // A path without permission to read it exists.
-    return true;
-  }
-}
-
-/**
- * Prints a line for each client on this machine, with its file and its servers
- * that are this program, and one line with the names of the other clients.
- */
+/** Prints the clients on this machine with their files, and the other clients. */
 export function printInstalledClients(host: Host, output: Output): void {
   const installed = findInstalledClients(host);
   const width = Math.max(...CLIENTS.map(({ name }) => name.length));
   for (const client of installed) {
     const file = client.filePath(host)!;
+    const state = describeClientFile(client, file, host);
     const name = client.name.padEnd(width);
-    output.print(
-      sanitizeLine(
-        `${name}  ${file}: ${describeClientFile(client, file, host)}`,
-      ),
-    );
+    output.print(sanitizeLine(`${name}  ${file}: ${state}`));
   }
   const others = CLIENTS.filter((client) => !installed.includes(client))
-    .map(({ name }) => name);
-  if (others.length > 0) {
-    output.print(`Not on this machine: ${others.join(", ")}`);
-  }
+    .map(({ name }) => name).join(", ");
+  if (others !== "") output.print(`Not on this machine: ${others}`);
   if (installed.length > 0) {
     output.print(
       "alwaysup install CLIENT --write puts it into one of them, alwaysup " +
@@ -76,12 +74,10 @@ export function printInstalledClients(host: Host, output: Output): void {
   }
 }
 
-/** Describes what a client's file has of this program. */
 function describeClientFile(client: Client, file: string, host: Host): string {
   try {
-    const text = readClientFile(host, file);
-    if (text === undefined) return "there is no such file yet";
-    const found = findAlwaysupServers(client, text, host.launchCommand());
+    const found = findOwnServers(client, file, host);
+    if (found === undefined) return "there is no such file yet";
     return found.length === 0
       ? "no server in it is this program"
       : `this program is ${found.map(formatServerName).join(", ")}`;

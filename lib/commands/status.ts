@@ -8,11 +8,7 @@ import { waitAtMost } from "../runtime/timeout.ts";
 import { sanitizeLine } from "../text/sanitize.ts";
 import type { Host } from "../runtime/host.ts";
 import { colorize, type Output } from "../runtime/terminal.ts";
-import {
-  findRunningProxies,
-  type RunningProxies,
-} from "../proxy/status_file.ts";
-import type { ConnectionState } from "../session/snapshot.ts";
+import { findRunningProxies } from "../proxy/status_file.ts";
 import {
   describeConnectionState,
   formatDuration,
@@ -20,25 +16,27 @@ import {
   toPublicStatus,
 } from "../proxy/status_format.ts";
 
-/** How often `--watch` checks for changes, in milliseconds. */
+/** How often `--watch` checks for changes. */
 const WATCH_INTERVAL_MS = 1_000;
 /** Moves the cursor to the top left and clears below it (ECMA-48 CUP, ED). */
 const CLEAR_SCREEN = "\x1b[H\x1b[J";
-const COLUMN_TITLES = [
-  "PID",
-  "CLIENT",
-  "DAEMON",
-  "STATE",
-  "STARTED",
-  "RECONNECTS",
-  "OWED",
+const COLUMNS: readonly (readonly [
+  title: string,
+  cellOf: (proxy: ProxyStatus, now: number) => string,
+])[] = [
+  ["PID", ({ pid }) => `${pid}`],
+  ["CLIENT", ({ client }) => client ?? "-"],
+  ["DAEMON", ({ url }) => url],
+  ["STATE", ({ standing }, now) => describeConnectionState(standing, now)],
+  ["STARTED", ({ startedAt }, now) => `${formatDuration(now - startedAt)} ago`],
+  ["RECONNECTS", ({ reconnects }) => `${reconnects}`],
+  ["OWED", ({ owed }) => `${owed}`],
 ];
 
 /**
  * Lists the running proxies: once, or with `--watch` until it is interrupted.
  *
- * @returns the process's exit code: 0; 1 if the folder cannot be read; 2 for an
- * unknown flag
+ * @returns the exit code: 1 if the folder cannot be read; 2 for an unknown flag
  */
 export async function status(
   args: readonly string[],
@@ -54,75 +52,52 @@ export async function status(
   const isWatching = args.includes("--watch");
   const stop = Promise.withResolvers<"stop">();
   if (isWatching) host.onSignal(() => stop.resolve("stop"));
+  const isRepainted = isWatching && host.isTty("stdout");
   let printedText = "";
   let printedProblems = "";
   for (;;) {
-    const found = findRunningProxies(host);
-    const problemText = found.problems.join("\n");
-    if (problemText !== printedProblems) {
-      for (const problem of found.problems) {
-        output.printError(`alwaysup status: ${sanitizeLine(problem)}`);
-      }
+    const { proxies, problems, isComplete } = findRunningProxies(host);
+    const problemText = problems.join("\n");
+    for (const problem of problemText === printedProblems ? [] : problems) {
+      output.printError(`alwaysup status: ${sanitizeLine(problem)}`);
     }
-    const text = format(found, output);
-    const isRepainted = isWatching && host.isTty("stdout");
+    // If the folder cannot be read, it is unknown whether a proxy runs.
+    const text = isComplete ? format(proxies, output) : "";
     if (text !== printedText && text !== "") {
       output.print(isRepainted ? CLEAR_SCREEN + text : text);
     }
     [printedText, printedProblems] = [text, problemText];
-    if (!isWatching) return found.isComplete ? 0 : 1;
+    if (!isWatching) return isComplete ? 0 : 1;
     if (await waitAtMost(WATCH_INTERVAL_MS, stop.promise) === "stop") return 0;
   }
 }
 
-function formatAsJson({ proxies, isComplete }: RunningProxies): string {
-  return isComplete ? JSON.stringify(proxies.map(toPublicStatus)) : "";
+function formatAsJson(proxies: readonly ProxyStatus[]): string {
+  return JSON.stringify(proxies.map(toPublicStatus));
 }
 
 function formatAsTable(
-  { proxies, isComplete }: RunningProxies,
+  proxies: readonly ProxyStatus[],
   output: Output,
 ): string {
-  // If the folder cannot be read, it is unknown whether a proxy runs.
-  if (!isComplete) return "";
   if (proxies.length === 0) return "No alwaysup is running.";
   const now = Date.now();
-  const rows = [COLUMN_TITLES, ...proxies.map((it) => tableRowOf(it, now))];
-  const widths = COLUMN_TITLES.map((_, i) =>
-    Math.max(...rows.map((row) => row[i]!.length))
-  );
-  return rows.flatMap((row, i) => {
-    const line = row.map((cell, column) => {
-      const padded = cell.padEnd(widths[column]!);
-      const { standing } = proxies[i - 1] ?? {};
-      return column === 3 && standing !== undefined
-        ? colorizeState(padded, standing, output)
-        : padded;
+  const columns = COLUMNS.map(([title, cellOf]) => {
+    const cells = proxies.map((proxy) => sanitizeLine(cellOf(proxy, now)));
+    const width = Math.max(...[title, ...cells].map(({ length }) => length));
+    return [title, ...cells].map((cell) => cell.padEnd(width));
+  });
+  const lineOf = (row: number, color?: "green" | "yellow"): string =>
+    columns.map((cells, column) => {
+      const isColored = color !== undefined && COLUMNS[column]![0] === "STATE";
+      return isColored ? colorize(output, color, cells[row]!) : cells[row]!;
     }).join("  ").trimEnd();
-    const { lastError } = proxies[i - 1] ?? {};
-    const indent = " ".repeat(widths[0]! + 2);
-    return lastError === undefined
-      ? [line]
-      : [line, `${indent}last error: ${sanitizeLine(lastError)}`];
-  }).join("\n");
-}
-
-function tableRowOf(proxy: ProxyStatus, now: number): string[] {
-  return [
-    `${proxy.pid}`,
-    proxy.client ?? "-",
-    proxy.url,
-    describeConnectionState(proxy.standing, now),
-    `${formatDuration(now - proxy.startedAt)} ago`,
-    `${proxy.reconnects}`,
-    `${proxy.owed}`,
-  ].map((text) => sanitizeLine(text));
-}
-
-function colorizeState(
-  text: string,
-  { phase }: ConnectionState,
-  output: Output,
-): string {
-  return colorize(output, phase === "ready" ? "green" : "yellow", text);
+  const lines = [lineOf(0)];
+  const indent = " ".repeat(columns[0]![0]!.length + 2);
+  for (const [i, { standing, lastError }] of proxies.entries()) {
+    lines.push(lineOf(i + 1, standing.phase === "ready" ? "green" : "yellow"));
+    if (lastError === undefined) continue;
+    lines.push(`${indent}last error: ${sanitizeLine(lastError)}`);
+  }
+  return lines.join("\n");
 }

@@ -9,67 +9,63 @@ import type { Check } from "./check.ts";
 import { formatDuration, type ProxyStatus } from "../../proxy/status_format.ts";
 import type { Snapshot } from "../../session/snapshot.ts";
 
-/** What is known about a daemon without a running proxy, and its source. */
-export type ConnectionsFinding =
-  /** `--connections` is set. */
-  | { readonly from: "setting"; readonly connections: "one" | "many" }
-  /** In exai, each call has a connection of its own. */
-  | { readonly from: "dialect"; readonly connections: "many" }
-  /** The cache has it, for `forMs` more milliseconds. */
-  | {
-    readonly from: "cache";
-    readonly connections: "one";
-    readonly forMs: number;
-  }
-  /** A capacity check was made, or was to be made. */
-  | {
-    readonly from: "trial";
-    readonly connections: Snapshot["connections"];
-    /** Why the capacity check could not be made. */
-    readonly trouble?: string;
-  };
+/** What is known about a daemon without a running proxy. */
+export interface ConnectionsFinding {
+  /**
+   * The source: the setting, the dialect (in exai, each call has a connection of
+   * its own), the cache, or a capacity check that was made or was to be made.
+   */
+  readonly from: "setting" | "dialect" | "cache" | "trial";
+  /** How many connections the daemon keeps for a client. */
+  readonly connections: Snapshot["connections"];
+  /** How long the cache has it yet, in milliseconds. */
+  readonly forMs?: number;
+  /** Why the capacity check could not be made. */
+  readonly trouble?: string;
+}
+
+const EXAI_FINDING =
+  "each call has a connection of its own: the dialect is exai";
+const CAPACITY_FINDINGS: Readonly<Record<Snapshot["connections"], string>> = {
+  one: "the daemon keeps one connection for a client",
+  many: "the daemon keeps several connections for a client",
+  unknown: "whether the daemon keeps one connection for a client or several " +
+    "is not known",
+};
 
 /** Returns the check for what doctor itself has found. */
 export function connectionsCheck(finding: ConnectionsFinding): Check {
   const { from, connections } = finding;
-  const during = from === "dialect"
-    ? []
-    : ["whether it answers during calls cannot be tried: doctor calls no tool"];
+  const untried = from === "dialect"
+    ? ""
+    : "\nwhether it answers during calls cannot be tried: doctor calls no tool";
   return {
     name: "connections",
     state: connections === "unknown" ? "skip" : "ok",
-    text: [describeFinding(finding), ...during].join("\n"),
+    text: describeFinding(finding) + untried,
     data: { ...finding, answersDuringCalls: null },
   };
 }
 
-function describeFinding(finding: ConnectionsFinding): string {
-  const { from, connections } = finding;
-  switch (from) {
-    case "setting":
-      return `${
-        describeCapacity(connections)
-      }, because --connections is set: nothing ` +
-        "is tried";
-    case "dialect":
-      return "each call has a connection of its own: the dialect is exai";
-    case "cache":
-      return `${describeCapacity(connections)}, says the cache (for ${
-        formatDuration(finding.forMs)
-      } more)`;
-    case "trial": {
-      const why = finding.trouble === undefined ? "" : ` (${finding.trouble})`;
-      if (connections === "many") {
-        return `${describeCapacity(connections)}: two were tried`;
-      }
-      return connections === "one"
-        ? "the daemon counts as keeping one connection for a client: a second " +
-          "one was tried, and not both were answered"
-        : `${UNKNOWN_CAPACITY}: a second one was not tried` +
-          (why ||
-            " (its first answer took more than 150 ms, or probes are off)");
-    }
+function describeFinding(
+  { from, connections, forMs = 0, trouble }: ConnectionsFinding,
+): string {
+  const capacity = CAPACITY_FINDINGS[connections];
+  if (from === "dialect") return EXAI_FINDING;
+  if (from === "setting") {
+    return `${capacity}, because --connections is set: nothing is tried`;
   }
+  if (from === "cache") {
+    return `${capacity}, says the cache (for ${formatDuration(forMs)} more)`;
+  }
+  if (connections === "many") return `${capacity}: two were tried`;
+  if (connections === "one") {
+    return "the daemon counts as keeping one connection for a client: a " +
+      "second one was tried, and not both were answered";
+  }
+  const why = trouble ??
+    "its first answer took more than 150 ms, or probes are off";
+  return `${capacity}: a second one was not tried (${why})`;
 }
 
 /**
@@ -87,28 +83,22 @@ export function proxyConnectionsCheck(
     ...proxies.filter(({ standing }) => standing.phase === "ready"),
     ...proxies,
   ];
-  const capacitySource = inOrder.find(({ connections }) =>
-    connections !== "unknown"
-  );
-  const probeSource = inOrder.find((it) => it.answersDuringCalls !== undefined);
   const isExai = inOrder[0]!.dialect === "exai";
-  const lines: string[] = [];
-  if (isExai) {
-    lines.push(describeFinding({ from: "dialect", connections: "many" }));
-  } else if (capacitySource === undefined) {
-    lines.push(`${UNKNOWN_CAPACITY}; it counts as one`);
-  } else {lines.push(
-      `${
-        describeCapacity(capacitySource.connections)
-      }, says proxy ${capacitySource.pid}`,
-    );}
+  const capacitySource = inOrder.find((it) => it.connections !== "unknown");
+  const probeSource = inOrder.find((it) => it.answersDuringCalls !== undefined);
+  const connections = capacitySource?.connections ?? "unknown";
+  const source = capacitySource === undefined
+    ? "; it counts as one"
+    : `, says proxy ${capacitySource.pid}`;
+  const lines = [
+    isExai ? EXAI_FINDING : CAPACITY_FINDINGS[connections] + source,
+  ];
   if (probeSource !== undefined) {
     const verb = probeSource.answersDuringCalls ? "answers" : "does not answer";
     lines.push(`it ${verb} during calls, says proxy ${probeSource.pid}`);
   } else if (!isExai) {
-    lines.push(
-      "whether it answers during calls is not known: no call has shown it",
-    );
+    const why = "no call has shown it";
+    lines.push(`whether it answers during calls is not known: ${why}`);
   }
   if (set !== "auto") lines.push(`here, --connections ${set} is set`);
   return {
@@ -117,20 +107,10 @@ export function proxyConnectionsCheck(
     text: lines.join("\n"),
     data: {
       from: "proxy",
-      connections: isExai ? "many" : capacitySource?.connections ?? "unknown",
+      connections: isExai ? "many" : connections,
       answersDuringCalls: probeSource?.answersDuringCalls ?? null,
       pid: (capacitySource ?? probeSource)?.pid ?? null,
       ...(set !== "auto" && { set }),
     },
   };
-}
-
-const UNKNOWN_CAPACITY =
-  "whether the daemon keeps one connection for a client or " +
-  "several is not known";
-
-function describeCapacity(connections: Snapshot["connections"]): string {
-  return connections === "one"
-    ? "the daemon keeps one connection for a client"
-    : "the daemon keeps several connections for a client";
 }

@@ -8,9 +8,9 @@
 import { errorMessageOf } from "../../text/error_message.ts";
 import { sanitizeLine } from "../../text/sanitize.ts";
 import type { Check } from "./check.ts";
-import { networkAndProtocolChecks } from "./protocol_checks.ts";
-import { findAlwaysupServers } from "../../clients/client_file.ts";
-import { formatServerName, readClientFile } from "../installed_clients.ts";
+import { daemonChecks } from "./daemon_checks.ts";
+import { networkChecks } from "./network_checks.ts";
+import { findOwnServers, formatServerName } from "../installed_clients.ts";
 import { CLIENTS } from "../../clients/registry.ts";
 import {
   type Config,
@@ -19,23 +19,17 @@ import {
   type SettingSources,
 } from "../../config/config.ts";
 import { proxyConnectionsCheck } from "./connections_checks.ts";
-import { readHealthFile } from "../../proxy/health_file.ts";
-import { checkWritable } from "../../runtime/atomic_file.ts";
+import { HEALTH_FRESH_MS, readHealthFile } from "../../proxy/health_file.ts";
+import { checkWritable } from "../../runtime/own_files.ts";
 import { type Host } from "../../runtime/host.ts";
 import { colorize, type Output } from "../../runtime/terminal.ts";
 import { findRunningProxies } from "../../proxy/status_file.ts";
-import { HEALTH_FRESH_MS } from "../../session/log_messages.ts";
 import {
-  connectAnywayCheck,
   proxiesOfDaemon,
   runningCheck,
   unreadableProxiesCheck,
 } from "./running_checks.ts";
-import {
-  createConfigRedactor,
-  redactJsonValue,
-  type Redactor,
-} from "../../config/secrets.ts";
+import { createConfigRedactor, redactJsonValue } from "../../config/secrets.ts";
 import { loadConfig } from "../../config/load.ts";
 import { cacheKeyOf, readCacheFile } from "../../proxy/cache_file.ts";
 import { formatDuration } from "../../proxy/status_format.ts";
@@ -52,22 +46,15 @@ const STATE_COLORS = {
   skip: "bold",
 } as const;
 
-/**
- * Makes every check and prints each result.
- *
- * @returns the process's exit code: 0, or 1 if a check failed
- */
+/** Makes and prints every check. Returns the exit code: 1 if one failed. */
 export async function doctor(
   args: readonly string[],
   host: Host,
   output: Output,
 ): Promise<number> {
   const isJson = args.includes("--json");
-  const isConnecting = args.includes("--connect");
-  const rest = args.filter((arg) => !/^--(json|connect)$/.test(arg));
-  const mode = isConnecting ? "connect" : "read";
   const checks: Check[] = [];
-  for await (const check of runChecks(rest, host, mode)) {
+  for await (const check of runChecks(args, host)) {
     checks.push(check);
     if (!isJson) printCheck(check, output);
   }
@@ -76,10 +63,8 @@ export async function doctor(
   return isFine ? 0 : 1;
 }
 
-function printCheck(
-  { name, state, text, advice }: Check,
-  output: Output,
-): void {
+function printCheck(check: Check, output: Output): void {
+  const { name, state, text, advice } = check;
   const mark = colorize(output, STATE_COLORS[state], state.padEnd(4));
   const [first, ...more] = text.split("\n").map((text) => sanitizeLine(text));
   output.print(`${mark}  ${name.padEnd(11)}  ${first}`);
@@ -90,9 +75,9 @@ function printCheck(
 async function* runChecks(
   args: readonly string[],
   host: Host,
-  mode: "connect" | "read",
 ): AsyncGenerator<Check> {
-  const { configResult, sources } = await loadConfig(host, args);
+  const flags = args.filter((arg) => !/^--(json|connect)$/.test(arg));
+  const { configResult, sources } = await loadConfig(host, flags);
   if (configResult.kind === "problems") {
     for (const text of configResult.problems) {
       const advice = "mend it; nothing starts before (alwaysup --help)";
@@ -103,73 +88,55 @@ async function* runChecks(
   const { config, warnings } = configResult;
   yield settingsCheck(config, sources);
   for (const text of warnings) yield { name: "settings", state: "warn", text };
+  // A daemon may quote what it was sent.
   const redact = createConfigRedactor(config);
-  for await (const check of daemonChecks(config, host, mode)) {
-    yield redactCheck(check, redact);
+  const mode = args.includes("--connect") ? "connect" : "read";
+  for await (const check of proxyAndDaemonChecks(config, host, mode)) {
+    const { name, state } = check;
+    yield { ...redactJsonValue(check, redact) as Check, name, state };
   }
   yield cacheCheck(config, host);
   yield healthFileCheck(config, sources, host);
   yield clientsCheck(host);
 }
 
-/** Redacts secrets: a daemon may quote what it was sent. */
-function redactCheck(
-  { text, advice, data, ...check }: Check,
-  redact: Redactor,
-): Check {
-  return {
-    ...check,
-    text: redact(text),
-    ...(advice !== undefined && { advice: redact(advice) }),
-    ...(data &&
-      { data: redactJsonValue(data, redact) as Record<string, unknown> }),
-  };
-}
-
-/**
- * Checks the daemon; reads its running proxies' status files instead, if there
- * are any. A connection of doctor's could displace the session of their
- * clients.
- */
-async function* daemonChecks(
+/** If proxies run, a connection of doctor's could displace a client's session. */
+async function* proxyAndDaemonChecks(
   config: Config,
   host: Host,
-  mode: "connect" | "read",
+  mode: "read" | "connect",
 ): AsyncGenerator<Check> {
   const { proxies, problems } = findRunningProxies(host);
   const daemonProxies = proxiesOfDaemon(proxies, config);
-  const now = Date.now();
-  if (mode === "connect") {
-    if (daemonProxies.length > 0) {
-      yield connectAnywayCheck(daemonProxies, config, now);
-    }
-    yield* networkAndProtocolChecks(config, host);
-  } else if (daemonProxies.length > 0) {
-    yield runningCheck(daemonProxies, config, now);
-    const sameDialectProxies = daemonProxies.filter(({ dialect }) =>
-      dialect === config.dialect
-    );
-    if (sameDialectProxies.length > 0) {
-      yield proxyConnectionsCheck(sameDialectProxies, config.connections);
-    }
-  } else if (problems.length > 0) {
-    yield unreadableProxiesCheck(problems);
-  } else {
-    yield* networkAndProtocolChecks(config, host);
+  if (daemonProxies.length > 0) {
+    yield runningCheck(daemonProxies, config, Date.now(), mode);
   }
+  if (mode === "read" && daemonProxies.length > 0) {
+    const known = daemonProxies.filter((it) => it.dialect === config.dialect);
+    if (known.length > 0) {
+      yield proxyConnectionsCheck(known, config.connections);
+    }
+    return;
+  }
+  if (mode === "read" && problems.length > 0) {
+    return yield unreadableProxiesCheck(problems);
+  }
+  for await (const check of networkChecks(config, host)) {
+    yield check;
+    if (check.state === "fail") return;
+  }
+  yield* daemonChecks(config, host);
 }
 
 function settingsCheck(
   { redactedUrl, dialect }: Config,
   sources: SettingSources,
 ): Check {
-  const settingLines = explicitSettingsOf(sources).map((
-    { name, redactedValue, from },
-  ) => `${name}: ${redactedValue} (${SOURCE_LABELS[from]})`);
-  const text = [`${redactedUrl}, dialect ${dialect}`, ...settingLines].join(
-    "\n",
-  );
-  return { name: "settings", state: "ok", text };
+  const lines = [`${redactedUrl}, dialect ${dialect}`];
+  for (const { name, redactedValue, from } of explicitSettingsOf(sources)) {
+    lines.push(`${name}: ${redactedValue} (${SOURCE_LABELS[from]})`);
+  }
+  return { name: "settings", state: "ok", text: lines.join("\n") };
 }
 
 function cacheCheck(config: Config, host: Host): Check {
@@ -208,15 +175,14 @@ function healthFileCheck(
   const name = "health file";
   if (path === undefined) {
     const variable = "EXAI_WS_HEALTH_FILE";
-    const isNamed = explicitSettingsOf(sources).some(({ name }) =>
-      name === variable
-    );
+    const isNamed = explicitSettingsOf(sources)
+      .some(({ name }) => name === variable);
     const why = dialect === "mcp"
       ? `${variable} is for the exai dialect only`
       : "EXAI_WS_SKIP_HEALTH_CHECK leaves it alone";
     return { name, state: "skip", text: isNamed ? why : "none is named" };
   }
-  const found = readHealthFile(() => host.readFile(path), Date.now());
+  const found = readHealthFile(host, path);
   if (typeof found === "string") {
     const advice = "check EXAI_WS_HEALTH_FILE, and that the daemon runs";
     return { name, state: "warn", text: `${path} is ${found}`, advice };
@@ -227,7 +193,6 @@ function healthFileCheck(
   return { name, state: "warn", text: age, advice };
 }
 
-/** Checks which clients on this machine start this program. */
 function clientsCheck(host: Host): Check {
   const name = "clients";
   const lines: string[] = [];
@@ -236,29 +201,22 @@ function clientsCheck(host: Host): Check {
     const path = client.filePath(host);
     if (path === undefined) continue;
     try {
-      const text = readClientFile(host, path);
-      const found = findAlwaysupServers(
-        client,
-        text ?? "",
-        host.launchCommand(),
-      );
+      const found = findOwnServers(client, path, host) ?? [];
       if (found.length === 0) continue;
-      const names = found.map((it) => sanitizeLine(formatServerName(it))).join(
-        ", ",
-      );
-      lines.push(`${client.title}: ${names} in ${path}`);
+      const names = found.map((it) => sanitizeLine(formatServerName(it)));
+      lines.push(`${client.title}: ${names.join(", ")} in ${path}`);
     } catch (error) {
       const why = errorMessageOf(error);
       problems.push(`${client.title}: ${path} cannot be read (${why})`);
     }
   }
-  const text = [...lines, ...problems].join("\n");
   if (problems.length > 0) {
+    const text = [...lines, ...problems].join("\n");
     const advice = "mend that file, or the client will not start its servers";
     return { name, state: "warn", text, advice };
   }
-  if (lines.length > 0) return { name, state: "ok", text };
-  const none = "none that is known here starts alwaysup";
+  if (lines.length > 0) return { name, state: "ok", text: lines.join("\n") };
+  const text = "none that is known here starts alwaysup";
   const advice = "alwaysup install CLIENT says how";
-  return { name, state: "warn", text: none, advice };
+  return { name, state: "warn", text, advice };
 }

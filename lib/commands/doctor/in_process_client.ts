@@ -12,74 +12,96 @@ import type { Host } from "../../runtime/host.ts";
 import { tryParseJson } from "../../json/spans.ts";
 import { ErrorCode, getNested, isRecord } from "../../protocol/jsonrpc.ts";
 import type { Failure, FailureCause } from "../../link/link.ts";
-import type {
-  Method,
-  Params,
-  RequestMethod,
+import {
+  META_KEYS,
+  type Method,
+  type Params,
+  type RequestMethod,
 } from "../../protocol/mcp_types.ts";
-import { createProxyDialer, runProxy } from "../../proxy/proxy.ts";
+import { runProxy } from "../../proxy/proxy.ts";
 import type { Snapshot } from "../../session/snapshot.ts";
-import { type Dialer, type Socket } from "../../transport/websocket.ts";
+import type { Transport, TransportEvent } from "../../transport/transport.ts";
+import { createWebSocketTransport } from "../../transport/websocket.ts";
 
-/** How long a daemon has to see a connection close, in milliseconds. */
+/** How long a daemon has to see a connection close. */
 const CLOSE_WAIT_MS = 250;
 
-/** The error codes of the proxy itself, when the daemon has not answered. */
-const PROXY_ERROR_CODES: readonly number[] = [
-  ErrorCode.unavailable,
-  ErrorCode.outcomeUnknown,
-  ErrorCode.timedOut,
-  ErrorCode.overloaded,
-  ErrorCode.tooLarge,
-];
+/** The other codes are JSON-RPC's: a daemon sends them, too. */
+const PROXY_ERROR_CODES = Object.values<number>(ErrorCode)
+  .filter((code) => code > -32_000);
+
+const INITIALIZE_PARAMS = {
+  protocolVersion: "2025-11-25",
+  capabilities: {},
+  clientInfo: { name: "alwaysup doctor", version: "1" },
+} satisfies Params<"initialize">;
+/** The version without `initialize`. */
+export const STATELESS_VERSION = "2026-07-28";
+const STATELESS_META = {
+  [META_KEYS.protocolVersion]: STATELESS_VERSION,
+  [META_KEYS.clientCapabilities]: {},
+  [META_KEYS.clientInfo]: INITIALIZE_PARAMS.clientInfo,
+};
 
 /** The daemon's response, or why there is none. */
 export type CallResult =
-  | { readonly kind: "result"; readonly result: unknown; readonly ms: number }
+  | { readonly kind: "result"; readonly result: unknown }
   | {
     readonly kind: "failed";
     /** The reason, for people. */
     readonly reason: string;
-    /** The cause, for programs, if it is known one. */
+    /** The reason, for programs. */
     readonly cause?: FailureCause | undefined;
-    /** Set if the daemon itself has answered with an error. */
-    readonly isFromDaemon?: true;
+    /** True if the daemon itself has answered with an error. */
+    readonly isFromDaemon?: boolean;
   };
 
-/** The type of the ids that the in-process client writes. */
-export type IdStyle = "numbers" | "texts";
+/** The first WebSocket: it has opened, or why it has not. */
+export type OpeningResult = Extract<
+  TransportEvent,
+  { type: "open" | "closed" }
+>;
+
+/** What happened after a lost connection. */
+export type ReconnectOutcome =
+  | { readonly kind: "reconnected"; readonly ms: number }
+  /** A client's first message there is answered, the proxy's own is not. */
+  | { readonly kind: "own unanswered" }
+  /** Nobody's first message there is answered. */
+  | { readonly kind: "second unanswered" }
+  /** There was no new connection in time. */
+  | { readonly kind: "not reached"; readonly why: string };
 
 /** A proxy in this process, and its client. */
 export class InProcessClient {
-  readonly #idStyle: IdStyle;
+  /** The types of the ids in the daemon's responses. */
+  readonly responseIdTypes = new Set<string>();
+  readonly #dialect: Config["dialect"];
+  readonly #idStyle: "numbers" | "texts";
   readonly #stdinStream = new TransformStream<Uint8Array, Uint8Array>();
   readonly #stdin = this.#stdinStream.writable.getWriter();
   readonly #pending = new Map<unknown, (outcome: CallResult) => void>();
   readonly #exitCode: Promise<number>;
+  readonly #opened = Promise.withResolvers<OpeningResult>();
   #nextId = 0;
-  #failure: Extract<CallResult, { kind: "failed" }> | undefined;
+  #isStateless = false;
+  #failure: CallResult | undefined;
   #partialLine = "";
-  #connections: Snapshot["connections"] = "unknown";
-  readonly #capacityKnown = Promise.withResolvers<void>();
-  readonly #responseIdTypes = new Set<string>();
-  #phase: Snapshot["standing"]["phase"] = "dialing";
-  #lastError: string | undefined;
+  #snapshot: Snapshot | undefined;
+  #onSnapshot = (): void => {};
+  #lastClose: OpeningResult | undefined;
   #dropConnection: (() => Promise<void>) | undefined;
   #isDroppedOnPurpose = false;
-  readonly #reconnected = Promise.withResolvers<void>();
   #signal: (() => void) | undefined;
 
-  /**
-   * Starts the proxy.
-   *
-   * @param start runs the proxy
-   */
+  /** Starts the proxy. */
   constructor(
     host: Host,
     config: Config,
-    idStyle: IdStyle = "numbers",
+    idStyle: "numbers" | "texts" = "numbers",
     start: typeof runProxy = runProxy,
   ) {
+    this.#dialect = config.dialect;
     this.#idStyle = idStyle;
     const decoder = new TextDecoder();
     const inProcessHost: Host = {
@@ -93,172 +115,171 @@ export class InProcessClient {
     };
     const testConfig: Config = {
       ...config,
-      // The first failure is the result, and the cache and placeholders are not
-      // used.
+      // The first failure is the result, without the cache and placeholders.
       queueTimeout: Infinity,
       initializeGrace: Infinity,
-      // A daemon that answers nothing after the handshake fails the check. The
-      // handshake has its own timeout.
+      // For what comes after the handshake, which has a timeout of its own.
       requestTimeout: 2 * config.handshakeTimeout,
       cache: "off",
       status: "off",
       healthFile: undefined,
     };
-    const log: Parameters<typeof runProxy>[3] = ({ failure }) => {
-      // A connection dropped on purpose is no failure.
-      if (failure !== undefined && !this.#isDroppedOnPurpose) {
-        this.#fail(failure);
-      }
-    };
-    const observe = (snapshot: Snapshot): void => {
-      this.#connections = snapshot.connections;
-      if (snapshot.connections !== "unknown") this.#capacityKnown.resolve();
-      this.#phase = snapshot.standing.phase;
-      this.#lastError = snapshot.lastError;
-      const isBack = snapshot.reconnects > 0 && this.#phase === "ready";
-      if (isBack) this.#reconnected.resolve();
-    };
-    const dial = createProxyDialer(testConfig, host);
-    const observedDialer: Dialer = (...call) => this.#dial(dial, ...call);
     this.#exitCode = start(
       testConfig,
       "0",
       inProcessHost,
-      log,
-      observe,
-      observedDialer,
+      ({ failure }) => failure && this.#fail(failure),
+      (snapshot) => {
+        this.#snapshot = snapshot;
+        this.#onSnapshot();
+      },
+      this.#observedTransport(config, host),
     );
   }
 
-  /**
-   * Dials as every proxy does; records what comes, and makes it possible to
-   * drop the connection.
-   */
-  #dial(
-    dial: Dialer,
-    ...[url, subprotocol, headers, emit]: Parameters<Dialer>
-  ): Socket {
-    let isLost = false;
-    const socket = dial(url, subprotocol, headers, (report) => {
-      if (isLost) return;
-      if (report.type === "frame") this.#recordIdType(report.text);
-      emit(report);
-    });
-    this.#dropConnection = async () => {
-      isLost = true;
-      // A daemon that keeps one client must have seen the close.
-      await waitAtMost(CLOSE_WAIT_MS, socket.close());
-      const reason = "doctor has ended it";
-      emit({ type: "closed", code: 1006, reason, isServerReached: true });
+  /** Resolves when the first WebSocket has opened, or has failed to. */
+  get opening(): Promise<OpeningResult> {
+    return this.#opened.promise;
+  }
+
+  /** It dials as every proxy does. */
+  #observedTransport(config: Config, host: Host): Transport {
+    // Nothing else is to be done until the reason of a failure is found.
+    const maxDiagnosisMs = config.handshakeTimeout;
+    const transport = createWebSocketTransport(config, host, maxDiagnosisMs);
+    return {
+      dial: (connectionId, subprotocol, emit) => {
+        let isLost = false;
+        const connection = transport.dial(
+          connectionId,
+          subprotocol,
+          (event) => {
+            if (isLost) return;
+            this.#record(event);
+            emit(event);
+          },
+        );
+        this.#dropConnection = async () => {
+          isLost = true;
+          // A daemon that keeps one client must have seen the close.
+          await waitAtMost(CLOSE_WAIT_MS, connection.close());
+          const reason = "doctor has ended it";
+          const closed = { code: 1006, reason, isServerReached: true };
+          emit({ type: "closed", connectionId, ...closed });
+        };
+        return connection;
+      },
     };
-    return socket;
   }
 
-  #recordIdType(text: string): void {
-    const message = tryParseJson(text);
+  #record(event: TransportEvent): void {
+    if (event.type === "open") this.#opened.resolve(event);
+    if (event.type === "closed") this.#lastClose = event;
+    if (event.type !== "frame") return;
+    const message = tryParseJson(event.text);
     if (!isRecord(message) || typeof message.method === "string") return;
-    const { id } = message;
-    this.#responseIdTypes.add(
-      (id ?? undefined) === undefined ? "null" : typeof id,
-    );
+    const { id = null } = message;
+    this.responseIdTypes.add(id === null ? "null" : typeof id);
   }
 
-  /** True if a response has come with an id of that type. */
-  sawResponseId(type: "number" | "string" | "null"): boolean {
-    return this.#responseIdTypes.has(type);
+  /** Sends `initialize`; if it is not known, `server/discover`. */
+  async handshake(timeoutMs?: number): Promise<CallResult> {
+    const params = INITIALIZE_PARAMS;
+    const first = await this.request("initialize", params, timeoutMs);
+    if (first.kind === "result") {
+      this.#send({ method: "notifications/initialized" });
+      // For exai, the proxy answers `initialize` itself, without a daemon.
+      return this.#dialect === "exai" ? this.request("tools/list") : first;
+    }
+    if (this.#dialect === "exai" || !first.isFromDaemon) return first;
+    this.#isStateless = true;
+    const other = await this.request("server/discover", undefined, timeoutMs);
+    return other.kind === "result" ? other : first;
   }
 
-  /**
-   * Drops the connection as an outage would, and returns what follows within
-   * `timeoutMs`.
-   */
-  async dropAndReconnect(
-    timeoutMs: number,
-  ): Promise<{ ms: number } | { phase: string; why: string }> {
+  /** A method that every daemon of the dialect answers itself. */
+  get probeMethod(): "tools/list" | "server/discover" | "ping" {
+    // The proxy answers an exai ping itself.
+    if (this.#dialect === "exai") return "tools/list";
+    return this.#isStateless ? "server/discover" : "ping";
+  }
+
+  /** Drops the connection as an outage would, and returns what follows. */
+  async dropAndReconnect(timeoutMs: number): Promise<ReconnectOutcome> {
     this.#isDroppedOnPurpose = true;
     const startedAt = performance.now();
     await this.#dropConnection?.();
     // With a pending request, the proxy dials at once.
     void this.request("tools/list");
-    let isBack = false;
-    const reconnected = this.#reconnected.promise.then(() => isBack = true);
-    await waitAtMost(timeoutMs, reconnected);
-    if (isBack) return { ms: performance.now() - startedAt };
-    return {
-      phase: this.#phase,
-      why: sanitizeLine(this.#lastError ?? "no answer"),
+    const isBack = ({ standing, reconnects }: Snapshot): boolean =>
+      reconnects > 0 && standing.phase === "ready";
+    const snapshot = await this.waitFor(isBack, timeoutMs);
+    const ms = performance.now() - startedAt;
+    if (isBack(snapshot)) return { kind: "reconnected", ms };
+    const { standing, lastError = "no answer" } = snapshot;
+    return standing.phase === "greeting"
+      ? { kind: "own unanswered" }
+      : { kind: "not reached", why: sanitizeLine(lastError) };
+  }
+
+  /** Returns the proxy's state: when it passes a test, or the time is over. */
+  async waitFor(
+    test: (snapshot: Snapshot) => boolean,
+    timeoutMs: number,
+  ): Promise<Snapshot> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#onSnapshot = () => {
+      if (test(this.#snapshot!)) resolve();
     };
+    this.#onSnapshot();
+    await waitAtMost(timeoutMs, promise);
+    return this.#snapshot!;
   }
 
-  /**
-   * Returns how many connections the daemon keeps: as soon as the proxy knows
-   * it, or after `timeoutMs`.
-   */
-  async waitForCapacity(timeoutMs: number): Promise<Snapshot["connections"]> {
-    await waitAtMost(timeoutMs, this.#capacityKnown.promise);
-    return this.#connections;
-  }
-
-  /** True if the connection has failed. */
-  get hasFailed(): boolean {
-    return this.#failure !== undefined;
-  }
-
-  /**
-   * Sends a request; the result is a failure if no response comes within `ms`
-   * milliseconds.
-   */
+  /** Sends a request; no response in time is a failure. */
   async request<M extends RequestMethod>(
     method: M,
     params?: Params<M>,
-    ms: number = Infinity,
+    timeoutMs?: number,
   ): Promise<CallResult> {
     if (this.#failure !== undefined) return this.#failure;
     const count = this.#nextId++;
     const id = this.#idStyle === "numbers" ? count : `doctor-${count}`;
     const { promise, resolve } = Promise.withResolvers<CallResult>();
-    const startedAt = performance.now();
-    this.#pending.set(id, (outcome) =>
-      resolve(
-        outcome.kind === "failed"
-          ? outcome
-          : { ...outcome, ms: performance.now() - startedAt },
-      ));
-    await this.send({ id, method, ...(params !== undefined && { params }) });
-    if (ms < Infinity) await waitAtMost(ms, promise);
-    if (ms < Infinity && this.#pending.has(id)) {
-      return { kind: "failed", reason: `${method} was not answered in time` };
-    }
-    return await promise;
+    this.#pending.set(id, resolve);
+    const meta = this.#isStateless && { _meta: STATELESS_META };
+    this.#send({ id, method, params: meta ? { ...params, ...meta } : params });
+    if (timeoutMs === undefined) return await promise;
+    const reason = `${method} was not answered in time`;
+    return await waitAtMost(timeoutMs, promise) ?? { kind: "failed", reason };
   }
 
-  /** Writes a message. */
-  async send(
-    message: { readonly id?: number | string; readonly method: Method },
-  ): Promise<void> {
+  #send(message: { readonly method: Method; [member: string]: unknown }): void {
     const text = JSON.stringify({ jsonrpc: "2.0", ...message });
-    await this.#stdin.write(new TextEncoder().encode(`${text}\n`));
+    void this.#stdin.write(new TextEncoder().encode(`${text}\n`));
   }
 
   /** Ends the proxy. */
   async close(): Promise<void> {
-    await this.#stdin.close();
-    // Nobody waits for the open requests.
+    void this.#stdin.close();
+    // Nobody waits for the open requests: a second signal ends them at once.
     if (this.#pending.size > 0) {
       this.#signal?.();
-      this.#signal?.(); // the second one does not wait
+      this.#signal?.();
     }
     await this.#exitCode;
   }
 
   #fail({ reason: rawReason, cause }: Failure): void {
-    const failure = {
-      kind: "failed",
-      reason: sanitizeLine(rawReason),
-      cause,
-    } as const;
-    this.#failure = failure;
-    for (const complete of this.#pending.values()) complete(failure);
+    // A connection dropped on purpose is no failure.
+    if (this.#isDroppedOnPurpose) return;
+    const reason = sanitizeLine(rawReason);
+    this.#failure = { kind: "failed", reason, cause };
+    const closed = { code: 0, reason, isServerReached: false };
+    this.#opened.resolve(
+      this.#lastClose ?? { type: "closed", connectionId: 0, ...closed },
+    );
+    for (const complete of this.#pending.values()) complete(this.#failure);
     this.#pending.clear();
   }
 
@@ -270,15 +291,13 @@ export class InProcessClient {
       if (!isRecord(message) || "method" in message) continue;
       const complete = this.#pending.get(message.id);
       this.#pending.delete(message.id);
-      const why = getNested(message, "error", "message");
-      const isProxyError = PROXY_ERROR_CODES.includes(
-        Number(getNested(message, "error", "code")),
-      );
-      const origin = isProxyError ? {} : { isFromDaemon: true } as const;
+      const reason = getNested(message, "error", "message");
+      const code = Number(getNested(message, "error", "code"));
+      const isFromDaemon = !PROXY_ERROR_CODES.includes(code);
       complete?.(
-        typeof why === "string"
-          ? { kind: "failed", reason: sanitizeLine(why), ...origin }
-          : { kind: "result", result: message.result, ms: 0 },
+        typeof reason === "string"
+          ? { kind: "failed", reason: sanitizeLine(reason), isFromDaemon }
+          : { kind: "result", result: message.result },
       );
     }
   }

@@ -8,12 +8,23 @@ import {
   findAlwaysupServers,
   findRejectedSyntax,
 } from "../../../lib/clients/client_file.ts";
-import { type Client, CLIENTS } from "../../../lib/clients/registry.ts";
+import { stringify } from "smol-toml";
+import {
+  type Client,
+  CLIENTS,
+  createServerEntry,
+} from "../../../lib/clients/registry.ts";
 import { assertEquals, assertThrows } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
 function clientOf(name: string): Client {
   return CLIENTS.find((client) => client.name === name)!;
+}
+
+/** The servers that are this program in a file of that value. */
+function findIn(client: Client, file: unknown): unknown {
+  const text = client.isToml ? stringify(file) : JSON.stringify(file);
+  return findAlwaysupServers(client, text, []);
 }
 
 test("Client file: finds our servers in JSON and in TOML", () => {
@@ -48,4 +59,46 @@ test("Client file: names the first thing that its client cannot read, with the l
       ["codex", undefined],
     ] as const
   ) assertEquals(findRejectedSyntax(clientOf(name), text), rejected, name);
+});
+
+test("Client file: finds a server whose command is the path of this program", () => {
+  const client = clientOf("zed");
+  const text = '{"context_servers":{"a":{"command":"/opt/x","args":[]}}}';
+  assertEquals(findAlwaysupServers(client, text, ["/opt/y"]), []);
+  assertEquals(findAlwaysupServers(client, text, ["/opt/x"])[0]?.name, "a");
+});
+
+test("Client file: finds the servers that Claude Code has for single projects", () => {
+  const text = JSON.stringify({
+    mcpServers: { a: { command: "alwaysup" } },
+    projects: {
+      "/home/a": { mcpServers: { b: { command: "x" } } },
+      "/home/b": { mcpServers: { c: { command: "alwaysup", args: ["d"] } } },
+      "/home/c": null,
+    },
+  });
+  assertEquals(findAlwaysupServers(clientOf("claude-code"), text, []), [
+    { name: "a", command: ["alwaysup"] },
+    { name: "c", command: ["alwaysup", "d"], project: "/home/b" },
+  ]);
+  assertEquals(findAlwaysupServers(clientOf("cursor"), text, []).length, 1);
+});
+
+test("Client file: finds no servers in a file that has none, and none without a command", () => {
+  for (const client of CLIENTS) {
+    const { serversKey, isToml } = client;
+    const ours = createServerEntry(client, ["alwaysup", "a"]);
+    const others = {
+      a: isToml ? 1 : null,
+      b: { command: 1, args: "alwaysup" },
+      c: [],
+      d: { url: "http://h" },
+    };
+    for (const file of [{}, { [serversKey]: 1 }, { [serversKey]: others }]) {
+      assertEquals(findIn(client, file), []);
+    }
+    assertEquals(findIn(client, { [serversKey]: { ...others, e: ours } }), [
+      { name: "e", command: ["alwaysup", "a"] },
+    ]);
+  }
 });

@@ -1,6 +1,6 @@
 /**
- * An entry that is added to a client's JSON file, replaced or removed.
- * Everything else stays, including comments.
+ * JSON with comments is read. An entry is added to a client's JSON file,
+ * replaced or removed; everything else stays, including comments.
  *
  * @module
  */
@@ -11,18 +11,102 @@ import {
   type ParseError,
   parseTree,
 } from "jsonc-parser";
+import { clientFileFormatOf } from "../../../lib/clients/client_file.ts";
 import {
-  parseJsonFile,
-  removeJsonEntry,
-  setJsonEntry,
+  findJsoncExtensions,
+  jsonFormatOf,
 } from "../../../lib/clients/json_edit.ts";
+import { CLIENTS } from "../../../lib/clients/registry.ts";
+import { lineNumberOf } from "../../../lib/json/spans.ts";
 import { assertEquals, assertThrows } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import { seededRandom } from "../../simulation/scheduler.ts";
 
-const SLOT = { serversKey: "servers", name: "us" };
+const CLIENT = CLIENTS.find(({ name }) => name === "vscode")!;
+
+const {
+  parseClientFile: parseJsonFile,
+  removeEntry: removeJsonEntry,
+  setEntry: setJsonEntry,
+} = clientFileFormatOf(CLIENT);
+
+const { parse } = jsonFormatOf(CLIENT);
+
+const SLOT = "us";
 
 const ENTRY = { type: "stdio", command: "c", args: ["a"] };
+
+const READ: [text: string, value: unknown][] = [
+  ['"a\\u0041\\"//"', 'aA"//'],
+  [" -2.5e3 ", -2500],
+  ["/**/[/*,*/1,// 2\n[],{},]//", [1, [], {}]],
+  ["[1, // 2\r3]", [1, 3]],
+  ['{"a":{"b":null,},"c":true}', { a: { b: null }, c: true }],
+  ['{"a":1,"a":2}', { a: 2 }],
+];
+
+for (const [text, value] of READ) {
+  test(`JSON edit: reads ${text}`, () => assertEquals(parse(text), value));
+}
+
+const WRONG = [
+  ...["", "//", "/* {}", "{", "[", '{"a"', '{"a":', '{"a":1', "[1"],
+  ...["{,}", "[,]", "[1,,2]", "[1 2]", '{"a" 1}', "{a:1}", "{1:1}", "{}{}"],
+  ...['"a', '"\\x"', "'a'", "01", "1.", "+1", "nul", "True", "undefined", "[}"],
+  ...["\u00a0{}", "#", "/", '"\n"'],
+];
+
+test("JSON edit: refuses what is not JSONC, and names the line", () => {
+  for (const text of WRONG) {
+    assertThrows(() => parse(text), Error, "it is not JSON (line 1)");
+    assertThrows(
+      () => removeJsonEntry(`{"a":${text}}`, SLOT),
+      Error,
+      "it is not JSON (line 1)",
+    );
+  }
+  const text = "{\n// a\n/* b\n*/ c}";
+  assertThrows(() => parse(text), Error, "(line 4)");
+  assertThrows(() => removeJsonEntry(text, SLOT), Error, "(line 4)");
+});
+
+test("JSON edit: refuses what is no object, and what is nested too deeply", () => {
+  for (const text of ["[]", '[{"a":1}]', "null", '"{}"']) {
+    assertThrows(
+      () => removeJsonEntry(text, SLOT),
+      Error,
+      "it is not a JSON object",
+    );
+  }
+  const deep = "[".repeat(100_000) + "]".repeat(100_000);
+  const why = "it is nested too deeply";
+  assertThrows(() => parse(deep), Error, why);
+  assertThrows(() => removeJsonEntry(`{"a":${deep}}`, SLOT), Error, why);
+});
+
+const ADDITIONS: [
+  text: string,
+  comment: number | undefined,
+  comma: number | undefined,
+][] = [
+  ['{"a": "/* */ // ,}", "b": [1, 2]}', undefined, undefined],
+  ["[1, 2,\n]", undefined, 1],
+  ["{\n}// a", 2, undefined],
+  ['{"a": {"b": {"c": 1,}}}', undefined, 1],
+  ['\n\n/* a\n */ {"a": 1,\n}// b', 3, 4],
+  ["[[1,],\n[2,],// c\n]", 2, 1],
+];
+
+test("JSON edit: finds the first comment and the first trailing comma", () => {
+  for (const [text, comment, comma] of ADDITIONS) {
+    const all = findJsoncExtensions(text);
+    const lines = ["comment", "comma"].map((extension) => {
+      const found = all.find(([name]) => name === extension);
+      return found && lineNumberOf(text, found[1]);
+    });
+    assertEquals(lines, [comment, comma], text);
+  }
+});
 
 const REPLACED: [what: string, before: string, after: string][] = [
   [

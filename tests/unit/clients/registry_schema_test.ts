@@ -8,12 +8,11 @@
 
 import { MCPConfigRegistry } from "@gleanwork/mcp-config-schema";
 import { stringify } from "smol-toml";
-import { clientFileFormatOf } from "../../../lib/clients/client_file.ts";
 import {
-  CLIENTS,
-  createServerEntry,
-  filterAlwaysupServers,
-} from "../../../lib/clients/registry.ts";
+  clientFileFormatOf,
+  findAlwaysupServers,
+} from "../../../lib/clients/client_file.ts";
+import { CLIENTS, createServerEntry } from "../../../lib/clients/registry.ts";
 import { assert, assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
@@ -79,20 +78,19 @@ for (const client of known) {
     assertEquals(theirs, ours);
     // A client that accepts no other type needs none.
     assert(own === type || own === undefined && type === "stdio", `${own}`);
-    assertEquals(filterAlwaysupServers(client, config, []), [
+    const text = client.isToml ? stringify(config) : JSON.stringify(config);
+    assertEquals(findAlwaysupServers(client, text, []), [
       { name: "alwaysup", command: COMMAND },
     ]);
     // Our edit of their file leaves the user's own parts.
     const { setEntry, parseClientFile } = clientFileFormatOf(client);
-    const slot = { serversKey: client.serversKey, name: "alwaysup" };
-    const text = client.isToml ? stringify(config) : JSON.stringify(config);
     const entry = createServerEntry(client, [
       "/opt/alwaysup",
       "--url",
       "ws://h/",
     ]);
     const kept = client.hasCommandList ? { environment: env } : { env };
-    assertEquals(parseClientFile(setEntry(text, slot, entry)), {
+    assertEquals(parseClientFile(setEntry(text, "alwaysup", entry)), {
       [client.serversKey]: { alwaysup: { ...entry, ...kept } },
     });
   });

@@ -5,10 +5,10 @@
  */
 
 import {
+  alwaysupCommandOf,
   type ClientEnvironment,
   CLIENTS,
   createServerEntry,
-  filterAlwaysupServers,
   wrapForWindows,
 } from "../../../lib/clients/registry.ts";
 import { assert, assertEquals } from "../../helpers/assert.ts";
@@ -247,50 +247,19 @@ const COMMANDS: [command: string, ours: boolean][] = [
   ["python server.py", false],
 ];
 
-test("Client registry: finds a server whose command is the path of this program", () => {
-  const client = clientOf("zed");
-  const file = { context_servers: { a: { command: "/opt/x", args: [] } } };
-  assertEquals(filterAlwaysupServers(client, file, ["/opt/y"]), []);
-  assertEquals(filterAlwaysupServers(client, file, ["/opt/x"])[0]?.name, "a");
-});
-
-test("Client registry: finds the servers that Claude Code has for single projects", () => {
-  const file = {
-    mcpServers: { a: { command: "alwaysup" } },
-    projects: {
-      "/home/a": { mcpServers: { b: { command: "x" } } },
-      "/home/b": { mcpServers: { c: { command: "alwaysup", args: ["d"] } } },
-      "/home/c": null,
-    },
-  };
-  assertEquals(filterAlwaysupServers(clientOf("claude-code"), file, []), [
-    { name: "a", command: ["alwaysup"] },
-    { name: "c", command: ["alwaysup", "d"], project: "/home/b" },
-  ]);
-  assertEquals(filterAlwaysupServers(clientOf("cursor"), file, []).length, 1);
-});
-
-test("Client registry: finds the servers that start this program, and no others", () => {
+test("Client registry: knows the entries that start this program, and no others", () => {
   for (const client of CLIENTS) {
     for (const [text, ours] of COMMANDS) {
       const command = text.split(" ");
-      const servers = {
-        a: createServerEntry(client, command),
-        b: { url: "http://h" },
-      };
+      const entry = createServerEntry(client, command);
       assertEquals(
-        filterAlwaysupServers(client, { [client.serversKey]: servers }, []),
-        ours ? [{ name: "a", command }] : [],
+        alwaysupCommandOf(entry, []),
+        ours ? command : undefined,
         text,
       );
     }
-    for (const file of [undefined, null, [], {}, { [client.serversKey]: 1 }]) {
-      assertEquals(filterAlwaysupServers(client, file, []), []);
-    }
-    const odd = { a: null, b: { command: 1, args: "alwaysup" }, c: [] };
-    assertEquals(
-      filterAlwaysupServers(client, { [client.serversKey]: odd }, []),
-      [],
-    );
+  }
+  for (const entry of [undefined, null, [], {}, 1]) {
+    assertEquals(alwaysupCommandOf(entry, []), undefined);
   }
 });

@@ -6,18 +6,20 @@
  */
 
 import { parse as library } from "smol-toml";
-import {
-  findTomlEntry,
-  parseTomlFile,
-  removeTomlEntry,
-  setTomlEntry,
-} from "../../../lib/clients/toml_edit.ts";
+import { clientFileFormatOf } from "../../../lib/clients/client_file.ts";
+import { CLIENTS } from "../../../lib/clients/registry.ts";
 import { assert, assertEquals, assertThrows } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
-import { agrees, tryRead } from "../../helpers/smol_toml.ts";
 import { generateToml } from "../../helpers/toml_files.ts";
 
-const SLOT = { serversKey: "mcp_servers", name: "us" };
+const {
+  parseClientFile: parseTomlFile,
+  findEntry: findTomlEntry,
+  removeEntry: removeTomlEntry,
+  setEntry: setTomlEntry,
+} = clientFileFormatOf(CLIENTS.find(({ name }) => name === "codex")!);
+
+const SLOT = "us";
 
 const ENTRY = { command: "c", args: ["-x", "ws://h/"] };
 
@@ -216,7 +218,7 @@ for (const [what, before, after, gone] of REPLACED) {
 }
 
 test("TOML edit: quotes names and strings as TOML wants them", () => {
-  const slot = { serversKey: "mcp_servers", name: 'a."b' };
+  const slot = 'a."b';
   const args = [
     "C:\\a b\\c.exe",
     'say "a"',
@@ -239,7 +241,7 @@ test("TOML edit: refuses a file that is no TOML, or has another shape", () => {
   for (
     const text of ["mcp_servers = 1", "[[mcp_servers]]", "mcp_servers = [{}]"]
   ) {
-    for (const edit of [findTomlEntry, removeTomlEntry, setTomlEntry]) {
+    for (const edit of [removeTomlEntry, setTomlEntry]) {
       assertThrows(
         () => edit(text, SLOT, ENTRY),
         Error,
@@ -250,12 +252,12 @@ test("TOML edit: refuses a file that is no TOML, or has another shape", () => {
   assertThrows(
     () => setTomlEntry("a = 1\na", SLOT, ENTRY),
     Error,
-    "it is not TOML (line 2)",
+    "it is not TOML (line 2: Expected equal (=) token)",
   );
   assertThrows(
     () => setTomlEntry("a = 1\r\n# b\r\na.b = '''\n'''\n", SLOT, ENTRY),
     Error,
-    "it is not TOML (a name is there twice, line 3)",
+    "it is not TOML (line 3: Defining a key multiple times is invalid)",
   );
 });
 
@@ -267,11 +269,12 @@ test("TOML edit: refuses a file that is nested too deeply", () => {
     `[a${".a".repeat(n)}]`,
     `[a${".a".repeat(n / 2)}]\n${"a.".repeat(n / 2)}a = 1`,
   ];
-  // In inline tables, the key counts as a level, too.
   for (const text of deep(240)) parseTomlFile(text);
-  for (const text of [...deep(600), ...deep(100_000)]) {
+  for (const text of deep(100_000).slice(0, 2)) {
     assertThrows(() => parseTomlFile(text), Error, "it is nested too deeply");
   }
+  // Keys may be as long as they like.
+  for (const text of deep(10_000).slice(2)) parseTomlFile(text);
 });
 
 /** The comments of a text that must be kept, in order. */
@@ -284,10 +287,12 @@ type File = any;
 
 /** A file as `smol-toml` parses it, without an empty table of servers. */
 function read(text: string, what: string): File {
-  const file: File = tryRead(() => library(text));
-  assertEquals(file.wrong, undefined, what);
-  agrees(text, what);
-  const plain = JSON.parse(JSON.stringify(file.value));
+  let plain: File;
+  try {
+    plain = JSON.parse(JSON.stringify(library(text)));
+  } catch (error) {
+    throw new Error(what, { cause: error });
+  }
   if (Object.keys(plain.mcp_servers ?? {}).length === 0) {
     delete plain.mcp_servers;
   }

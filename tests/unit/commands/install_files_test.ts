@@ -97,14 +97,13 @@ for (const [file, name, says] of FILES) {
     const disk = new MemoryDisk();
     const path = client.filePath(disk.host())!;
     disk.addFile(path, before);
-    const slot = { serversKey: client.serversKey, name: "alwaysup" };
     assertMatch(await run(install, [name, ...FLAGS], disk), says);
     const after = disk.readText(path)!;
     if (says === REFUSED) return assertEquals(after, before);
-    const entry = findEntry(after, slot) as Json;
+    const entry = findEntry(after, "alwaysup") as Json;
     assertEquals(entry, {
       ...createServerEntry(client, ["/alwaysup", ...FLAGS.slice(1)]),
-      ...ownOf(findEntry(before, slot)),
+      ...ownOf(findEntry(before, "alwaysup")),
     });
     assertEquals(others(client, after), others(client, before));
     // Comments within the old arguments are removed with them.
@@ -119,7 +118,7 @@ for (const [file, name, says] of FILES) {
     assertEquals(disk.readText(path), after, "nothing changes");
     await run(uninstall, [name, "--write"], disk);
     const left = disk.readText(path)!;
-    assertEquals(findEntry(left, slot), undefined);
+    assertEquals(findEntry(left, "alwaysup"), undefined);
     assertEquals(others(client, left), others(client, before));
   });
 }

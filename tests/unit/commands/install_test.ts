@@ -56,8 +56,7 @@ function diskWith(
 /** The entry of this program in a client's file. */
 function entryIn(name: string, text: string | undefined): Json {
   const client = clientOf(name);
-  const slot = { serversKey: client.serversKey, name: "alwaysup" };
-  return clientFileFormatOf(client).findEntry(text ?? "", slot);
+  return clientFileFormatOf(client).findEntry(text ?? "", "alwaysup");
 }
 
 /**
@@ -596,7 +595,11 @@ const LARGE: [what: string, text: () => string][] = [
       return `{\n  "projects":{${projects.join(",\n")}},\n  "mcpServers":{}\n}`;
     },
   ],
-  ["spaces", () => `{"mcpServers":{}${" ".repeat(67 * MIB)}}`],
+  [
+    "many spaces",
+    () =>
+      `{"mcpServers":{}${" ".repeat(7 * MIB)},"a":"${"x".repeat(60 * MIB)}"}`,
+  ],
 ];
 
 for (const [what, text] of LARGE) {

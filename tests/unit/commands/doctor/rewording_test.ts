@@ -8,7 +8,7 @@
 
 import type { Check } from "../../../../lib/commands/doctor/check.ts";
 import { InProcessClient } from "../../../../lib/commands/doctor/in_process_client.ts";
-import { protocolChecks } from "../../../../lib/commands/doctor/protocol_checks.ts";
+import { daemonChecks } from "../../../../lib/commands/doctor/daemon_checks.ts";
 import { runningCheck } from "../../../../lib/commands/doctor/running_checks.ts";
 import { type Config, readConfig } from "../../../../lib/config/config.ts";
 import { isRecord } from "../../../../lib/protocol/jsonrpc.ts";
@@ -136,28 +136,28 @@ const CASES: readonly (readonly [
     "HTTP 401",
     failing("Invalid status code: 401"),
     "mcp",
-    ["token", "fail", "give the daemon's own token"],
+    ["websocket", "fail", "check the token"],
     "give the proxy the daemon's own token",
   ],
   [
     "HTTP 403 to an exai client",
     failing("Invalid status code: 403"),
     "exai",
-    ["token", "fail", "give the daemon's own token"],
+    ["websocket", "fail", "check the token"],
     "give the proxy the daemon's own token",
   ],
   [
     "HTTP 500",
     failing("Invalid status code: 500"),
     "mcp",
-    ["daemon", "fail", "look at the daemon's own log"],
+    ["websocket", "fail", "look at the daemon's own log"],
     "look at the daemon's own log",
   ],
   [
     "nobody",
     failing("tcp connect error: Connection refused (os error 111)"),
     "mcp",
-    ["daemon", "fail", "look at the daemon's own log"],
+    ["websocket", "fail", "start the daemon"],
     "start the daemon",
   ],
   [
@@ -276,7 +276,7 @@ const runReworded: typeof runProxy = (
   host,
   log,
   observe,
-  dial,
+  transport,
 ) =>
   runProxy(
     config,
@@ -298,14 +298,11 @@ const runReworded: typeof runProxy = (
         ...it,
         lastError: lastError === undefined ? lastError : "x",
       }),
-    (url, subprotocol, headers, emit) =>
-      dial!(
-        url,
-        subprotocol,
-        headers,
-        (report) =>
-          emit(report.type === "closed" ? { ...report, reason: "x" } : report),
-      ),
+    {
+      dial: (connectionId, subprotocol, emit) =>
+        transport!.dial(connectionId, subprotocol, (report) =>
+          emit(report.type === "closed" ? { ...report, reason: "x" } : report)),
+    },
   );
 
 /**
@@ -326,14 +323,14 @@ async function examined(
     host,
     log,
     observe,
-    dial,
+    transport,
   ) =>
     start(config, version, host, log, (snapshot) => {
       if (snapshot.lastError !== undefined) first ??= snapshot;
       observe?.(snapshot);
-    }, dial);
+    }, transport);
   const checks: Check[] = [];
-  const all = protocolChecks(
+  const all = daemonChecks(
     config,
     machine.host,
     (config, spelling) =>
@@ -343,7 +340,7 @@ async function examined(
   machine.stop();
   const proxy = {
     ...{ pid: 7, version: "1", runtime: "test", startedAt: 0, dialect },
-    ...{ url: config.redactedUrl, sign: "lock" } as const,
+    ...{ url: config.redactedUrl } as const,
     ...{
       client: undefined,
       reconnects: 0,
@@ -354,7 +351,7 @@ async function examined(
     lastErrorCause: first?.lastErrorCause,
     standing: { phase: "waiting", attempt: 4, nextAt: 0 } as const,
   };
-  return { checks, running: runningCheck([proxy], config, 0) };
+  return { checks, running: runningCheck([proxy], config, 0, "read") };
 }
 
 /** A check without its text, and without times. */

@@ -5,7 +5,6 @@
  */
 
 import {
-  connectAnywayCheck,
   proxiesOfDaemon,
   runningCheck,
   unreadableProxiesCheck,
@@ -140,7 +139,7 @@ const STATES: [
 for (const [changes, state, says, advice] of STATES) {
   test(`Running check: reports a proxy: ${JSON.stringify(changes)}`, () => {
     const proxies = [proxyStatus(changes)];
-    const check = runningCheck(proxies, TARGET, NOW);
+    const check = runningCheck(proxies, TARGET, NOW, "read");
     assertEquals([check.name, check.state], ["running", state]);
     assertMatch(check.text, says);
     assertMatch(check.text, /\nnothing was opened to the daemon: .*--connect/);
@@ -162,19 +161,19 @@ test("Running check: names all proxies; its state is that of the worst one of th
     }),
     proxyStatus({ pid: 9, dialect: "exai", standing: WAITING }),
   ];
-  const { state, text, advice } = runningCheck(proxies, TARGET, NOW);
+  const { state, text, advice } = runningCheck(proxies, TARGET, NOW, "read");
   assertEquals(state, "warn");
   assertMatch(text, /^proxy 7 .*\nproxy 8: .*\nproxy 9 .*, dialect exai: wait/);
   assertMatch(advice!, /^stop the other client/);
   const waiting = [proxyStatus(), proxyStatus({ pid: 8, standing: WAITING })];
-  const found = runningCheck(waiting, TARGET, NOW);
+  const found = runningCheck(waiting, TARGET, NOW, "read");
   // The other proxy has a session that a connection could displace.
   const words = "look at the daemon's own log";
   assertEquals([found.state, found.advice], ["fail", words]);
 });
 
 test("Running check: warns that doctor connects beside a proxy where --connect is given", () => {
-  const { state, text } = connectAnywayCheck([proxyStatus()], TARGET, NOW);
+  const { state, text } = runningCheck([proxyStatus()], TARGET, NOW, "connect");
   assertEquals(state, "warn");
   assertMatch(text, /^proxy 7 .*\ndoctor connects, too \(--connect\)/);
 });

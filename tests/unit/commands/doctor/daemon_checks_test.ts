@@ -7,12 +7,20 @@
 
 import type { Check } from "../../../../lib/commands/doctor/check.ts";
 import {
-  type DaemonBehavior,
   idsCheck,
   reconnectCheck,
-} from "../../../../lib/commands/doctor/behavior_checks.ts";
+  type TextIdBehavior,
+} from "../../../../lib/commands/doctor/daemon_checks.ts";
+import type { ReconnectOutcome } from "../../../../lib/commands/doctor/in_process_client.ts";
 import { assertEquals, assertMatch } from "../../../helpers/assert.ts";
 import { test } from "../../../helpers/no_permissions.ts";
+
+/** How a daemon treats ids, and a lost connection. */
+interface DaemonBehavior {
+  readonly numbers: "as sent" | "as text";
+  readonly texts: TextIdBehavior;
+  readonly restart: ReconnectOutcome;
+}
 
 const FINE: DaemonBehavior = {
   numbers: "as sent",
@@ -73,7 +81,10 @@ const HABITS: [
 for (const [changes, states, ids, restart] of HABITS) {
   test(`Ids and restart checks: report what was tried: ${JSON.stringify(changes)}`, () => {
     const habits = { ...FINE, ...changes };
-    const checks = [idsCheck(habits), reconnectCheck(habits)];
+    const checks = [
+      idsCheck(habits.numbers, habits.texts),
+      reconnectCheck(habits.restart),
+    ];
     assertEquals(checks.map(({ name }) => name), ["ids", "restart"]);
     assertEquals(checks.map(({ state }) => state), states);
     assertMatch(checks[0]!.text, ids);
