@@ -68,13 +68,17 @@ const TYPES = {
 
 /** The only file outside `lib/runtime/` that needs modules of Node's, which every runtime has. */
 const TCP = {
-  file: "transport/raw_handshake.ts",
+  file: "transport/reachability.ts",
   from: /^node:(?:net|dns\/promises)$/,
 };
 
-/** The only package that the program runs with, and who imports it; its one small file is bundled. */
-const STD_DELAY = "npm:/deno-std@1.3.4/async/delay.js";
-const STD_DELAY_FILE = "runtime/timeout.ts";
+/** The packages that the program runs with, each with the files that import it. They are bundled. */
+const PACKAGES: ReadonlyMap<string, readonly string[]> = new Map([
+  ["npm:/deno-std@1.3.4/async/delay.js", ["runtime/timeout.ts"]],
+  // These are loaded by commands only.
+  ["npm:/jsonc-parser@3.3.1", ["clients/json_edit.ts", "clients/toml_edit.ts"]],
+  ["npm:/toml-eslint-parser@1.0.3", ["clients/toml_edit.ts"]],
+]);
 
 /** A file of `lib/`. */
 interface Source {
@@ -188,7 +192,7 @@ test("architecture: imports run downwards by folder", async () => {
         ? /^@std\/assert\//.test(target) ||
           file.folder === "runtime" && target.startsWith("node:") ||
           file.path === TCP.file && TCP.from.test(target) ||
-          file.path === STD_DELAY_FILE && target === STD_DELAY ||
+          PACKAGES.get(target)?.includes(file.path) ||
           file.path === TYPES.file && TYPES.from.test(target)
         : level(found.folder) <= level(file.folder);
       if (!isAllowed) wrong.push(`${file.path} -> ${target}`);
@@ -320,6 +324,35 @@ test("architecture: no code parses texts that are written for people", async () 
   assertEquals(wrong, []);
 });
 
+/** The longest function of `lib/`, in lines. */
+const MAX_FUNCTION_LINES = 60;
+/** How a line begins that declares a function or a method, as formatted. */
+const FUNCTION_START =
+  /^( *)(?:export |default |static |async |get |set |override |readonly )*(?:function\*? \w+|\*?#?\w+(?:<[^>]*>)?\(|(?:const )?#?\w+ = (?:async )?\()/;
+const STATEMENT_START =
+  /^ *(?:if|for|while|switch|catch|return|await|throw|else|do|super|this|void|new|case)\b/;
+
+/** The functions of a file that are too long, with their lengths. */
+function longFunctions({ path, text }: Source): string[] {
+  const lines = text.split("\n");
+  return lines.flatMap((line, start) => {
+    const indent = FUNCTION_START.exec(line)?.[1];
+    if (indent === undefined || STATEMENT_START.test(line)) return [];
+    // The end has the indentation of the start, unless there is no body.
+    const isOutside = (it: string): boolean =>
+      it.startsWith(indent) && /^[^ )|]/.test(it.slice(indent.length));
+    const length = lines.slice(start + 1).findIndex(isOutside) + 2;
+    const isBody = lines[start + length - 1]?.startsWith(`${indent}}`);
+    return isBody && length > MAX_FUNCTION_LINES
+      ? [`${path}: ${line.trim()} ${length} lines`]
+      : [];
+  });
+}
+
+test("architecture: no function has more than 60 lines", async () => {
+  assertEquals((await readSources()).flatMap(longFunctions), []);
+});
+
 test("architecture: a name that a file declares has one meaning in lib/", async () => {
   const files = new Map<string, string[]>();
   const declaration =
@@ -434,7 +467,7 @@ test("architecture: a test's title begins with its subject and a colon", async (
   assertEquals(wrong, []);
 });
 
-test("architecture: run, demo, compile and npm import one package, so that a first start fetches no other", async () => {
+test("architecture: run, demo, compile and npm import three packages, so that a first start fetches no other", async () => {
   const starts = ["../main.ts", "demo.ts", "daemons/demo_daemon.ts"];
   const build = ["compile", "npm", "install_packages"];
   starts.push(...build.map((name) => `../.ci/build/${name}.ts`));
@@ -451,7 +484,7 @@ test("architecture: run, demo, compile and npm import one package, so that a fir
     for (const [, fixed, late] of imports) {
       const target = fixed ?? late!;
       if (/^\.\.?\//.test(target)) waiting.push(new URL(target, href).href);
-      else if (!target.startsWith("node:") && target !== STD_DELAY) {
+      else if (!target.startsWith("node:") && !PACKAGES.has(target)) {
         packages.push(`${href}: ${target}`);
       }
     }

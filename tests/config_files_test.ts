@@ -4,12 +4,14 @@
  * @module
  */
 
-import { clientFileFormatOf } from "../lib/clients/client_file.ts";
+import {
+  clientFileFormatOf,
+  findAlwaysupServers,
+} from "../lib/clients/client_file.ts";
 import {
   type Client,
   CLIENTS,
   createServerEntry,
-  filterAlwaysupServers,
 } from "../lib/clients/registry.ts";
 import { listSettings, readConfig } from "../lib/config/config.ts";
 import { parseEnvFile } from "../lib/config/dotenv.ts";
@@ -102,7 +104,7 @@ test("config/: every client's file starts the installed executable, in the form 
       { [client.serversKey]: { exai: server } },
       client.name,
     );
-    const [found] = filterAlwaysupServers(client, config, []);
+    const [found] = findAlwaysupServers(client, text, []);
     assertEquals(found, { name: "exai", command: [started.command] });
   }
   assertEquals(readConfig({ args: [], env }, () => "").kind, "config");

@@ -66,7 +66,7 @@ async function commitId(): Promise<string> {
  */
 export function withoutCachePaths(bundle: string): string {
   return bundle.replace(
-    /(^\/\/ |")[^"\n]*\/npm\/[^/"\n]+\/(?=deno-std\/)/gm,
+    /(^\/\/ |")[^"\n]*\/npm\/[^/"\n]+\/(?=[\w-]+\/\d[\d.]*\/)/gm,
     "$1npm/",
   );
 }

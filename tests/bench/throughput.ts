@@ -7,13 +7,27 @@
  * @module
  */
 
-import { FakeWebSocketServer } from "../helpers/fake_websocket_server.ts";
+import {
+  FakeWebSocketServer,
+  respondToAll,
+} from "../helpers/fake_websocket_server.ts";
 import { ChildProcess, HELLO, proxyCommand } from "../helpers/process.ts";
 import { print } from "../helpers/print.ts";
 
 const ROUNDS = Number(Deno.args[0] ?? 11);
 const SEQUENTIAL = 1_000;
-const PIPELINED = 5_000;
+const PIPELINED = 20_000;
+const STRUCTURED = 40;
+/** Records that make an answer of 100 kB. */
+const RECORDS = JSON.stringify(Array.from({ length: 720 }, (_, i) => ({
+  path: `src/module-${i}/index.ts`,
+  line: i * 7,
+  isExported: i % 3 === 0,
+  tags: ["a", `b${i}`, null],
+  score: i / 7,
+})));
+/** What the process reports CPU time in: 100 ticks a second on Linux. */
+const TICK_MS = 10;
 
 /** One round's figures; times in milliseconds, memory in MiB. */
 interface RoundFigures {
@@ -21,6 +35,8 @@ interface RoundFigures {
   p50: number;
   p99: number;
   pipelined: number;
+  cpu: number;
+  structured: number;
   large: number;
   idle: number;
   after: number;
@@ -29,10 +45,13 @@ interface RoundFigures {
 function startProgram(
   which: "forwarder" | "alwaysup",
   url: string,
+  stateFolder: string,
 ): ChildProcess {
   const flags = ["--url", url];
   if (which === "alwaysup") {
-    return new ChildProcess(...proxyCommand([...flags, "--cache", "off"]), {});
+    // The default settings: the cache is on, in a folder of its own.
+    const env = { XDG_STATE_HOME: stateFolder };
+    return new ChildProcess(...proxyCommand(flags), env);
   }
   const script = `${import.meta.dirname}/../daemons/forwarder.ts`;
   const args = ["run", "--quiet", "--allow-net", script, ...flags];
@@ -43,8 +62,29 @@ function callLine(id: number, text: string): string {
   return `{"jsonrpc":"2.0","id":${id},"method":"x","params":{"t":"${text}"}}\n`;
 }
 
+function toolCallLine(id: number): string {
+  const params = `{"name":"search","arguments":{"query":"x"}}`;
+  return `{"jsonrpc":"2.0","id":${id},"method":"tools/call","params":${params}}\n`;
+}
+
+/** Answers a tool call with 100 kB of structured content, and others as usual. */
+function respond(message: { id?: number; method?: string }): unknown {
+  if (message.id === undefined) return undefined;
+  if (message.method !== "tools/call") return respondToAll(message);
+  return `{"jsonrpc":"2.0","id":${message.id},"result":{"content":[],` +
+    `"structuredContent":{"records":${RECORDS}}}}`;
+}
+
 function median(values: number[]): number {
   return values.toSorted((a, b) => a - b)[values.length >> 1]!;
+}
+
+/** The CPU time of a process so far, in milliseconds. */
+async function cpuMs(child: ChildProcess): Promise<number> {
+  const stat = await Deno.readTextFile(`/proc/${child.process.pid}/stat`);
+  const [user, system] = stat.slice(stat.lastIndexOf(")")).split(" ")
+    .slice(12, 14);
+  return (Number(user) + Number(system)) * TICK_MS;
 }
 
 async function memoryMiB(child: ChildProcess): Promise<number> {
@@ -55,9 +95,10 @@ async function memoryMiB(child: ChildProcess): Promise<number> {
 async function measureRound(
   which: "forwarder" | "alwaysup",
   url: string,
+  stateFolder: string,
 ): Promise<RoundFigures> {
   const startedAt = performance.now();
-  await using child = startProgram(which, url);
+  await using child = startProgram(which, url, stateFolder);
   await child.write(HELLO);
   let seen = 0;
   const answered = async (): Promise<number> =>
@@ -73,11 +114,20 @@ async function measureRound(
   }
   laps.sort((a, b) => a - b);
   let at = performance.now();
+  const cpuBefore = await cpuMs(child);
   await child.write(
     Array.from({ length: PIPELINED }, (_, i) => callLine(i, "small")).join(""),
   );
   for (let i = 1; i < PIPELINED; i++) await answered();
   const pipelined = await answered() - at;
+  const cpu = await cpuMs(child) - cpuBefore;
+  at = performance.now();
+  for (let id = 1; id < STRUCTURED; id++) {
+    await child.write(toolCallLine(id));
+    await answered();
+  }
+  await child.write(toolCallLine(STRUCTURED));
+  const structured = await answered() - at;
   at = performance.now();
   await child.write(callLine(1, "x".repeat(20_000_000)));
   const large = await answered() - at;
@@ -88,6 +138,8 @@ async function measureRound(
     p50: laps[SEQUENTIAL >> 1]!,
     p99: laps[Math.floor(SEQUENTIAL * 0.99)]!,
     pipelined,
+    cpu,
+    structured,
     large,
     idle,
     after,
@@ -99,19 +151,22 @@ const ROWS: [name: keyof RoundFigures, label: string][] = [
   ["p50", "one call after the other, median, ms"],
   ["p99", "one call after the other, 99th percentile, ms"],
   ["pipelined", `${PIPELINED} calls at once, ms`],
+  ["cpu", "CPU for these, ms"],
+  ["structured", `${STRUCTURED} structured answers of 100 kB, ms`],
   ["large", "20 MB there and back, ms"],
   ["idle", "memory when idle, MiB"],
   ["after", "memory after all that, MiB"],
 ];
 
-await using daemon = new FakeWebSocketServer();
+await using daemon = new FakeWebSocketServer({ respond });
+const stateFolder = await Deno.makeTempDir();
 const rounds = {
   forwarder: [] as RoundFigures[],
   alwaysup: [] as RoundFigures[],
 };
 for (let i = 0; i < ROUNDS; i++) {
   for (const which of ["forwarder", "alwaysup"] as const) {
-    rounds[which].push(await measureRound(which, daemon.url));
+    rounds[which].push(await measureRound(which, daemon.url, stateFolder));
   }
 }
 print(`medians of ${ROUNDS} rounds${" ".repeat(25)}forwarder  alwaysup  ratio`);
@@ -123,3 +178,4 @@ for (const [name, label] of ROWS) {
       ours!.toFixed(2).padStart(10) + (ours! / bare!).toFixed(2).padStart(7),
   );
 }
+await Deno.remove(stateFolder, { recursive: true });

@@ -7,9 +7,8 @@
  * frame of more than 1,000 pieces is cut, and ten open objects are scanned to
  * the end of the frame (`frames`); a list of more than 100 pages is not
  * compared (`known_lists`); 100 tasks, 1,000 late responses and 1,000 pending
- * requests of the daemon are kept; the last 80 characters of a line are
- * searched for a header (`content_length`), and 1 KiB of each end of a line
- * that is too long is searched for an id (`recoverRequestId`).
+ * requests of the daemon are kept; 1 KiB of each end of a line that is too long
+ * is searched for an id (`recoverRequestId`).
  *
  * @module
  */

@@ -10,39 +10,23 @@ import { KnownLists } from "../../lib/session/known_lists.ts";
 import { diagnoseClose } from "../../lib/transport/failure_reasons.ts";
 import { parseMessages } from "../../lib/protocol/message_parser.ts";
 import {
-  buildToolListJson,
   errorOf,
+  toolListResponseOf,
   toolResultOf,
-  toolsOf,
 } from "../../lib/dialects/exai/frames.ts";
 import { ToolHints } from "../../lib/requests/tool_hints.ts";
-import {
-  isEmptyError,
-  normalizeError,
-  replaceErrorMember,
-} from "../../lib/protocol/malformed_errors.ts";
 import { DaemonCache, EMPTY_CACHED_RESULTS } from "../../lib/cache/cache.ts";
 import { isIdempotent } from "../../lib/protocol/methods.ts";
 import { createRedactor } from "../../lib/config/secrets.ts";
 import { LineSplitter } from "../../lib/proxy/stdio.ts";
-import {
-  parseOutput,
-  splitSummary,
-  stripProgressAndTurn,
-} from "../../lib/dialects/exai/tool_output.ts";
 import type { MeasuredCase } from "./measure.ts";
 import { casesOf, repeat, spaces, wideObject } from "./shapes.ts";
 
 const ERROR_CASES = [
   ...casesOf(
     "malformed_errors",
-    (text) => {
-      const { error } = JSON.parse(text);
-      return [
-        isEmptyError(error),
-        replaceErrorMember(text, normalizeError(error, text)),
-      ];
-    },
+    (text) =>
+      parseMessages(text.replace("{", '{"jsonrpc":"2.0","id":1,"result":{},')),
     {
       "many members": [1000, (n) => `{"error":${wideObject(n)}}`],
       "empty ones": [900, (n) => `{"error":${wideObject(n, "{}")}}`],
@@ -88,13 +72,11 @@ const RULE = "\n---\n";
 const TOOL_OUTPUT_CASES = [
   ...casesOf(
     "tool_output",
-    (text) => {
-      const [{ toolBlocks }, { texts }] = [
-        splitSummary([text]),
-        parseOutput(text, "clean"),
-      ];
-      return [toolBlocks, texts, stripProgressAndTurn(text, "clean")];
-    },
+    // Text as an output, and as the message of an error.
+    (text) => [
+      toolResultOf({ text }, "clean"),
+      toolResultOf({ text: "x", error: text }, "clean"),
+    ],
     {
       "progress without an end": [
         50_000,
@@ -126,11 +108,10 @@ const TOOL_OUTPUT_CASES = [
     "exai frames",
     (text) => {
       const frame = JSON.parse(text);
-      const tools = toolsOf(frame) ?? [];
       return [
         toolResultOf(frame, "clean"),
         errorOf(frame),
-        frame.tools && buildToolListJson(text, frame, tools),
+        toolListResponseOf("1", frame, text),
       ];
     },
     {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { SessionConfig } from "../../lib/session/context.ts";
+import type { SessionConfig } from "../../lib/session/session_config.ts";
 import type { MeasuredCase } from "./measure.ts";
 import { ExaiDriver } from "../helpers/session/exai_driver.ts";
 import { type Json, SessionDriver } from "../helpers/session/session_driver.ts";

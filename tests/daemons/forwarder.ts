@@ -1,18 +1,26 @@
 /**
- * The minimum between a client and a daemon: it forwards bytes both ways, and
- * guarantees nothing.
+ * The minimum between a client and a daemon: it forwards lines and frames both
+ * ways, one write for all frames of a turn, and guarantees nothing.
  */
 const socket = new WebSocket(Deno.args[1]!, ["mcp"]);
 const opened = new Promise((resolve) => socket.onopen = resolve);
 const encoder = new TextEncoder();
-let writing: Promise<unknown> = Promise.resolve();
-socket.onmessage = ({ data }) => {
-  writing = writing.then(async () => {
-    const bytes = encoder.encode(`${data}\n`);
+let frames: string[] = [];
+let writing: Promise<void> | undefined;
+async function write(): Promise<void> {
+  await Promise.resolve();
+  while (frames.length > 0) {
+    const bytes = encoder.encode(frames.join("\n") + "\n");
+    frames = [];
     for (let at = 0; at < bytes.length;) {
       at += await Deno.stdout.write(bytes.subarray(at));
     }
-  });
+  }
+  writing = undefined;
+}
+socket.onmessage = ({ data }) => {
+  frames.push(data);
+  writing ??= write();
 };
 let rest = "";
 for await (
@@ -23,4 +31,5 @@ for await (
   await opened;
   for (const line of lines) socket.send(line);
 }
+await writing;
 Deno.exit(0);

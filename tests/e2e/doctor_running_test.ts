@@ -75,7 +75,7 @@ class Folder implements Disposable {
         url: "",
         dialect: "mcp",
       },
-      ...{ startedAt: Date.now(), sign: "heartbeat", ...facts },
+      ...{ startedAt: Date.now(), ...facts },
     };
     const text = serializeStatus(all, {
       ...{ client: "editor 1", standing: { phase: "open" }, reconnects: 0 },
@@ -278,13 +278,8 @@ test("doctor: a proxy that has ended, or has another daemon, prevents no check",
   using folder = new Folder();
   await using listener = new Listener();
   const { url } = listener;
-  const slept = folder.writeStatusFile({ pid: 1, url });
-  const long = new Date(Date.now() - 61_000);
-  Deno.utimeSync(slept, long, long);
-  // Nobody holds its lock. If the runtime cannot check the lock, the file's age
-  // counts.
-  const killed = folder.writeStatusFile({ pid: 2, url, sign: "lock" });
-  Deno.writeTextFileSync(killed.replace(/json$/, "lock"), "");
+  const killed = folder.writeStatusFile({ pid: 2, url });
+  const long = new Date(Date.now() - 16_000);
   Deno.utimeSync(killed, long, long);
   folder.writeStatusFile({ pid: 3, url: `${url}other` });
   const found = await folder.doctor(["--url", url]);
@@ -337,9 +332,9 @@ for (
     const flags = ["--url", daemon.url, "--connections", connections];
     const set = (await folder.doctor(flags)).of("connections");
     assertEquals([set.state, set.data!.from], ["ok", "setting"]);
-    // Four connections: the first attempt, the protocol check, the text ids,
-    // and the replacement of the lost one.
-    assertEquals(daemon.handshakes.length, dialCount + 4);
+    // Three connections: the first one, the text ids, and the replacement of
+    // the lost one.
+    assertEquals(daemon.handshakes.length, dialCount + 3);
   });
 }
 
@@ -360,5 +355,5 @@ test("doctor: it takes from the cache that a daemon keeps one client", async () 
   const { data, text } = found.of("connections");
   assertEquals([data!.from, data!.connections], ["cache", "one"]);
   assertMatch(text, /says the cache \(for 6 d more\)/);
-  assertEquals(daemon.handshakes.length, seen + 4);
+  assertEquals(daemon.handshakes.length, seen + 3);
 });

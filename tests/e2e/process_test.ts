@@ -5,7 +5,7 @@
  * @module
  */
 
-import { SHUTDOWN_GRACE_MS } from "../../lib/session/session.ts";
+import { SHUTDOWN_GRACE_MS } from "../../lib/session/shutdown.ts";
 import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
 import {
   FakeWebSocketServer,

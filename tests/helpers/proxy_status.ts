@@ -8,7 +8,7 @@ import type { ProxyInfo } from "../../lib/proxy/status_format.ts";
 import type { Snapshot } from "../../lib/session/snapshot.ts";
 
 /** The program. */
-export const PROXY: Omit<ProxyInfo, "sign"> = {
+export const PROXY: ProxyInfo = {
   ...{ pid: 7, version: "1", runtime: "deno 2", url: "ws://h/" },
   ...{ dialect: "mcp", startedAt: 1_000 },
 };

@@ -4,11 +4,15 @@
  * @module
  */
 
+import type { CheckedDaemon } from "../../lib/commands/doctor/running_checks.ts";
 import type { ProxyStatus } from "../../lib/proxy/status_format.ts";
 import type { ConnectionState } from "../../lib/session/snapshot.ts";
 
 /** The daemon of the configuration. */
-export const TARGET = { redactedUrl: "ws://127.0.0.1:8079/", dialect: "mcp" };
+export const TARGET: CheckedDaemon = {
+  redactedUrl: "ws://127.0.0.1:8079/",
+  dialect: "mcp",
+};
 
 /** The moment of the check. */
 export const NOW = 7_200_000;
@@ -27,7 +31,7 @@ export const WAITING: ConnectionState = {
 export function proxyStatus(changes: Partial<ProxyStatus> = {}): ProxyStatus {
   return {
     ...{ pid: 7, version: "1", runtime: "deno 2", url: TARGET.redactedUrl },
-    ...{ dialect: "mcp", startedAt: 1_000, sign: "lock", client: "editor 1" },
+    ...{ dialect: "mcp", startedAt: 1_000, client: "editor 1" },
     ...{ standing: READY, reconnects: 0, owed: 0, lastError: undefined },
     ...{ connections: "unknown", answersDuringCalls: undefined },
     ...changes,

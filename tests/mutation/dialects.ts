@@ -10,20 +10,18 @@ import type { Mutant } from "./fit.ts";
 export const DIALECTS: readonly Mutant[] = [
   {
     name: "exai: a call is sent again to a process that began after it",
-    from: "if ($startedAt > $sentAt) return false;",
+    from: "if ($startedAt === undefined || $startedAt > $sentAt) return false;",
     to: "",
   },
   {
     name: "exai: a call is sent again to an unknown process",
-    from:
-      "if ($isPoll && !$isSameProcess($line, $call)) return { $kind: $lost };",
-    to: "",
+    from: "return { $kind: $isSameProcess($process, $sent) ? $ready : $lost };",
+    to: "return { $kind: $ready };",
   },
   {
     name: "exai: outcomes are requested from a revision that keeps none",
-    from: `
-      if (!this.$knowsHealth || $call?.$sentAt === undefined) return undefined;`,
-    to: "if ($call?.$sentAt === undefined) return undefined;",
+    from: "if (!this.$knowsHealth || $sent === undefined) return undefined;",
+    to: "if ($sent === undefined) return undefined;",
   },
   {
     name: "exai: the outcome is requested without a pause",
@@ -32,32 +30,37 @@ export const DIALECTS: readonly Mutant[] = [
   },
   {
     name: "exai: two frames at a time on one connection",
-    from: "return this.$lines.get($connectionId)?.$outstanding === undefined;",
+    from: "return !this.$pending.has($connectionId);",
     to: "return $connectionId !== undefined;",
   },
   {
     name: "exai: equal calls share one execution",
-    from: "$write($message, $call, this.$knowsKeys ? $keyed : $plain)",
-    to: "$write($message, $call, $plain)",
+    from: `if (this.$knowsKeys) {
+        $input = $nested($arguments, $key) === undefined ? $$new : $$old;
+      }`,
+    to: "",
   },
   {
     name: "exai: a result for another request is taken for this one",
-    from: "if ($named !== $call.$id) return { $$unexpected };",
-    to: "",
+    from: `
+      if ($sent.$phase === $unsent || $named !== $call.$id) { $$unexpected }`,
+    to: "void $named; if ($sent.$phase === $unsent) { $$unexpected }",
   },
   {
     name:
       "exai: a call rejected for lack of capacity is sent again under its old id",
-    from: "this.$renew($request); const { id } = $request;",
-    to: "const { id } = $request;",
+    from: `this.$renew($request);
+      return { $kind: $later, $id, $delay, $isUnstarted: true };`,
+    to: "return { $kind: $later, $id, $delay, $isUnstarted: true };",
   },
   {
     name: "exai: an unknown tool is an error of the protocol",
-    from: `if ($isForeign) return $error($request, $Code.$invalid, $message);
+    from: `if ($frame.$op === $failed && $error.$isForeign) {
+        return $frames.$response($id, $Code.$invalid, $message);
+      }
       const $text`,
-    to: `void $isForeign;
-      if ($message !== "") {
-        return $error($request, $Code.$invalid, $message);
+    to: `if ($message !== "") {
+        return $frames.$response($id, $Code.$invalid, $message);
       }
       const $text`,
   },
@@ -68,7 +71,7 @@ export const DIALECTS: readonly Mutant[] = [
   },
   {
     name: "exai: a silent call is no evidence",
-    from: "if ($isSilent && $summary !== undefined) $$show;",
+    from: "if ($isSilent && $summary !== undefined) $texts.$splice($$show);",
     to: "void $isSilent; void $summary;",
   },
 ];

@@ -23,8 +23,8 @@ export const ENV: readonly Mutant[] = [
   },
   {
     name: "env: the environment wins over a line before",
-    from: "$values.has($it) ? $values.get($it) ?? null : $own($env, $it)",
-    to: "$own($env, $it) ?? $values.get($it)",
+    from: "$values.has($it) ? $values.get($it) ?? null : $env.get($it)",
+    to: "$env.get($it) ?? $values.get($it)",
   },
   {
     name: "env: a warning names what may be part of a secret",

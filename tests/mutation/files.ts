@@ -10,8 +10,8 @@ import type { Mutant } from "./fit.ts";
 export const FILES: readonly Mutant[] = [
   {
     name: "files: a file of another user is trusted",
-    from: "$owner.$id !== $user()",
-    to: "$owner.$id === -1",
+    from: "$userId !== $host.$userIdIn($folder)",
+    to: "$userId === -1",
   },
   {
     name: "files: a file that its group can write is trusted",
@@ -20,8 +20,8 @@ export const FILES: readonly Mutant[] = [
   },
   {
     name: "files: another user's folder is used",
-    from: "$owner.$id !== $known($user, $folder)",
-    to: "$owner.$id === -1",
+    from: "$userId !== $known($host, $folder)",
+    to: "$userId === -1",
   },
   {
     name: "files: our folder stays open to its group",
@@ -36,21 +36,10 @@ export const FILES: readonly Mutant[] = [
     to: "$names = $host.$list($folder);",
   },
   {
-    name: "files: another program's file is removed",
+    name: "files: what is not ours is removed from the status files",
     from: `
-      if ($text === undefined || !$isOurs($text)) return undefined;
-      $host.$remove($path);`,
-    to: "if ($text === undefined) return undefined; $host.$remove($path);",
-  },
-  {
-    name: "files: a cache is renamed before it is on the disk",
-    from: `
-      await $host.$sync($next);
-      $mayReplace($host, $path);
-      await $rename($host, $next, $path);`,
-    to: `
-      $mayReplace($host, $path);
-      await $rename($host, $next, $path);`,
+      if ($why($host, $path, $info) === undefined) $host.$remove($path);`,
+    to: "$host.$remove($path);",
   },
   {
     name: "files: a client's file is renamed before it is on the disk",
@@ -66,18 +55,18 @@ export const FILES: readonly Mutant[] = [
   },
   {
     name: "files: another program's change during a wait is overwritten",
-    from: "await $rename($host, $next, $path, $check).$then",
-    to: "await $rename($host, $next, $path).$then",
+    from: "return await $rename($host, $next, $path, $check)",
+    to: "return await $rename($host, $next, $path)",
   },
   {
-    name: "files: a file that is held open for a moment on Windows is given up",
-    from: "$error instanceof $Distrust || $failures >= $LIMIT",
-    to: "$error instanceof $Distrust || $failures >= 1",
+    name: "files: what could not be written to the cache is never written",
+    from: "this.$write($file.$path, $$text); this.$unwritten = undefined;",
+    to: "this.$unwritten = undefined; this.$write($file.$path, $$text);",
   },
   {
     name: "files: temporary files of killed processes beside a cache stay",
-    from: "for (const $file of [...$old, ...$left])",
-    to: "for (const $file of [...$old])",
+    from: "$Date.$now() - $info.$modifiedAt > $limit",
+    to: "$limit < 0",
   },
   {
     name: "files: a fourth copy of a client's file takes the first one's place",
@@ -92,43 +81,35 @@ export const FILES: readonly Mutant[] = [
   {
     name:
       "files: on Windows the first failure to replace an open file is final",
-    from: "if ($left <= 0) throw $error;",
+    from: "if ($left-- <= 0) throw $error;",
     to: "throw $error;",
   },
   {
-    name: "files: two proxies write one cache at once",
+    name: "files: a cache loses what other proxies have written",
     from: `
-      if (!$isTaken && $turn === $waits) return $taken;`,
-    to: "",
+      const $merged = $merge($file.$results, $news);
+      this.$write($file.$path, $serialize($key, $merged));`,
+    to: "this.$write($file.$path, $serialize($key, $news));",
   },
   {
-    name: "files: a killed process holds a lock for ever",
-    from: "Math.$abs($Date.$now() - $facts.$modifiedAt) < $limit",
+    name: "files: a killed proxy counts as running for ever",
+    from: "$Date.$now() - $info.$modifiedAt < $limit",
     to: "$limit > 0",
   },
   {
     name: "files: HTTP settings stay in a table below a Codex entry",
-    from: `
-      if ($isRemade($section.$path[$path.$length]!)) {
-        $edits.$push($sectionCut($text, $section));
-      }`,
+    from: "if ($FIELDS.$test($name)) this.$cut($table);",
     to: "",
   },
   {
     name:
       "files: a comment behind a removed entry of Codex's file is removed, too",
-    from: "$comment === -1 ? {$$lines} : {$$comments}",
-    to: "{$$lines}",
+    from: "$comment === -1 ? [$start, $next] : [$from, $to + $comment]",
+    to: "[$start, $next]",
   },
   {
     name: "files: an empty line stays where a Codex entry was",
-    from:
-      "if ($start > 0) { const $above = $$end; if ($$blank) $start = $above; }",
-    to: "",
-  },
-  {
-    name: "files: dots lead into a table of Codex's file that has a header",
-    from: "if ($member.$from !== $dots) return false; $table = $member;",
-    to: "$table = $member;",
+    from: "[$isEmpty ? $above : $start, $next]",
+    to: "[$start, $next]",
   },
 ];

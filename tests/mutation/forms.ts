@@ -19,9 +19,10 @@ export const FORMS: readonly Mutant[] = [
   {
     name: "forms: an id of the other type matches no request",
     from: `
+      if (!$isMeant) return undefined;
       this.$sawRetyped();
       return $meant;`,
-    to: `return undefined;`,
+    to: `void $isMeant; return undefined;`,
   },
   {
     name: "forms: the client gets the daemon's spelling of its id",
@@ -34,7 +35,7 @@ export const FORMS: readonly Mutant[] = [
   {
     name: "forms: a progress token of the other type matches no request",
     from: `
-      const $meant = $context.$tokens.$find($said);
+      const $meant = this.$requests.$tokens.$find($said);
       if ($meant === undefined || !$isFor($meant)) return undefined;
       return $replace($text, ["params", "progressToken"], $meant);`,
     to: "void $replace; return undefined;",
@@ -42,7 +43,7 @@ export const FORMS: readonly Mutant[] = [
   {
     name: "forms: a client's id may equal that of an open request of ours",
     from: `
-      if (this.$ownId($message.$id) !== undefined) return { $kind: $wait };`,
+      if (this.$own.$find($message.$id) !== undefined) return undefined;`,
     to: "",
   },
   {
@@ -58,10 +59,10 @@ export const FORMS: readonly Mutant[] = [
       return [
         ...$messages.filter($isAnswer),
         ...$broken.filter($isNamed),
-        $$rest
+        ...$rest,
       ];`,
     to: `
-      return [...$broken.filter($isNamed), $$rest];`,
+      return [...$broken.filter($isNamed), ...$rest];`,
   },
   {
     name: "forms: beside other text every message counts",
@@ -75,9 +76,11 @@ export const FORMS: readonly Mutant[] = [
   {
     name: "forms: text around a JSON text is not removed",
     from: `
-      const $bare = $text.slice($skip($blank, $text, 0), $end($text));`,
+      const $bare = $text.slice($start, $end);
+      const $value = $parse($bare);`,
     to: `
-      const $bare = $text;`,
+      const $bare = $text.slice($start * 0, $end + $text.length);
+      const $value = $parse($bare);`,
   },
   {
     name: "forms: a null member of a response is forwarded",
@@ -95,28 +98,27 @@ export const FORMS: readonly Mutant[] = [
   },
   {
     name: "forms: a malformed error is forwarded",
-    from: `
-      return $replace($text, ["error"], $whole);`,
-    to: "void $whole; return $text;",
+    from: '$text: $replace($text, ["error"], $whole)',
+    to: '$text: $whole === "" ? $whole : $text',
   },
   {
     name: "forms: keys with escapes are read by the runtime",
     from: `
-      if (!$mayEscape) return { $value: $parsed, $text };`,
+      if ($escaped.length === 0) return { $value: $parsed, $text };`,
     to: `
-      void $mayEscape;
+      void $escaped;
       if ($text !== "") return { $value: $parsed, $text };`,
   },
   {
     name: "forms: progress that does not rise is withheld",
     from: `
-      if ($account.$writes > 1 && !($value > $account.$progress)) return false;`,
-    to: "if (!($value > $account.$progress)) return false;",
+      if (this.$writes > 1 && !($value > this.$progress)) return false;`,
+    to: "if (!($value > this.$progress)) return false;",
   },
   {
     name: "forms: progress falls after a request was sent again",
     from: `
-      if ($account.$writes > 1 && !($value > $account.$progress)) return false;`,
+      if (this.$writes > 1 && !($value > this.$progress)) return false;`,
     to: "",
   },
   {
@@ -134,28 +136,28 @@ export const FORMS: readonly Mutant[] = [
     name:
       "forms: an error without an id never concerns a one-way message or a cancelled request",
     from: `
-      const $isElse = $phase !== $ready || $ledger.$late.$isAnyDue($connectionId) ||
-        !$context.$told.$isTaken($connectionId);`,
+      const $isElse = $phase !== $ready || !$link.$hasTakenAll ||
+        this.$requests.$late.$isAnyDue($connectionId);`,
     to: "const $isElse = $phase !== $ready;",
   },
   {
     name: "forms: an unsafe call is repeated after an error without an id",
-    from: "$context.$mayRepeat($message) && !$context.$repeated.has($message)",
-    to: "!$context.$repeated.has($message)",
+    from: "this.$rules.$mayRepeat($entry.$message) && !$isRepeated",
+    to: "!$isRepeated",
   },
   {
     name: "forms: a request that is not understood is repeated for ever",
-    from: "$context.$mayRepeat($message) && !$context.$repeated.has($message)",
-    to: "$context.$mayRepeat($message)",
+    from: "this.$rules.$mayRepeat($entry.$message) && !$isRepeated",
+    to: "this.$rules.$mayRepeat($entry.$message)",
   },
   {
     name:
       "forms: after a broken response the request waits until the idle timeout",
     from: `
-      if ($isGreeting) return;
-      const $known = $context.$unclear.get($id);`,
+      if ($entry.$isGreeting) return;
+      const $known = this.$unclear.get($id);`,
     to: `
-      if ($isGreeting || $id) return;
-      const $known = $context.$unclear.get($id);`,
+      if ($entry.$isGreeting || $id) return;
+      const $known = this.$unclear.get($id);`,
   },
 ];

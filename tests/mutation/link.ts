@@ -9,8 +9,7 @@ import type { Mutant } from "./fit.ts";
 export const LINK: readonly Mutant[] = [
   {
     name: "events of a closed connection count for the current one",
-    from: `
-      return $connectionId === undefined ? undefined : this.$byConnectionId.get($connectionId);`,
+    from: "return this.$byConnectionId.get($connectionId!);",
     to: `
       return $connectionId === undefined
         ? undefined
@@ -18,8 +17,8 @@ export const LINK: readonly Mutant[] = [
   },
   {
     name: "the back-off does not grow",
-    from: "$limits.$base * 2 ** ($failures - 1)",
-    to: "$limits.$base * 2 ** ($failures * 0)",
+    from: "$base * 2 ** this.$failures++",
+    to: "$base * 2 ** (this.$failures * 0)",
   },
   {
     name: "the back-off is never reset by a connection that lasted",
@@ -45,7 +44,9 @@ export const LINK: readonly Mutant[] = [
   },
   {
     name: "a request that is held for ever has the daemon dialed on demand",
-    from: "if (!$isStanding($message.method)) this.$transient += $by;",
+    from: `
+      if ($isStanding(method)) this.$held += $by;
+      else this.$transient += $by;`,
     to: "this.$transient += $by;",
   },
   {
@@ -56,7 +57,7 @@ export const LINK: readonly Mutant[] = [
   {
     name: "a refusal is dialed like any other failure",
     from: `
-      if ($end === $refused) {
+      if ($isRefused) {
         const $at = $now + $$pause;
         return { $$moments };
       }`,
@@ -65,14 +66,14 @@ export const LINK: readonly Mutant[] = [
   {
     name: "a request waits for a daemon that refuses the connection",
     from: `
-      if ($refusing !== undefined && !$refusing.$askAgain($now)) { $$answer }`,
+      if ($refusing !== undefined && !$refusing.$askAgain(this.$now)) { $$answer }`,
     to: "void $refusing;",
   },
   {
     name:
       "no request has a daemon dialed again that has refused the connection",
     from:
-      "if ($refusing !== undefined && !$refusing.$askAgain($now)) { $$answer }",
+      "if ($refusing !== undefined && !$refusing.$askAgain(this.$now)) { $$answer }",
     to: "if ($refusing?.$askAgain(-Infinity) === false) { $$answer }",
   },
   {
@@ -83,19 +84,14 @@ export const LINK: readonly Mutant[] = [
   {
     name: "two clients take the connection from each other for ever",
     from: `
-      if ($end === $displaced) return { $scheduledAt: Infinity, $demandAt };`,
+      if ($isRecurring) return { $scheduledAt: Infinity, $demandAt };`,
     to: "",
   },
   {
     name: "no limit for a dial and its first message",
-    from: `
-      $until: $now + this.$limits.$timeout,
-      $shortUntil: $now + (this.$role === $standby
-        ? this.$limits.$timeout
-        : this.$known.$limit($step, $hungMs))`,
-    to: `
-      $until: Infinity,
-      $shortUntil: $now + this.$known.$limit($step, $hungMs) * Infinity`,
+    from: "$until: $now + $timeout, $shortUntil: $now + $shortTimeout",
+    to:
+      "$until: $timeout * Infinity, $shortUntil: $now + $shortTimeout * Infinity",
   },
   {
     name: "a silent dial has the whole limit although a request waits",
@@ -104,8 +100,8 @@ export const LINK: readonly Mutant[] = [
   },
   {
     name: "a slow daemon is never given more time",
-    from: "Math.max($least, $hungMs / 2 - $PAUSE, 2 * $last)",
-    to: "Math.min($least, $least + $PAUSE + $hungMs + $last)",
+    from: "Math.max($least, $growing, 2 * $last)",
+    to: "Math.min($least, $least + Math.abs($growing) + $last)",
   },
   {
     name: "a half-open connection is not detected while it is idle",
@@ -138,11 +134,11 @@ export const LINK: readonly Mutant[] = [
   {
     name: "a half-open connection is not detected while a call runs",
     from: `
-      return $mayFailOver && this.$suspicion === undefined
+      return $mayFailOver && !this.$isSuspect
         ? this.$silentSince + $interval + $timeout
         : Infinity;`,
     to: `
-      return $mayFailOver && this.$suspicion === undefined
+      return $mayFailOver && !this.$isSuspect
         ? Infinity * ($interval + $timeout)
         : Infinity;`,
   },
@@ -154,47 +150,45 @@ export const LINK: readonly Mutant[] = [
   {
     name: "a connection whose daemon is only busy is closed with its calls",
     from: `
-      const $isDead = $dialect.$poolSize > 0 || !$requests.$isWorking($id) ||
-        $main.$liveness.$isDead($requests.$last($id), $now);`,
-    to: "const $isDead = true;",
+      const $isDead = $dialect.$pool !== undefined || !$requests.$isWorking($id) ||
+        $main.$liveness.$isDead($requests.$last($id), this.$now);`,
+    to: "const $isDead = $id >= 0;",
   },
   {
     name: "a connection that is known to be dead keeps its calls",
     from: `
-      const $isDead = $dialect.$poolSize > 0 || !$requests.$isWorking($id) ||
-        $main.$liveness.$isDead($requests.$last($id), $now);`,
+      const $isDead = $dialect.$pool !== undefined || !$requests.$isWorking($id) ||
+        $main.$liveness.$isDead($requests.$last($id), this.$now);`,
     to: `
-      const $isDead = $dialect.$poolSize > 0 || !$requests.$isWorking($id);`,
+      const $isDead = $dialect.$pool !== undefined || !$requests.$isWorking($id);`,
   },
   {
     name: "a probe is evidence although the daemon has sent something since",
-    from: `
-      $probe.$number > this.$heardTo &&
-      $now - $probe.$at >= this.$limits.$timeout && $test($probe)`,
-    to: `
-      $probe.$number > 0 &&
-      $now - $probe.$at >= this.$limits.$timeout && $test($probe)`,
+    from: "return this.$probes.find(({ $isHeard }) => !$isHeard);",
+    to: "return this.$probes[0];",
   },
   {
     name: "a probe during an earlier call is evidence during this one",
-    from: `
-      return this.$overtakenTo > $lastCall && this.$isUnheard($now, () => true);`,
-    to: `
-      return this.$overtakenTo > 0 * $lastCall &&
-        this.$isUnheard($now, () => true);`,
+    from:
+      "return this.$overtakenTo > $lastCall && $probe !== undefined && $$silent;",
+    to:
+      "return this.$overtakenTo > 0 * $lastCall && $probe !== undefined && $$silent;",
   },
   {
     name: "a probe before a sent call is evidence",
-    from:
-      "return this.$hasEvidence($isWaived ? $lastCall : $suspicion.$lastCall, $now);",
-    to:
-      "return this.$hasEvidence($isWaived ? 0 * $lastCall : $suspicion.$lastCall, $now);",
+    from: `
+      const $lastCall = $suspicion.$state === $waived
+        ? $lastNumber
+        : $suspicion.$number;`,
+    to: `
+      const $lastCall = $suspicion.$state === $waived
+        ? 0 * $lastNumber
+        : $suspicion.$number;`,
   },
   {
     name: "calls are sent on a suspect connection",
-    from: "return !this.$isStale && (this.$suspicion?.$isWaived ?? true);",
-    to:
-      "return !this.$isStale && (this.$suspicion?.$isWaived !== undefined || true);",
+    from: "return !this.$isStale && this.$suspicion.$state !== $suspect;",
+    to: "return !this.$isStale;",
   },
   {
     name: "one answer on the standby ends the old connection",
@@ -204,49 +198,47 @@ export const LINK: readonly Mutant[] = [
   {
     name: "a call is sent together with the probe before it",
     from: `
-      $liveness.$delay($now, $all.$keeps === $many ? Infinity : $DELAY);
+      $liveness.$delay(this.$now, $isMany ? Infinity : $DELAY);
       return true;`,
-    to: "return $all.$keeps === $many && $DELAY < 0;",
+    to: "return $isMany && $DELAY < 0;",
   },
   {
     name: "a call waits for the answer to its probe for ever",
-    from: "$liveness.$delay($now, $all.$keeps === $many ? Infinity : $DELAY);",
-    to:
-      "$liveness.$delay($now, $all.$keeps === $many ? Infinity : $DELAY * Infinity);",
+    from: "$liveness.$delay(this.$now, $isMany ? Infinity : $DELAY);",
+    to: "$liveness.$delay(this.$now, $isMany ? Infinity : $DELAY * Infinity);",
   },
   {
     name: "requests are sent during the capacity check",
-    from: "return !$isTrial || $kind === $notification;",
-    to: "return !$isTrial || $kind === $notification || true;",
+    from: `
+      const $isBlocked = $role === $main && this.$links.$capacity.$isChecking &&
+        $$request;`,
+    to: "const $isBlocked = $role === $main && $role !== $main;",
   },
   {
     name: "the capacity check runs after a call",
-    from: "const $isPossible = !$all.$hasCalled && $$rest;",
+    from: "const $isPossible = !this.$sender.$hasCalled && $$rest;",
     to: "const $isPossible = $$rest;",
   },
   {
     name: "a connection without answers after the capacity check is kept",
-    from: "if (!$trial.$isGreeted) return $conclude($all, false, $now);",
+    from: "if (!$check.$isReady) return this.$conclude($check, false);",
     to:
-      "if (!$trial.$isGreeted || $now > 0) return $conclude($all, false, $now);",
+      "if (!$check.$isReady || $check.$isReady) return this.$conclude($check, false);",
   },
   {
     name: "a daemon that still executes a cancelled call counts as idle",
-    from: "return this.$all.$hasCall($id) || this.$late.$isWorking($id);",
-    to: "return this.$all.$hasCall($id);",
+    from: "return this.$hasCall($id) || this.$late.$isWorking($id);",
+    to: "return this.$hasCall($id);",
   },
   {
     name: "requests expire because of a sleep",
-    from: `
-      $all.$requests.$shift($gap);
-      $all.$dialect.$slept($unseen);
-      $all.$cache?.$aged($unseen);`,
-    to: "$all.$dialect.$slept($unseen); $all.$cache?.$aged($unseen);",
+    from: "for (const $owner of this.$timed) $owner.$shift?.($gap);",
+    to: "void $gap;",
   },
   {
     name: "a connection is used after a sleep without a check",
-    from: "return !this.$isStale && (this.$suspicion?.$isWaived ?? true);",
-    to: "return this.$suspicion?.$isWaived ?? true;",
+    from: "return !this.$isStale && this.$suspicion.$state !== $suspect;",
+    to: "return this.$suspicion.$state !== $suspect;",
   },
   {
     name: "the time for which the program was stopped is not noticed",

@@ -190,10 +190,11 @@ const LIB = `${ROOT}lib`;
  * change.
  */
 const GIVEN: ReadonlySet<string> = new Set(
-  ("as async constructor from get is keyof of override readonly satisfies set " +
-    "type Array JSON Map Math Number Set delete every filter find has isArray " +
-    "length map max min push replace replaceAll slice some stringify test trim " +
-    "id idempotentHint method name params readOnlyHint task").split(" "),
+  ("abstract as async constructor from get is keyof of override protected " +
+    "public readonly satisfies set type Array JSON Map Math Number Set delete " +
+    "every filter find has isArray length map max min push replace replaceAll " +
+    "slice some stringify test trim id idempotentHint method name params " +
+    "readOnlyHint task").split(" "),
 );
 /** The same for strings. */
 const GIVEN_STRINGS =

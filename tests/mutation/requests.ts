@@ -21,45 +21,42 @@ export const REQUESTS: readonly Mutant[] = [
   {
     name: "--retry never and --retry always change nothing",
     from:
-      `return $retry === "safe" ? this.$isSafe($request) : $retry === "always";`,
+      `return this.$retry === "safe" ? this.$isSafe($request) : this.$retry === "always";`,
     to: "return this.$isSafe($request);",
   },
   {
     name: "a request is sent a third time after two lost connections",
-    from: "$entry.$losses < $limit || $isLongLived($message.method)",
-    to: "$entry.$losses < $limit + 1 || $isLongLived($message.method)",
+    from: "this.$losses < $limit || $isLongLived($request.method)",
+    to: "this.$losses < $limit + 1 || $isLongLived($request.method)",
   },
   {
     name: "a request in flight on a lost connection gets no response",
-    from: "$lost.push($entry as $type); continue;",
-    to: "continue;",
+    from: `
+      this.$apply($key, $now, ($it) => $it.$onLost($now, $recoveryFor)) ===
+        $failed`,
+    to: `
+      (void $failed,
+        void this.$apply($key, $now, ($it) => $it.$onLost($now, $recoveryFor)),
+        false)`,
   },
   {
     name: "a request lost after it was sent is reported as undelivered",
-    from: `return $isSent || $wasSent || $losses > 0 ? "unknown" : "no";`,
-    to: `return $isSent ? "unknown" : "no";`,
+    from: "const $was = $isSent || $writes > 0 || $losses > 0;",
+    to: "const $was = $isSent || $writes + $losses < 0;",
   },
   {
     name: "a request that may have been executed is reported as retryable",
-    from: `return $deliveryOf($request) === "no" || $request.$isSafe;`,
-    to: "return true;",
+    from: `return $delivered === "no" || $isSafe;`,
+    to: "return $delivered !== undefined || $isSafe;",
   },
   {
     name: "a late response reaches the client",
     from: `
-      const id = $all.$ids.$inFlight($answer.id, $link.$connectionId);
-      if (id === undefined) {
-        $$drop
-      }
-      $$middle
-      $all.$reply($text);`,
+      this.$ids.$late($answer.id, $connectionId);
+      return this.$effects.$log.$stray($$words);`,
     to: `
-      const id = $all.$ids.$inFlight($answer.id, $link.$connectionId);
-      if (id === undefined) {
-        return $all.$reply('{"jsonrpc":"2.0","id":' + $answer.id + ',"result":{}}');
-      }
-      $$middle
-      $all.$reply($text);`,
+      this.$ids.$late($answer.id, $connectionId);
+      return this.$effects.toClient($answer.text);`,
   },
   {
     name: 'ids 1 and "1" are the same',
@@ -70,7 +67,10 @@ export const REQUESTS: readonly Mutant[] = [
   },
   {
     name: "a request whose id is in flight is sent to the daemon",
-    from: "if ($all.$requests.$find($request.id) !== undefined) { $$drop }",
+    from: `
+      if (this.$requests.$find(id) !== undefined) {
+        return this.$effects.$log.$twice($request);
+      }`,
     to: "",
   },
   {
@@ -83,65 +83,76 @@ export const REQUESTS: readonly Mutant[] = [
     name: "a malformed response leaves its request without an answer",
     from: `
       if ($link.$phase === $ready) return $$wait;
-      $all.$requests.$settle(id, $link.$connectionId);
+      this.$requests.$settle($entry.$key, $connectionId);
       const $text = $$why;
-      $all.$reply($failure(id, $$error));`,
+      this.$effects.$fail($entry.$key, $$error);`,
     to: `
       if ($link.$phase === $ready) return $$wait;
-      $all.$requests.$settle(id, $link.$connectionId);`,
+      this.$requests.$settle($entry.$key, $connectionId);`,
   },
   {
     name: "a response over --max-message is forwarded",
-    from: "if ($text.length > $max) { $text = $errors.$tooLarge($$size); }",
-    to: "if ($text.length > Infinity) { $text = $errors.$tooLarge($$size); }",
+    from: `
+      const $isTooLarge = $text.length > this.$config.$max;
+      if (!$isTooLarge) { $$record }`,
+    to: `
+      const $isTooLarge = $text.length > this.$config.$max * Infinity;
+      if (!$isTooLarge) { $$record }`,
   },
   {
     name: "a request that meets an error in our own code gets no answer",
-    from: "catch ($error) { this.$do($report.$bug($error)); $mend(); }",
-    to: "catch ($error) { this.$do($report.$bug($error)); }",
+    from: `
+      this.$requests.$cancel(id);
+      const $text = $$why;
+      this.$effects.$fail(id, $$error);`,
+    to: "this.$requests.$cancel(id);",
   },
   {
     name: "requests still open at the end get no answer",
     from: `
-      if ($message.$kind === $notification) continue;
-      const $fate = $all.$fateOf($message, $entry);`,
+      const $request = $entry as $Request;
+      this.$effects.$reply(this.$lastError($request));`,
     to: `
-      if ($message.$kind === $notification || $entry !== undefined) continue;
-      const $fate = $all.$fateOf($message, $entry);`,
+      const $request = $entry as $Request;
+      this.$lastError($request);`,
   },
   {
     name: "the queue is sent in reverse order",
-    from: "$lane.set($entry, $isReady ? $entry.$order : Infinity);",
-    to: "$lane.set($entry, $isReady ? -$entry.$order : Infinity);",
+    from: "$lane.set($entry, $entry.$isReady ? $entry.$order : Infinity);",
+    to: "$lane.set($entry, $entry.$isReady ? -$entry.$order : Infinity);",
   },
   {
     name:
       "a request that waits for the next connection is sent after later ones",
-    from: "$lane.set($entry, $isReady ? $entry.$order : Infinity);",
+    from: "$lane.set($entry, $entry.$isReady ? $entry.$order : Infinity);",
     to: `
       $lane.set(
         $entry,
-        $isReady ? $entry.$order + ($entry.writeCount > 0 ? 1e9 : 0) : Infinity,
+        $entry.$isReady
+          ? $entry.$order + ($entry.writeCount > 0 ? 1e9 : 0)
+          : Infinity,
       );`,
   },
   {
     name: "the queue has no limit",
-    from: "return $size >= this.$limits.$queueLimit * $share || $$bytes;",
+    from: "return $size >= this.$limit * $share || $$bytes;",
     to: "return $$bytes;",
   },
   {
     name: "no queue timeout",
-    from: "return $since === undefined ? Infinity : $since + $left;",
-    to: "return $since === undefined ? Infinity : Infinity + $left;",
+    from: "return $since === undefined ? Infinity : $since + this.$left;",
+    to: "return $since === undefined ? Infinity : Infinity + this.$left;",
   },
   {
     name: "the queue timeout runs while a connection is ready",
-    from: `const $isWaiting = !$hasLink($entry.$message);`,
-    to: `const $isWaiting = $hasLink !== undefined;`,
+    from: `
+      if (this.$hasLink($entry.$message)) $entry.$stop($now);
+      else $entry.$start($now);`,
+    to: "$entry.$start($now);",
   },
   {
     name: "the queue timeout restarts with every outage",
-    from: "$entry.$queueLeft -= $now - $entry.$waitsSince;",
+    from: "this.$queueLeft -= $now - this.$waitsSince;",
     to: "void $now;",
   },
   {
@@ -153,54 +164,54 @@ export const REQUESTS: readonly Mutant[] = [
     name:
       "a call is sent again although the new daemon does not confirm its hint",
     from: `
-      if ($answer === $once) return $giveUp($all, $message, $entry);
-      if ($answer === $unknown) return $all.$ledger.$hints.$park($key);`,
-    to: "if ($answer === $unknown) return;",
+      if ($answer === $once) return this.$giveUp($entry);
+      if ($answer === $unknown) { $$park }`,
+    to: "if ($answer === $unknown) { $$park }",
   },
   {
     name: "a call waits for a hint for ever",
-    from: "$entry.$hint = { $connectionId, $until: $now + $leftMs, $leftMs };",
-    to: "$entry.$hint = { $connectionId, $until: $now * Infinity, $leftMs };",
+    from: "const $until = $now + this.$leftMs!;",
+    to: "const $until = $now * Infinity;",
   },
   {
     name: "an id is reused while its late response may still arrive",
-    from: "if ($all.$ids.$isLate($request.id)) return $all.$reply($$refusal);",
-    to: "",
+    from: "return $late.has(id) || $other !== undefined && $late.has($other);",
+    to: "return $other !== undefined && $late.has($other);",
   },
   {
     name: "no total timeout",
-    from: "$totalUntil: $now + ($limits.$total?.$ms ?? Infinity)",
-    to: "$totalUntil: Infinity",
+    from: "this.$endsAt = $now + ($limits.$total?.$ms ?? Infinity);",
+    to: "this.$endsAt = Infinity;",
   },
   {
     name: "no idle timeout",
-    from: `
-      $entry.$number = $written;
-      $entry.$idleUntil = $now + $entry.$limits.$idle.$ms;`,
-    to: "$entry.$number = $written;",
+    from: "$until: $isOpening ? Infinity : $now + this.$limits.$idle.$ms",
+    to: "$until: Infinity",
   },
   {
     name: "progress does not extend the idle timeout",
-    from: `
-      $entry.$idleUntil = $now + $entry.$limits.$idle.$ms;
-      $entry.$said = { $at: $now, $value };`,
-    to: "$entry.$said = { $at: $now, $value };",
+    from: "$state.$idleUntil = $now + this.$limits.$idle.$ms;",
+    to: "",
   },
   {
     name: "a provider's timeout is not applied",
     from: `
-      const $slow = $providers.find(({ $total }) => $total < Infinity);
-      const $silent = $providers.find(({ $idle }) => $idle < Infinity);`,
+      const $slow = $providers.find(($it) => $it.$total < Infinity);
+      const $silent = $providers.find(($it) => $it.$idle < Infinity);`,
     to: `
-      const $slow = $providers.find(({ $total }) => $total < 0);
-      const $silent = $providers.find(({ $idle }) => $idle < Infinity);`,
+      const $slow = $providers.find(($it) => $it.$total < 0);
+      const $silent = $providers.find(($it) => $it.$idle < Infinity);`,
   },
   {
     name: "a cancelled request is answered",
     from: `
-      $all.$requests.$close(id);
-      if ($link === undefined || $open === undefined) return;`,
-    to: "if ($link === undefined || $open === undefined) return;",
+      if (this.$requests.$find(id)?.$message.method === "initialize") return;
+      const $isCarried = $$told;
+      const $entry = this.$requests.$cancel(id);`,
+    to: `
+      if (this.$requests.$find(id)?.$message.method === "initialize") return;
+      const $isCarried = $$told;
+      const $entry = this.$requests.$find(id);`,
   },
   {
     name: "a cancel does not reach the daemon",
@@ -217,14 +228,16 @@ export const REQUESTS: readonly Mutant[] = [
       const $token = $getId($request, $$path);`,
   },
   {
-    name: "a wrong Content-Length swallows the lines behind it",
+    name: "a framed body is a line",
     from:
-      `if (/^[{[]/.test($text) && $json($text) !== undefined) { $$end } else`,
-    to: "",
+      "if ($isValid) this.$remaining = $length; this.$declared = undefined;",
+    to: "void $isValid; this.$declared = undefined;",
   },
   {
     name: "a client that frames its messages waits for ever",
-    from: "for (const id of $requestsIn($text)) { $$answer }",
-    to: "void $requestsIn; void $text;",
+    from: `
+      const id = $requestIn($message, $body);
+      this.$reject(id, $$why);`,
+    to: "void $requestIn($message, $body);",
   },
 ];

@@ -25,9 +25,9 @@ export const SESSION: readonly Mutant[] = [
   {
     name: "a daemon with another protocol version is accepted",
     from:
-      "if ($version === $told) { const $meaning = { $$ready } as const; $$end }",
+      "if ($version === $told) { this.$agreed = { $$agreement }; return { $$ready }; }",
     to:
-      "if ($version !== undefined) { const $meaning = { $$ready } as const; $$end }",
+      "if ($version !== undefined) { this.$agreed = { $$agreement }; return { $$ready }; }",
   },
   {
     name: "notifications/initialized is not replayed",
@@ -36,14 +36,14 @@ export const SESSION: readonly Mutant[] = [
   },
   {
     name: "the log level is not replayed",
-    from: 'case "logging/setLevel": this.$level = $request.$text; break;',
-    to: 'case "logging/setLevel": break;',
+    from: 'if ($method === "logging/setLevel") this.$level = $text;',
+    to: "",
   },
   {
     name: "resource subscriptions are not replayed",
     from:
-      'case "resources/subscribe": if ($$isText) this.$uris.set($$entry); break;',
-    to: 'case "resources/subscribe": break;',
+      'if ($method === "resources/subscribe") { this.$uris.set($uri, $text); }',
+    to: "",
   },
   {
     name: "the client is not notified that a list has changed",
@@ -53,24 +53,21 @@ export const SESSION: readonly Mutant[] = [
   {
     name: "the client is not notified when its placeholder initialize ends",
     from: `
-      if ($all.$isPlaceholder) {
-        $all.$isPlaceholder = false;
-        $$notify
-      }`,
-    to: "",
+      if (!this.$offline.$endPlaceholder()) return $$compare;
+      for (const $list of $LISTS) { $$notify }`,
+    to: "if (!this.$offline.$endPlaceholder()) return $$compare;",
   },
   {
     name: "a list comes from the cache although the daemon may be there",
-    from: "if ($result === undefined || $all.$isAway) break;",
-    to: "if ($result === undefined || $all !== undefined) break;",
+    from: "if (!$isFresh && !this.$availability.$isDown) { $$wait }",
+    to: "void $isFresh;",
   },
   {
     name: "another daemon's cache is used",
     from: `
-      .every(($name) => $get($value, $name) === $owner[$name]);
+      .every(($name) => $value[$name] === $owner[$name]);
       if (!$isOurs) return $why;`,
-    to:
-      ".every(($name) => $get($value, $name) === $owner[$name]); void $isOurs;",
+    to: ".every(($name) => $value[$name] === $owner[$name]); void $isOurs;",
   },
   {
     name: "a private result is cached for others",
@@ -94,8 +91,7 @@ export const SESSION: readonly Mutant[] = [
   },
   {
     name: "an error with a secret reaches the client as it is",
-    from:
-      "const $value = $mapStrings($text.slice($start, $end), $context.$hide);",
+    from: "const $value = $mapStrings($text.slice($start, $end), this.$hide);",
     to: "const $value = $text.slice($start, $end);",
   },
   {
@@ -123,9 +119,8 @@ export const SESSION: readonly Mutant[] = [
   },
   {
     name: "a secret goes over the network without encryption in silence",
-    from:
-      "if ($protocol !== $ws || $HERE.test($host) || !$isTold) return undefined;",
-    to: "return undefined;",
+    from: "if ($protocol !== $ws || $HERE.test($host) || !$isTold) return [];",
+    to: "return [];",
   },
   {
     name: "a header of the handshake itself is accepted",
@@ -135,23 +130,23 @@ export const SESSION: readonly Mutant[] = [
   },
   {
     name: "install: another program's arguments are shown",
-    from: "$isOurs && Array.isArray($value)",
-    to: "Array.isArray($value)",
+    from: ".$test($key) && Array.isArray($value) && $isOurs",
+    to: ".$test($key) && Array.isArray($value) && ($isOurs || true)",
   },
   {
     name: "install: an entry of the older shape loses its env",
-    from: "let $text = $flattened($original, $layout);",
-    to: "let $text = $original;",
+    from: "$flatten($entry); for (const { $name } of $entry.$object.$members)",
+    to: "for (const { $name } of $entry.$object.$members)",
   },
   {
     name:
       "close code 1008 is no cause, so that doctor does not mention a token",
-    from: "if ($code === 1008) return $policy;",
-    to: "if ($code === 1009) return $policy;",
+    from: "if ($event.$code === 1008) return $policy;",
+    to: "if ($event.$code === 1009) return $policy;",
   },
   {
     name: "doctor takes an exai daemon that is full for one with another token",
-    from: "case $policy: return $dialect === $mcp;",
-    to: "case $policy: return $dialect !== $policy;",
+    from: "|| $cause === $policy && $config.$dialect === $mcp;",
+    to: "|| $cause === $policy;",
   },
 ];

@@ -33,6 +33,9 @@ const TOOL_NAMES = [
  */
 const SLOW_CALL_TIMEOUT_MS = 4_000;
 
+/** A text that makes its answer one whose result is only carried. */
+const LARGE_TEXT = '"id" \u{1f600} {[\n'.repeat(7_000);
+
 /** One client, one form. */
 export class FormScenario {
   readonly form: MessageForm;
@@ -147,10 +150,9 @@ export class FormScenario {
     await this.#checkTwoCalls();
     // The daemon stays silent until the proxy probes it.
     assertEquals(await client.callForText("quiet"), "quiet");
-    assertEquals(
-      await client.callForText("echo", { text: "two" }),
-      "echo: two",
-    );
+    for (const text of ["two", LARGE_TEXT]) {
+      assertEquals(await client.callForText("echo", { text }), `echo: ${text}`);
+    }
   }
 
   async #checkProgress(): Promise<void> {
