@@ -198,6 +198,8 @@ export interface OutcomePolling {
 export interface Dialect {
   /** The WebSocket subprotocol to offer (RFC 6455 section 1.9). */
   readonly subprotocol?: string;
+  /** What sets the time that a daemon allows a request, for people. */
+  readonly daemonTimeoutSetting?: string;
   /** Whether the client must be told of changed lists without subscribing. */
   readonly shouldCompareLists: boolean;
   /** The name and version of the daemon that responded last, if known. */

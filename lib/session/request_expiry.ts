@@ -78,7 +78,7 @@ export class RequestExpiry extends SessionPart {
         return this.timeOut(request, request.timeouts.idle);
       case "daemon-timeout":
         return this.timeOut(request, {
-          setting: "what the daemon and EXAI_SHIM_ACK_GRACE_SECS allow",
+          setting: this.dialect.daemonTimeoutSetting ?? "the daemon",
           ms: request.daemonTimeoutMs ?? 0,
         });
     }

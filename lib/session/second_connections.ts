@@ -7,7 +7,7 @@
  * | the standby                | the main connection                           | what happens                                          |
  * | -------------------------- | --------------------------------------------- | ----------------------------------------------------- |
  * | has answered               | carries no call, and did not sleep            | it is closed, and the queue is sent on the standby    |
- * | has answered two probes    | is exai's: calls have other connections       | it is closed: it carries only what takes no time      |
+ * | has answered two probes    | has a pool: calls have other connections      | it is closed: it carries only what takes no time      |
  * | has answered two probes    | `isDead`                                      | its calls are recovered as after any loss             |
  * | has answered two probes    | may be busy                                   | it drains its calls, and the standby gets new messages |
  * | hangs, or answers no probe |                                               | the daemon is busy or frozen: the queue is sent       |

@@ -81,6 +81,8 @@ const CLOSE_REASONS_BEFORE_HELLO: Readonly<Record<number, string>> = {
 
 /** The op protocol of the EX-AI daemon. */
 export class Exai implements Dialect {
+  readonly daemonTimeoutSetting =
+    "what the daemon and EXAI_SHIM_ACK_GRACE_SECS allow";
   readonly shouldCompareLists = true;
   readonly handshake: Handshake = {
     begin: (connectionId) => {
