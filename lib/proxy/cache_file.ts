@@ -32,6 +32,8 @@ import {
 
 /** How long results wait for others to be written with them, in milliseconds. */
 const SAVE_DELAY_MS = 50;
+/** After how long a failed write is tried again, in milliseconds. */
+const RETRY_DELAY_MS = 500;
 /** How many files a daemon may have: one for each user of it. */
 const MAX_FILES_PER_DAEMON = 8;
 /** The age at which a temporary file is abandoned, in milliseconds. */
@@ -131,7 +133,10 @@ export class CacheWriter {
       this.#failures = 0;
     } catch (error) {
       // On Windows, another program may hold the file for a moment.
-      if (++this.#failures !== 2) return;
+      if (++this.#failures === 1) {
+        this.#host.setTimer(RETRY_DELAY_MS, () => this.flush());
+      }
+      if (this.#failures !== 2) return;
       const text = "What the daemon says of itself is not kept in " +
         `${file.path}: ${errorMessageOf(error)} (--cache off switches the ` +
         "cache off).";

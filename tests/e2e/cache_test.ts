@@ -175,6 +175,9 @@ test("Cache: one that cannot be written costs one log line, and is tried again",
     await processes.proxy.request(id, "tools/list");
     await processes.proxy.waitForResponse(id);
   }
+  await processes.proxy.stderr.waitForLine((line) =>
+    line.includes("is not kept in")
+  );
   Deno.removeSync(`${home.path}/state`);
   await processes.killDaemon();
   await processes.startDaemon("--extra", "more");

@@ -130,8 +130,10 @@ function cachedVersions(disk: MemoryDisk): string[] {
   return Object.keys(results.initialize).sort();
 }
 
-/** A timer that does not wait. */
-const runAtOnce = (_: number, callback: () => void): void => callback();
+/** A timer that does not wait, and never tries again. */
+const runAtOnce = (ms: number, callback: () => void): void => {
+  if (ms < 100) callback();
+};
 
 /** A proxy's cache writer, and its warnings. */
 function startWriter(
@@ -160,6 +162,7 @@ test("Cache writer: eight proxies lose nothing of each other's results", () => {
 /** A writer whose file cannot be replaced so many times. */
 function writerWithFailures(
   tries: number,
+  setTimer: (ms: number, callback: () => void) => void = runAtOnce,
 ): ReturnType<typeof startWriter> & { readonly disk: MemoryDisk } {
   const disk = new MemoryDisk();
   const rename = disk.host().rename;
@@ -167,7 +170,7 @@ function writerWithFailures(
     if (tries-- > 0) throw new Error("EPERM");
     rename(from, to);
   };
-  return { disk, ...startWriter(disk, { rename: failing }) };
+  return { disk, ...startWriter(disk, { rename: failing, setTimer }) };
 }
 
 test("Cache writer: the client does not wait for the file, and what is saved meanwhile is written with it", () => {
@@ -194,6 +197,18 @@ test("Cache writer: reports what fails twice in a row, once, until a write succe
   assertEquals([warnings, disk.listNames("/h")], [["warn: EPERM"], []]);
   it.save(cacheWithVersion("v"));
   assertEquals([warnings, cachedVersions(disk)], [["warn: EPERM"], ["v"]]);
+});
+
+test("Cache writer: a write that fails is tried again soon", () => {
+  const timers: (() => void)[] = [];
+  const { disk, it, warnings } = writerWithFailures(1, (_, callback) => {
+    timers.push(callback);
+  });
+  it.save(cacheWithVersion("v"));
+  timers.shift()!();
+  assertEquals(disk.listNames("/h"), []);
+  timers.shift()!();
+  assertEquals([cachedVersions(disk), warnings, timers], [["v"], [], []]);
 });
 
 test("Cache writer: at the end writes what could not be written, and nothing else", () => {
