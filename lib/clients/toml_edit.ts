@@ -12,7 +12,7 @@
  * @module
  */
 
-import { applyEdits, type Edit } from "npm:/jsonc-parser@3.3.1";
+import type { Edit } from "npm:/jsonc-parser@3.3.1";
 import {
   type AST,
   getStaticTOMLValue,
@@ -275,7 +275,7 @@ class TomlText {
 
   #apply(): string {
     const text = this.#text;
-    let next = applyEdits(text, this.#edits);
+    let next = withEdits(text, this.#edits);
     const isStartRemoved = this.#edits.some(({ offset, length }) =>
       offset === 0 && length > 0
     );
@@ -345,4 +345,18 @@ function formatTomlValue(value: unknown): string {
     return `'${text}'`;
   }
   return JSON.stringify(text).replaceAll("\x7f", "\\u007f");
+}
+
+/** Like `applyEdits` of `jsonc-parser`, which copies the text for each edit. */
+function withEdits(text: string, edits: readonly Edit[]): string {
+  const parts: string[] = [];
+  let at = 0;
+  const inOrder = edits.toSorted((a, b) =>
+    a.offset - b.offset || a.length - b.length
+  );
+  for (const { offset, length, content } of inOrder) {
+    parts.push(text.slice(at, offset), content);
+    at = offset + length;
+  }
+  return parts.join("") + text.slice(at);
 }
