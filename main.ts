@@ -7,6 +7,7 @@
  */
 
 import { errorMessageOf } from "./lib/text/error_message.ts";
+import { sanitizeLine } from "./lib/text/sanitize.ts";
 import { waitAtMost } from "./lib/runtime/timeout.ts";
 import metadata from "./deno.json" with { type: "json" };
 import { formatHelp } from "./lib/config/config.ts";
@@ -120,7 +121,7 @@ async function runCommand(
       const command = await loadCommand();
       code = await command(args, host, output);
     } catch (error) {
-      printError(`alwaysup ${name}: ${errorMessageOf(error)}`);
+      printError(`alwaysup ${name}: ${sanitizeLine(errorMessageOf(error))}`);
       code = 1;
     }
   } else if (name!.startsWith("-")) {

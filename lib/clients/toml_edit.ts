@@ -29,12 +29,17 @@ export function tomlFormatOf({ serversKey }: Client): EntryFormat {
     setEntry: (text, name, launchFields) => {
       const path = [serversKey, name] as const;
       const file = new TomlText(text, path);
-      if (isRecord(file.entry)) return file.update(launchFields);
+      if (isTable(file.entry)) return file.update(launchFields);
       return new TomlText(file.remove(), path).add(launchFields);
     },
     removeEntry: (text, name) =>
       new TomlText(text, [serversKey, name]).remove(),
   };
+}
+
+/** A date is an object, too, but not a plain one. */
+function isTable(value: unknown): boolean {
+  return isRecord(value) && Object.getPrototypeOf(value) === Object.prototype;
 }
 
 function parseToml(text: string): AST.TOMLProgram {
@@ -80,7 +85,7 @@ class TomlText {
     const [serversKey, name] = path;
     const program = parseToml(text);
     const servers = getNested(getStaticTOMLValue(program), serversKey);
-    if (servers !== undefined && !isRecord(servers)) {
+    if (servers !== undefined && !isTable(servers)) {
       throw new Error(`"${serversKey}" in it is not a table`);
     }
     this.entry = getNested(servers, name);

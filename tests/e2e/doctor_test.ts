@@ -5,6 +5,7 @@
  * @module
  */
 
+import { cp } from "node:fs/promises";
 import type { Check } from "../../lib/commands/doctor/check.ts";
 import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
 import { isProxyRequestId } from "../helpers/session/proxy_request_ids.ts";
@@ -527,6 +528,23 @@ test("doctor: an exai daemon with another token", async () => {
   assertEquals(name, "token");
   assertMatch(text, /it refuses our token/);
   assertEquals(JSON.stringify(found.all).includes("s3cret"), false);
+});
+
+test("doctor: from source, without the packages that read the clients' files", async () => {
+  await using daemon = new FakeWebSocketServer({ respond });
+  const denoDir = await Deno.makeTempDir({ prefix: "deno-dir-" });
+  const kept = "npm/registry.npmjs.org/deno-std";
+  await cp(`${Deno.env.get("DENO_DIR")}/${kept}`, `${denoDir}/${kept}`, {
+    recursive: true,
+  });
+  const found = await runDoctor(["--url", daemon.url], { DENO_DIR: denoDir });
+  // An executable and the npm package bring their packages along.
+  const isSource = !Deno.env.get("ALWAYSUP_BIN");
+  assertEquals(
+    [found.code, found.of("tools").text, found.of("clients").state],
+    [0, "2", isSource ? "skip" : "warn"],
+  );
+  await Deno.remove(denoDir, { recursive: true });
 });
 
 test("doctor: cache, health file and clients", async () => {

@@ -10,7 +10,6 @@ import { sanitizeLine } from "../../text/sanitize.ts";
 import type { Check } from "./check.ts";
 import { daemonChecks } from "./daemon_checks.ts";
 import { networkChecks } from "./network_checks.ts";
-import { findOwnServers, formatServerName } from "../installed_clients.ts";
 import { CLIENTS } from "../../clients/registry.ts";
 import {
   type Config,
@@ -97,7 +96,7 @@ async function* runChecks(
   }
   yield cacheCheck(config, host);
   yield healthFileCheck(config, sources, host);
-  yield clientsCheck(host);
+  yield await clientsCheck(host);
 }
 
 /** If proxies run, a connection of doctor's could displace a client's session. */
@@ -193,8 +192,18 @@ function healthFileCheck(
   return { name, state: "warn", text: age, advice };
 }
 
-function clientsCheck(host: Host): Check {
+async function clientsCheck(host: Host): Promise<Check> {
   const name = "clients";
+  let installed: typeof import("../installed_clients.ts");
+  try {
+    // It needs packages, which a source without a network may lack.
+    installed = await import("../installed_clients.ts");
+  } catch {
+    const text = "their files are not read: the packages for that are missing";
+    const advice = "start alwaysup once with access to the npm registry";
+    return { name, state: "skip", text, advice };
+  }
+  const { findOwnServers, formatServerName } = installed;
   const lines: string[] = [];
   const problems: string[] = [];
   for (const client of CLIENTS) {

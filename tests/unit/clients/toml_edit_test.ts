@@ -237,9 +237,22 @@ test("TOML edit: quotes names and strings as TOML wants them", () => {
   assertEquals(removeTomlEntry(text, slot), "");
 });
 
+test("TOML edit: an entry that is a date is replaced", () => {
+  for (const date of ["1979-05-27", "1979-05-27T07:32:00Z", "07:32:00"]) {
+    const text = `mcp_servers = { ${SLOT} = ${date}, b = 1 }\n`;
+    const next = setTomlEntry(text, SLOT, ENTRY);
+    assertEquals(findTomlEntry(next, SLOT), ENTRY);
+  }
+});
+
 test("TOML edit: refuses a file that is no TOML, or has another shape", () => {
   for (
-    const text of ["mcp_servers = 1", "[[mcp_servers]]", "mcp_servers = [{}]"]
+    const text of [
+      "mcp_servers = 1",
+      "mcp_servers = 1979-05-27",
+      "[[mcp_servers]]",
+      "mcp_servers = [{}]",
+    ]
   ) {
     for (const edit of [removeTomlEntry, setTomlEntry]) {
       assertThrows(
