@@ -57,7 +57,7 @@ export type Incoming =
   | { readonly kind: "probe-answered"; readonly id: Id }
   /** A response to another own request; `problem` is a text for the log. */
   | { readonly kind: "own-response"; readonly problem?: string }
-  // Only from MCP daemons:
+  // Only from a dialect whose handshake may be replayed:
   /** The opening frame was answered, but another handshake is needed by now. */
   | { readonly kind: "repeat-handshake" }
   /** The daemon did not return the list. */
@@ -66,7 +66,7 @@ export type Incoming =
     readonly list: ListKind;
     readonly problem: string;
   }
-  // Only from exai daemons:
+  // Only from a dialect with scheduling:
   /** The daemon works on the request, and may for `timeoutMs` if it says so. */
   | {
     readonly kind: "in-progress";

@@ -190,7 +190,8 @@ export class HandshakeHistory {
 /**
  * Returns whether a daemon that keeps running may close a connection with this
  * code in favor of another client (RFC 6455 section 7.4). The other codes mean
- * that the daemon ends, an error, "try again later", or (4003, exai) the token.
+ * that the daemon ends, an error, "try again later", or a refusal (4003, after
+ * the 403 of HTTP).
  */
 export function mayMeanDisplacement(code: number): boolean {
   return code === 1000 || code === 1005 || code === 1008 ||

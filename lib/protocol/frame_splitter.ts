@@ -12,7 +12,7 @@ import {
   recoverLeadingMembers,
   tryParseJson,
 } from "../json/spans.ts";
-import { isRecord, MESSAGE_MEMBERS } from "./jsonrpc.ts";
+import { isRecord } from "./jsonrpc.ts";
 
 /** A JSON text in a frame; its member names are written without escapes. */
 export interface JsonPiece {
@@ -43,7 +43,6 @@ const MAX_PIECES = 1_000;
 const MAX_BROKEN_OBJECTS = 10;
 /** How much of such an object must look like a message. */
 const OBJECT_HEAD_CHARS = 1_000;
-const KNOWN_MEMBERS = [...MESSAGE_MEMBERS, "op", "request_id"];
 /** Line breaks, and the separators that some peers put between texts. */
 // deno-lint-ignore no-control-regex
 const TEXT_SEPARATOR = /[\r\n\0\x1e]/g;
@@ -52,17 +51,22 @@ const FRAME_BLANKS = " \t\r\n\0\x1e\ufeff";
  * Splits a frame, in linear time. A frame that is not one JSON text is examined
  * line by line: a line counts if it consists of messages only. JSON inside
  * other text is ignored, because a log line may quote a message.
+ *
+ * @param memberNames the members of a message, by which a broken one is known
  */
 export function splitFrame(
   text: string,
   isMessage: MessagePredicate,
+  memberNames: readonly string[],
 ): FramePieces {
   const start = skipChars(FRAME_BLANKS, text, 0);
   let end = text.length;
   while (end > start && FRAME_BLANKS.includes(text[end - 1]!)) end--;
   const trimmedText = text.slice(start, end);
   const value = tryParseJson(trimmedText);
-  if (value === undefined) return splitLines(trimmedText, isMessage);
+  if (value === undefined) {
+    return splitLines(trimmedText, isMessage, memberNames);
+  }
   const jsonPieces = [
     isRecord(value)
       ? unescapeMemberNames(value, trimmedText)
@@ -72,7 +76,11 @@ export function splitFrame(
 }
 
 /** A line may hold several messages, and a message several lines. */
-function splitLines(text: string, isMessage: MessagePredicate): FramePieces {
+function splitLines(
+  text: string,
+  isMessage: MessagePredicate,
+  memberNames: readonly string[],
+): FramePieces {
   const jsonPieces: JsonPiece[] = [];
   const otherTexts: string[] = [];
   let brokenCount = 0;
@@ -94,7 +102,7 @@ function splitLines(text: string, isMessage: MessagePredicate): FramePieces {
         const head = text.slice(line.end, line.end + OBJECT_HEAD_CHARS);
         const found = recoverLeadingMembers(head);
         // What follows may belong to it, even if it looks like a message.
-        if (KNOWN_MEMBERS.some((name) => found.has(name))) {
+        if (memberNames.some((name) => found.has(name))) {
           jsonPieces.push(...line.pieces);
           otherTexts.push(text.slice(line.end));
           break;
@@ -142,7 +150,7 @@ function skipChars(chars: string, text: string, at: number): number {
   return at;
 }
 
-/** The escaped letters of names, and exai's underscore: 005f to 007a. */
+/** The escaped letters and underscores of names: 005f to 007a. */
 const ESCAPED_NAME_CHAR = /\\u00[567]/;
 
 /**

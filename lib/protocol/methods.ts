@@ -45,6 +45,12 @@ const IDEMPOTENT_METHODS: ReadonlySet<Method> = new Set<Method>([
   "tasks/result",
 ]);
 
+const CARRIED_RESULT_METHODS: readonly Method[] = [
+  "tools/call",
+  "resources/read",
+  "prompts/get",
+];
+
 /** Whether a request opens a stream of notifications (MCP 2026-07-28). */
 export function isSubscriptionMethod(method: Method | undefined): boolean {
   return method === "subscriptions/listen";
@@ -66,6 +72,11 @@ export function isOpening(method: Method): boolean {
 /** Whether a daemon may work on it for a while. */
 export function mayTakeLong(method: Method): boolean {
   return method !== "ping" && !isLongLived(method);
+}
+
+/** Whether the proxy only carries what a request results in. */
+export function isResultCarried(method: Method): boolean {
+  return CARRIED_RESULT_METHODS.includes(method);
 }
 
 /** Whether a request is safe to execute twice, as the tool's hints say. */

@@ -11,7 +11,7 @@ import type { Config } from "../config/config.ts";
 import type { Effect, LogEffect, LogLevel, SessionEvent } from "../events.ts";
 import { type Host } from "../runtime/host.ts";
 import type { Dialect } from "../dialects/dialect.ts";
-import { Exai } from "../dialects/exai/exai.ts";
+import { Exai, isExaiClose } from "../dialects/exai/exai.ts";
 import { describeHealthFile, readHealthFile } from "./health_file.ts";
 import { Mcp } from "../dialects/mcp/mcp.ts";
 import { BackPressure, MAX_UNREAD } from "./back_pressure.ts";
@@ -319,7 +319,10 @@ class Proxy {
 function createDialect(config: Config, version: string): Dialect {
   switch (config.dialect) {
     case "mcp":
-      return new Mcp(Math.random);
+      return new Mcp(
+        Math.random,
+        (event) => isExaiClose(event) ? "exai" : undefined,
+      );
     case "exai":
       return new Exai({
         sessionId: config.sessionId,

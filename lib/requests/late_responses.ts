@@ -21,6 +21,8 @@ export class LateResponses {
   readonly #responses = new Map<number, Map<Id, "expected" | "unclear">>();
   /** The calls among them, in the order of their deadlines. */
   readonly #calls = new Map<number, Map<Id, AbandonedCall>>();
+  /** The last write numbers, for the connections where they are known. */
+  readonly #lastCallNumbers = new Map<number, number>();
 
   /** Records a request; `unclear` if its response could not be read. */
   add(
@@ -33,7 +35,7 @@ export class LateResponses {
     if (responses.size <= MAX_LATE_IDS) return;
     const [oldest] = responses.keys();
     responses.delete(oldest!);
-    this.#calls.get(connectionId)?.delete(oldest!);
+    this.#deleteCall(connectionId, oldest!);
   }
 
   /** Records that the request is a call that the daemon may be working on. */
@@ -46,6 +48,7 @@ export class LateResponses {
     const calls = this.#calls.get(connectionId) ?? new Map();
     const call = { writeNumber, until: now + MAX_ABANDONED_CALL_MS };
     this.#calls.set(connectionId, calls.set(id, call));
+    this.#lastCallNumbers.delete(connectionId);
   }
 
   /** Whether a late response could be mistaken for that to another request. */
@@ -66,22 +69,35 @@ export class LateResponses {
 
   /** The write number of the last of these calls; 0 for none. */
   lastCallNumber(connectionId: number): number {
-    const calls = this.#calls.get(connectionId)?.values() ?? [];
-    return Math.max(0, ...[...calls].map(({ writeNumber }) => writeNumber));
+    const known = this.#lastCallNumbers.get(connectionId);
+    if (known !== undefined) return known;
+    let last = 0;
+    for (
+      const { writeNumber } of this.#calls.get(connectionId)?.values() ?? []
+    ) {
+      last = Math.max(last, writeNumber);
+    }
+    this.#lastCallNumbers.set(connectionId, last);
+    return last;
   }
 
   /** Records a late response. After an `unclear` one another may arrive. */
   onResponse(id: Id, connectionId: number): void {
     const responses = this.#responses.get(connectionId);
     if (responses?.get(id) === "expected") responses.delete(id);
+    this.#deleteCall(connectionId, id);
+  }
+
+  #deleteCall(connectionId: number, id: Id): void {
     this.#calls.get(connectionId)?.delete(id);
+    this.#lastCallNumbers.delete(connectionId);
   }
 
   /** Records an answered probe: the daemon has ended the calls before it. */
   onProbeAnswered(connectionId: number, probeNumber: number): void {
     const calls = this.#calls.get(connectionId);
     for (const [id, { writeNumber }] of calls ?? []) {
-      if (writeNumber < probeNumber) calls?.delete(id);
+      if (writeNumber < probeNumber) this.#deleteCall(connectionId, id);
     }
   }
 
@@ -89,6 +105,7 @@ export class LateResponses {
   onDisconnect(connectionId: number): void {
     this.#responses.delete(connectionId);
     this.#calls.delete(connectionId);
+    this.#lastCallNumbers.delete(connectionId);
   }
 
   /** When the first abandoned call ceases to count as running. */
@@ -103,10 +120,10 @@ export class LateResponses {
 
   /** Drops the abandoned calls that no longer count as running. */
   advance(now: number): void {
-    for (const calls of this.#calls.values()) {
+    for (const [connectionId, calls] of this.#calls) {
       for (const [id, { until }] of calls) {
         if (until > now) break;
-        calls.delete(id);
+        this.#deleteCall(connectionId, id);
       }
     }
   }

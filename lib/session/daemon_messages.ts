@@ -24,10 +24,12 @@ import {
 } from "../protocol/jsonrpc.ts";
 import {
   isLongLived,
+  isResultCarried,
   isSubscriptionMethod,
   listKindOf,
   mayTakeLong,
 } from "../protocol/methods.ts";
+import { requireResult } from "../protocol/message_parser.ts";
 import type { Method } from "../protocol/mcp_types.ts";
 import type { PendingRequest } from "../requests/request_state.ts";
 import { RunningTasks } from "../requests/running_tasks.ts";
@@ -241,6 +243,12 @@ export class DaemonMessages extends SessionPart {
         "daemon",
         `an answer to id ${response.id}`,
       );
+    }
+    if (!isResultCarried(entry.message.method)) {
+      const used = requireResult(response);
+      if (used.kind === "invalid") {
+        return this.#handleInvalid(link, used, response.text.length);
+      }
     }
     const translated = id === response.id
       ? response

@@ -88,11 +88,13 @@ export class Effects {
   /** Redacts an error, including a tool's, because people read errors. */
   redactError(response: Response, text: string): string {
     if (this.#redact === NO_REDACTION) return text;
-    // A result without such text need not be parsed.
-    const isError = response.error !== undefined ||
-      /"isError"\s*:\s*true|\\u/.test(text) &&
-        getMember(response.result, "isError") === true;
-    if (!isError) return text;
+    if (response.error === undefined) {
+      // A result without such text need not be parsed.
+      if (!/"isError"\s*:\s*true|\\u/.test(text)) return text;
+      // What is not JSON may be an error.
+      if (response.result === undefined) return this.#redact(text);
+      if (getMember(response.result, "isError") !== true) return text;
+    }
     let redacted = text;
     for (
       const { name, value: { start, end } } of memberSpansOf(text).reverse()

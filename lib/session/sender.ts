@@ -53,8 +53,8 @@ export class Sender extends SessionPart {
 
   #hasWork(): boolean {
     const { tracker } = this;
-    if (tracker.hasWritable) return true;
     for (const link of this.links) {
+      if (link.isUsable && tracker.hasWritable) return true;
       if (link.isHandshakeUnsent || link.liveness?.isProbeDeferred) return true;
     }
     // The call that waited for a probe may have been cancelled.

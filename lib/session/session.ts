@@ -167,6 +167,7 @@ export class Session {
     } catch (error) {
       this.#base.effects.log.bug(error);
       this.#bugBackoffUntil = now + BUG_BACKOFF_MS;
+      this.#deadline = this.#bugBackoffUntil;
     }
     return this.#base.effects.drain();
   }

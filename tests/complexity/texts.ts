@@ -408,6 +408,7 @@ const ENVELOPE_CASES = [
       splitFrame(
         text,
         (value) => "a" in value,
+        ["a"],
       ),
     {
       "many in a line, and other text behind": [

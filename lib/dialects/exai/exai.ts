@@ -129,7 +129,7 @@ export class Exai implements Dialect {
   }
 
   decode(connectionId: number, text: string, now: number): Incoming[] {
-    const pieces = splitFrame(text, frames.isFrame);
+    const pieces = splitFrame(text, frames.isFrame, frames.FRAME_MEMBERS);
     const { jsonPieces, otherTexts, isTruncated } = pieces;
     const incoming: Incoming[] = [];
     for (const { text: frameText, value: frame } of jsonPieces) {
@@ -349,4 +349,12 @@ function invalidParamsReason(params: unknown): string | undefined {
   const input = getMember(params, "arguments") ?? undefined;
   if (input === undefined || isRecord(input)) return undefined;
   return '"arguments" must be an object (MCP, server/tools)';
+}
+
+/** Whether a daemon of this dialect got a frame that is no hello (code 4001). */
+export function isExaiClose(
+  { code, closeFrameReason = "" }: ClosedEvent,
+): boolean {
+  return code === 4001 &&
+    /missing hello|unrecognized protocol/.test(closeFrameReason);
 }

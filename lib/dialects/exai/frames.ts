@@ -14,6 +14,7 @@ import {
   getNested,
   type Id,
   isRecord,
+  MESSAGE_MEMBERS,
   type Response,
 } from "../../protocol/jsonrpc.ts";
 import type { CallToolResult } from "../../protocol/mcp_types.ts";
@@ -21,6 +22,13 @@ import type { Incoming } from "../dialect.ts";
 
 /** A frame: a JSON object, of any revision. */
 export type Frame = Record<string, unknown>;
+
+/** Members of the daemon's messages, of any revision. */
+export const FRAME_MEMBERS: readonly string[] = [
+  ...MESSAGE_MEMBERS,
+  "op",
+  "request_id",
+];
 
 /** The content of an error frame, whatever its form. */
 export interface ExaiError {

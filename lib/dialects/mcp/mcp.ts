@@ -20,7 +20,7 @@ import type {
   ProbeFrame,
 } from "../dialect.ts";
 import type { LinkState } from "../../link/link.ts";
-import { parseFrame } from "../../protocol/message_parser.ts";
+import { parseFrame, requireResult } from "../../protocol/message_parser.ts";
 import { McpHandshake } from "./handshake.ts";
 import { replaceValue } from "../../json/spans.ts";
 import { ListenSubscriptions } from "./subscriptions.ts";
@@ -52,9 +52,6 @@ const EMPTY_RESULT_METHODS: readonly Method[] = [
   "resources/unsubscribe",
 ];
 
-/** What an exai daemon closes with because the first frame was no hello. */
-const EXAI_CLOSE_REASON = /missing hello|unrecognized protocol/;
-
 /** MCP over WebSocket, one JSON-RPC message per text frame. */
 export class Mcp implements Dialect {
   readonly subprotocol = "mcp";
@@ -64,8 +61,19 @@ export class Mcp implements Dialect {
   #clientIds: ClientIdLookup | undefined;
   daemonName: string | undefined;
 
-  /** Creates the dialect; `random` is for the proxy's own request ids. */
-  constructor(random: () => number) {
+  /**
+   * Creates the dialect.
+   *
+   * @param random is for the proxy's own request ids
+   * @param otherDialectOf returns the name of the dialect that a daemon speaks
+   * which closes a connection so
+   */
+  constructor(
+    random: () => number,
+    private readonly otherDialectOf?: (
+      event: ClosedEvent,
+    ) => string | undefined,
+  ) {
     this.#ownRequests = new OwnRequests(
       random,
       (id) => this.#clientIds?.isInUse(id) ?? false,
@@ -105,7 +113,10 @@ export class Mcp implements Dialect {
       case "response":
       case "invalid": {
         const own = this.#ownRequests.complete(message.id, connectionId);
-        return [own ? this.#onOwnResponse(own, message) : message];
+        if (own === undefined) return [message];
+        return message.kind === "response"
+          ? [this.#onOwnResponse(own, requireResult(message))]
+          : [this.#onOwnResponse(own, message)];
       }
     }
   }
@@ -217,17 +228,20 @@ export class Mcp implements Dialect {
   // it where HTTP would respond with 401.
   closeReasonOf(
     _: number,
-    { code, status, reason, closeFrameReason = "" }: ClosedEvent,
+    event: ClosedEvent,
     phase: LinkState["phase"],
   ): CloseReason {
+    const { code, status, reason } = event;
     const advice =
       "check the token (--token-file or ALWAYSUP_TOKEN) and --header";
     if (status === 401 || status === 403) {
       const refusalReason = `it refuses us with HTTP ${status}: ${advice}`;
       return { reason: refusalReason, isRefused: true, cause: "refused" };
     }
-    if (code === 4001 && EXAI_CLOSE_REASON.test(closeFrameReason)) {
-      const dialectReason = "it speaks exai, not MCP: set --dialect exai";
+    const other = this.otherDialectOf?.(event);
+    if (other !== undefined) {
+      const dialectReason =
+        `it speaks ${other}, not MCP: set --dialect ${other}`;
       const cause = "other dialect";
       return { reason: dialectReason, isRefused: false, cause };
     }

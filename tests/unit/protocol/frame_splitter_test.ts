@@ -43,9 +43,12 @@ const FRAMES: [frame: string, found: string[], others: number][] = [
   ["\n \0", [], 0],
 ];
 
+/** The members of messages. */
+const NAMES = ["a"];
+
 for (const [frame, found, others] of FRAMES) {
   test(`Frames: the messages in ${JSON.stringify(frame)}`, () => {
-    const pieces = splitFrame(frame, (value) => !("level" in value));
+    const pieces = splitFrame(frame, (value) => !("level" in value), NAMES);
     assertEquals(pieces.jsonPieces.map(({ text }) => text), found);
     assertEquals(pieces.otherTexts.length, others);
   });
@@ -56,6 +59,7 @@ test("Frames: at most a thousand pieces are read", () => {
     const { jsonPieces, otherTexts } = splitFrame(
       piece.repeat(3_000),
       () => true,
+      NAMES,
     );
     assert(jsonPieces.length + otherTexts.length <= 1_001, `${piece}`);
   }

@@ -361,7 +361,7 @@ const LARGE_TEXT = JSON.stringify(
 );
 /** A large result with the members of an envelope in it. */
 const LARGE = `{"error":{"code":1},"id":9,"result":{"method":"x"},` +
-  `"content":[{"jsonrpc":"2.0","n":1.0}, ${LARGE_TEXT}] }`;
+  `"content":[{"jsonRpc":"2.0","n":1.0}, ${LARGE_TEXT}] }`;
 
 /** Large frames that are JSON. */
 const LARGE_FRAMES: readonly string[] = [
@@ -388,6 +388,12 @@ const LARGE_FRAMES: readonly string[] = [
   '{"jsonrpc":"2.0","id":1,"result":[],"_meta":LARGE}',
   '{"jsonrpc":"2.0","id":1,"result":null,"_meta":LARGE}',
   '{"jsonrpc":"2.0","id":1,"result":{"x":"\\ud800 \\" NaN","y":LARGE}}',
+  '{"jsonrpc":"2.0","result":LARGE,"id":1,"x":{"s":1}}',
+  '{"jsonrpc":"2.0","id":1,"result":LARGE,"params":{}}',
+  '{"jsonrpc":"2.0","id":1,"result":LARGE,"y":null,"x":{"a":"}\\\\"}}',
+  '{"jsonrpc":"2.0","id":1,"result":LARGE,"y":null,"x":{"a":"{\\" }"}}',
+  '{"jsonrpc":"2.0","id":1,"result":LARGE,"y":null,"x":[[],{"a":{}}],"z":{}}',
+  '{"jsonrpc":"2.0","id":1,"result":{"a":{"jsonrpc":"2.0"},"x":LARGE}}',
   '{"jsonrpc":"1.0","id":1,"result":LARGE}',
   '{"id":1,"result":LARGE}',
   '[{"jsonrpc":"2.0","id":1,"result":LARGE},{"jsonrpc":"2.0","id":2,"result":{}}]',
@@ -422,6 +428,10 @@ test("Envelope: next to other text a large frame gives what a small one gives", 
       `${plain}${second}`,
       `a log line\n${plain}`,
       `${plain} and more`,
+      `${plain};${second}`,
+      `${plain} done ${second}`,
+      `${plain},${second}`,
+      '{"jsonrpc":"2.0","id":1,"result":{"x":"\t","y":LARGE}}',
       plain.slice(0, -1),
       '{"jsonrpc":"2.0","id":1,"result":{"x":NaN,"y":LARGE}}',
       '{"jsonrpc":"2.0","id":1,"result":{"y":LARGE,"x":-Infinity}}',
@@ -450,6 +460,51 @@ test("Envelope: a large result that is no JSON is passed on as it came", () => {
     ),
     [text],
   );
+});
+
+test("Envelope: a large tool error that is no JSON is redacted", () => {
+  const driver = startTwoToolSession({ secrets: ["s3cret"] });
+  sendCall(driver, 1, "write");
+  driver.fromDaemon(
+    `{"jsonrpc":"2.0","id":1,"result":{"isError":true,"content":["s3cret",` +
+      `oops,${LARGE}]}}`,
+  );
+  const texts = driver.takeEffects().map((effect) => JSON.stringify(effect));
+  assert(texts.some((text) => text.includes("***")));
+  assert(!texts.some((text) => text.includes("s3cret")));
+});
+
+test("Envelope: a large list that is no JSON is no list", () => {
+  const list = (id: unknown): string =>
+    `{"jsonrpc":"2.0","id":${JSON.stringify(id)},"result":{"tools":[oops,` +
+    `${LARGE}]}}`;
+  const driver = startTwoToolSession();
+  driver.request(1, "tools/list");
+  driver.fromDaemon(list(1));
+  assertEquals(driver.sentToClient(), []);
+  driver.close();
+  driver.advanceToNextDial();
+  driver.reconnect();
+  const own = driver.sentToDaemon()
+    .find(({ method }) => method === "tools/list");
+  driver.takeEffects();
+  driver.fromDaemon(list(own.id));
+  assertEquals(
+    driver.sentToClient().map(({ method }) => method),
+    [],
+    "the client is told of no change",
+  );
+});
+
+test("Envelope: a large initialize result that is no JSON opens no session", () => {
+  const driver = new SessionDriver();
+  driver.open();
+  driver.request(1, "initialize", { protocolVersion: "2025-06-18" });
+  driver.takeEffects();
+  driver.fromDaemon(
+    `{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":oops,"x":${LARGE}}}`,
+  );
+  assertEquals(codes(driver), [[1, -32603]]);
 });
 
 test("Envelope: a large tool error is redacted, however it is spelled", () => {
