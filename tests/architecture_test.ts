@@ -201,6 +201,21 @@ test("architecture: imports run downwards by folder", async () => {
   assertEquals(wrong, []);
 });
 
+test("architecture: what CONTRIBUTING names beside the functions of the straight path is there", async () => {
+  const url = new URL("../CONTRIBUTING.md", import.meta.url);
+  const text = await Deno.readTextFile(url);
+  const names = [...text.matchAll(/^\d+\. `[^`]+` .*\((`.*`)\)/gm)]
+    .flatMap(([, list]) => list!.replaceAll("`", "").split(", "));
+  assert(names.length > 5);
+  const source = (await readSources()).map(({ text }) => text).join("\n");
+  const missing = names.filter((name) => {
+    const [method, type = "function"] = name.split(".").reverse();
+    return !new RegExp(`(?:class|interface) ${type} `).test(source) &&
+        type !== "function" || !new RegExp(`\\b${method}\\(`).test(source);
+  });
+  assertEquals(missing, []);
+});
+
 test("architecture: pure code imports no edge but for types", async () => {
   const wrong: string[] = [];
   const files = await readSources();

@@ -11,8 +11,8 @@
  * | state         | ends by itself                                     | event                                    | next          |
  * | ------------- | -------------------------------------------------- | ---------------------------------------- | ------------- |
  * | `waiting`     | `scheduledAt`; `demandAt` while a request waits    | `dial`                                   | `dialing`     |
- * |               | at once, in a pool that is not wanted              | the link is removed                      |               |
- * |               |                                                    | `redialRefused`: a request, and a refusal; `dialForRequest`: a request, and another client has the connection | `waiting`, sooner |
+ * |               | at once, in a pool that is not wanted nor refused  | the link is removed                      |               |
+ * |               |                                                    | `redialRefused`: a request, 5 s after the last dial; `dialForRequest`: a request, and another client has the connection | `waiting`, sooner |
  * | `dialing`     | `--handshake-timeout`; `urgentUntil` while a request waits | `onOpen`                         | `handshaking` |
  * | `handshaking` | the same; never while the opening message is unsent | `onHandshakeSent`, `resetHandshake`     | `handshaking` |
  * |               |                                                    | `becomeReady`: the first answer          | `ready`       |
@@ -21,9 +21,10 @@
  * | any but `waiting` |                                                | `onDisconnect`                           | `waiting`     |
  * | any           |                                                    | `onResume`: a sleep                      | the same, moved by its length; `waiting` and `ready` act at once |
  *
- * In a state without a row, an event is an error; but `redialRefused` and
- * `dialForRequest` have nothing to do there. What is known of a connection (its
- * backlog, and which messages without a response were received) ends with it.
+ * In a state without a row, an event is an error; but `redialRefused`,
+ * `dialForRequest` and what is recorded of a connection (its backlog, and which
+ * messages without a response were received) change nothing there. What was
+ * recorded ends with the connection.
  *
  * @module
  */
@@ -69,7 +70,7 @@ export type LinkRole =
   | "draining" // the calls in flight on a link that was replaced
   | "capacity-check"; // to detect whether the daemon keeps two connections
 
-/** The state of a link. Each carries the time at which it ends by itself. */
+/** The state of a link, with the time at which it ends by itself, if it does. */
 export type LinkState =
   /** `scheduledAt` is infinite while another client has the connection. */
   | { readonly phase: "waiting" } & DialSchedule
@@ -317,7 +318,10 @@ export class Link {
     }
   }
 
-  /** waiting -> waiting: a request arrives; returns whether a dial is due. */
+  /**
+   * waiting -> waiting: a request arrives that would be refused. Returns whether
+   * a dial is due, or has been made.
+   */
   redialRefused(now: number): boolean {
     if (this.#state.phase !== "waiting") return true;
     const { scheduledAt } = this.#state;

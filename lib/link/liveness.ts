@@ -7,9 +7,10 @@
  * in flight proves nothing, because many daemons do one thing at a time: the
  * connection becomes suspect, and a second one shows whether the daemon or the
  * connection is at fault. After a sleep only the answer to a new probe proves
- * something, because a frame may have arrived before the sleep.
+ * something, because a frame may have arrived before the sleep; but a frame on
+ * a connection that is suspect ends that, too.
  *
- * There are three state machines, and each event has one row in one of them:
+ * There are three state machines, and an event may have a row in several:
  *
  * | machine      | state                   | event                                        | next       |
  * | ------------ | ----------------------- | -------------------------------------------- | ---------- |
@@ -38,8 +39,8 @@
  * | carries requests of the proxy itself | 60 s after it was ready, at least | a probe, and `--ping-timeout` later a disconnect  |
  * | is a pool link, carries a call       | never                             | nothing                                           |
  * | `unprobed`                           | at once                           | a probe, with 1 s for its answer                  |
- * | `probed`, carries no call            | no answer                         | disconnect                                        |
- * | `probed`, carries a call             | no answer                         | suspicion; if no second connection may be opened, it is used |
+ * | `probed`, `deferred`, carries no call | no answer                        | disconnect                                        |
+ * | `probed`, `deferred`, carries a call | no answer                         | suspicion; if no second connection may be opened, it is used |
  *
  * @module
  */

@@ -29,10 +29,12 @@
  * |                              | `delayRetry`: the daemon has no room         | `delayed`          |
  * |                              | `requireHint`: before it is written again    | the same           |
  *
- * Any other event in a state is a bug of ours, and an error that names both; so
- * are `send`, `requestHint` and `clearOutcomePoll` while a message is parked. In
- * every state time passes (`advance`), and a message is closed when it is
- * answered, cancelled or expired: the tracker forgets it in its last state.
+ * Another of these events in a state is a bug of ours, and an error that names
+ * both; so are `send`, `requestHint` and `clearOutcomePoll` while a message is
+ * parked. In every state time passes (`advance`), the daemon may show that it
+ * works (`onDaemonWorking`, `setDaemonTimeout`, `acceptProgress`), and a message
+ * is closed when it is answered, cancelled or expired (its queue, idle, total or
+ * daemon timeout): the tracker forgets it in its last state.
  *
  * @module
  */

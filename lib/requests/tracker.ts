@@ -295,7 +295,7 @@ export class RequestTracker {
     return this.#apply(id, now, (entry) => entry.delayRetry(now, delayMs))!;
   }
 
-  /** Requeues a request in flight in its old position, to be written at once. */
+  /** Requeues a request in flight, to be written in the next turn of the queue. */
   resend(id: Id, now: number): void {
     this.#apply(id, now, (entry) => entry.requeue(now, 0));
   }
