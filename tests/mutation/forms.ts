@@ -160,4 +160,30 @@ export const FORMS: readonly Mutant[] = [
       if ($entry.$isGreeting || $id) return;
       const $known = this.$unclear.get($id);`,
   },
+  {
+    name: "forms: a large list that is no JSON is an empty list",
+    from: `
+      return $error === undefined && $result === undefined
+        ? $invalid($reason, "response", $id)
+        : $response;`,
+    to: `
+      return $error === undefined && $result === $response
+        ? $invalid($reason, "response", $id)
+        : $response;`,
+  },
+  {
+    name: "forms: a member after a large result counts as a part of it",
+    from: "const $isPlain = !$starts($$tail) && !$parts.some",
+    to: "const $isPlain = $starts.name !== '' && !$parts.some",
+  },
+  {
+    name: "forms: a large response whose id is behind the body has none",
+    from: "$envelope.id !== undefined && $envelope.text === $envelopeText",
+    to: "$envelope.text === $envelopeText",
+  },
+  {
+    name: "forms: a secret in a large error that is no JSON is shown",
+    from: "if ($response.result === undefined) return this.$redact($text);",
+    to: "if ($response.result === undefined) return $text;",
+  },
 ];

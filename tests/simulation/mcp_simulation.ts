@@ -29,6 +29,8 @@ import { isProxyRequestId } from "../helpers/session/proxy_request_ids.ts";
 import { Scheduler } from "./scheduler.ts";
 
 /** How long the client sends requests, in simulated milliseconds. */
+/** More than a large result has. */
+const MAX_MESSAGE = 70_000;
 const CLIENT_LIFETIME_MS = 120_000;
 const REQUEST_COUNT = 90;
 const GLM_TIMEOUT_MS = 10_000;
@@ -230,7 +232,7 @@ class McpSimulation {
       idleTimeout: this.#scheduler.pick([8_000, 600_000]),
       requestTimeout: this.#scheduler.pick([1_500, 20_000, Infinity]),
       handshakeTimeout: this.#scheduler.pick([2_000, 15_000]),
-      maxMessage: 2_000,
+      maxMessage: MAX_MESSAGE,
       providers: [{ name: "GLM", total: GLM_TIMEOUT_MS, idle: Infinity }],
       cachedResults: this.#scheduler.pick([
         undefined,
@@ -435,7 +437,7 @@ class McpSimulation {
     const params = {
       ...(!isPlain && { name }),
       ...(token !== undefined && { _meta: { progressToken: token } }),
-      ...(this.#scheduler.chance(0.02) && { much: "x".repeat(2_000) }),
+      ...(this.#scheduler.chance(0.02) && { much: "x".repeat(MAX_MESSAGE) }),
     };
     const isGlm = method === "tools/call" && name === "glm_write";
     const total = isGlm ? GLM_TIMEOUT_MS : this.#config.requestTimeout;
@@ -1213,7 +1215,8 @@ class McpSimulation {
         return {
           id,
           result: { n: this.#scheduler.random(), mark: params?.mark },
-          ...(this.#scheduler.chance(0.02) && { much: "x".repeat(2_000) }),
+          ...(this.#scheduler.chance(0.02) &&
+            { much: "x".repeat(MAX_MESSAGE) }),
         };
     }
   }

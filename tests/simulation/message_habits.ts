@@ -21,13 +21,15 @@ export const MESSAGE_HABITS = [
   ...["malformed errors", "odd cursors", "falling progress"],
   // An error with id null, or a broken response, instead of a proper one.
   ...["nameless errors", "broken answers"],
+  // A result that is only carried, unless it is used.
+  "large results",
 ] as const;
 export type MessageHabit = typeof MESSAGE_HABITS[number];
 
 /** The habits that cause no delay, and need nothing from the client. */
 export const HARMLESS_HABITS: readonly MessageHabit[] = [
   ...["retyped ids", "whole numbers only", "null members"] as const,
-  ...["escaped keys", "wrapped", "logging"] as const,
+  ...["escaped keys", "wrapped", "logging", "large results"] as const,
 ];
 
 /** The types of ids, or of progress tokens, that a client uses. */
@@ -50,6 +52,9 @@ export interface FormattedMessage {
 const MAX_JOIN_DELAY_MS = 30;
 /** A message text that a daemon's log may quote. It must reach nobody. */
 export const QUOTED_TEXT = "quoted in a log line";
+/** Blanks that make a result a large one. */
+const LARGE_PADDING = " ".repeat(66_000);
+const LARGE_PROBABILITY = 0.5;
 /** The escaped form of a key that consists of a backslash and a u. */
 const PARSER_TRAP_KEY = "\\\\u";
 
@@ -124,7 +129,15 @@ export class MessageHabits {
   formatMessage(message: Json): FormattedMessage {
     const plain = Object.entries({ jsonrpc: "2.0", ...message });
     const { id, method, params } = message;
-    let members = plain.map(([key, value]) => [key, JSON.stringify(value)]);
+    const isLarge = message.result && this.applies("large results") &&
+      this.chance(LARGE_PROBABILITY);
+    const padding = isLarge ? LARGE_PADDING : "";
+    let members = plain.map(([key, value]) => [
+      key,
+      key === "result"
+        ? JSON.stringify(value).replace(/^\{/, `{${padding}`)
+        : JSON.stringify(value),
+    ]);
     // Clients accept no null result.
     const asResult = (it: string[][]): string =>
       serializeMembers(it.map(([key, value]) => [

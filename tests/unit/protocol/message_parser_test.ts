@@ -389,6 +389,7 @@ const LARGE_FRAMES: readonly string[] = [
   '{"jsonrpc":"2.0","id":1,"result":null,"_meta":LARGE}',
   '{"jsonrpc":"2.0","id":1,"result":{"x":"\\ud800 \\" NaN","y":LARGE}}',
   '{"jsonrpc":"2.0","result":LARGE,"id":1,"x":{"s":1}}',
+  '{"jsonrpc":"2.0","result":LARGE,"id":1,"_meta":LARGE}',
   '{"jsonrpc":"2.0","id":1,"result":LARGE,"params":{}}',
   '{"jsonrpc":"2.0","id":1,"result":LARGE,"y":null,"x":{"a":"}\\\\"}}',
   '{"jsonrpc":"2.0","id":1,"result":LARGE,"y":null,"x":{"a":"{\\" }"}}',
