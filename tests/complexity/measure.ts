@@ -18,7 +18,8 @@ export interface MeasuredCase {
 export const SIZE_FACTOR = 8;
 /** Growth by this much is more than linear (8) and less than quadratic (64). */
 export const GROWTH_LIMIT = 24;
-const MEASUREMENTS = 5;
+/** Other load may last longer than a few. */
+const MEASUREMENTS = 20;
 
 /** Returns the time, in milliseconds. */
 type Clock = () => number;
