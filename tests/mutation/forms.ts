@@ -164,11 +164,11 @@ export const FORMS: readonly Mutant[] = [
     name: "forms: a large list that is no JSON is an empty list",
     from: `
       return $error === undefined && $result === undefined
-        ? $invalid($reason, "response", $id)
+        ? $invalid($reason, $kind, $id)
         : $response;`,
     to: `
       return $error === undefined && $result === $response
-        ? $invalid($reason, "response", $id)
+        ? $invalid($reason, $kind, $id)
         : $response;`,
   },
   {
@@ -178,12 +178,12 @@ export const FORMS: readonly Mutant[] = [
   },
   {
     name: "forms: a large response whose id is behind the body has none",
-    from: "$envelope.id !== undefined && $envelope.text === $envelopeText",
-    to: "$envelope.text === $envelopeText",
+    from: "$envelope.id !== undefined && $envelope.$text === $envelopeText",
+    to: "$envelope.$text === $envelopeText",
   },
   {
     name: "forms: a secret in a large error that is no JSON is shown",
-    from: "if ($response.result === undefined) return this.$redact($text);",
-    to: "if ($response.result === undefined) return $text;",
+    from: "if ($response.$result === undefined) return this.$redact($text);",
+    to: "if ($response.$result === undefined) return $text;",
   },
 ];
