@@ -14,7 +14,7 @@ import { test } from "../helpers/time_limit.ts";
 import {
   type ChildProcess,
   freePort,
-  proxyCommand,
+  proxyCommandForClient,
   ProxyProcess,
 } from "../helpers/process.ts";
 
@@ -314,7 +314,7 @@ test("exai: the health file is read when the first dial fails", async () => {
 test("exai: the Inspector's CLI works through a kill and a restart", async () => {
   await using daemon = new ExaiProcess();
   await daemon.start();
-  const [command, args] = proxyCommand(["--cache", "off"]);
+  const [command, args] = proxyCommandForClient(["--cache", "off"]);
   const start = (...rest: string[]): ChildProcess =>
     startNpmProgram("inspector", ...[
       ...["--cli", "-e", `EXAI_WS_PORT=${daemon.port}`],

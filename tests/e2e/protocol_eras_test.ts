@@ -14,7 +14,7 @@ import { test } from "../helpers/time_limit.ts";
 import {
   type ChildProcess,
   freePort,
-  proxyCommand,
+  proxyCommandForClient,
   startDaemonScript,
 } from "../helpers/process.ts";
 
@@ -42,7 +42,7 @@ function connect(
   changes: Promise<void>;
   lost: Promise<void>;
 } {
-  const [command, args] = proxyCommand([
+  const [command, args] = proxyCommandForClient([
     ...["--url", `ws://127.0.0.1:${port}/`, "--cache", "off"],
   ]);
   const transport = new StdioClientTransport({
@@ -122,7 +122,7 @@ for (const era of ["legacy", "auto", "modern"]) {
   test(`Inspector CLI: it works with --protocol-era ${era}`, async () => {
     const port = freePort();
     await using _daemon = await startDualEraDaemon(port);
-    const [command, args] = proxyCommand([
+    const [command, args] = proxyCommandForClient([
       ...["--url", `ws://127.0.0.1:${port}/`, "--cache", "off"],
     ]);
     await using cli = startNpmProgram("inspector", ...[

@@ -14,7 +14,7 @@ import { test } from "../helpers/time_limit.ts";
 import {
   type ChildProcess,
   freePort,
-  proxyCommand,
+  proxyCommandForClient,
   startDaemonScript,
 } from "../helpers/process.ts";
 
@@ -29,7 +29,7 @@ test(
   async () => {
     const port = freePort();
     const first = await startEverythingServer(port);
-    const [command, args] = proxyCommand([
+    const [command, args] = proxyCommandForClient([
       ...["--url", `ws://127.0.0.1:${port}/`, "--cache", "off"],
     ]);
     const transport = new StdioClientTransport({
@@ -87,7 +87,7 @@ test(
 test("Inspector CLI: it lists and calls tools", async () => {
   const port = freePort();
   await using _daemon = await startEverythingServer(port);
-  const [command, args] = proxyCommand([
+  const [command, args] = proxyCommandForClient([
     ...["--url", `ws://127.0.0.1:${port}/`, "--cache", "off"],
   ]);
   const inspect = async (...rest: string[]): Promise<Json> => {

@@ -266,6 +266,18 @@ export function proxyCommand(args: string[]): [string, string[]] {
 }
 
 /**
+ * The same for a client that passes on only a few environment variables, as
+ * the SDK's and the Inspector do: without `DENO_DIR`, Deno would look for the
+ * packages in the home folder.
+ */
+export function proxyCommandForClient(args: string[]): [string, string[]] {
+  const [command, all] = proxyCommand(args);
+  if (command !== Deno.execPath()) return [command, all];
+  const denoDir = `DENO_DIR=${Deno.env.get("DENO_DIR")}`;
+  return ["env", [denoDir, command, ...all]];
+}
+
+/**
  * A command of a client's configuration in a form that a test may start: the
  * running Deno replaces one that `npx` would fetch. Throws if the version
  * differs.

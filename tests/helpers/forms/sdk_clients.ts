@@ -16,7 +16,7 @@ import {
   ToolListChangedNotificationSchema,
 } from "@modelcontextprotocol/sdk/types.js";
 import type { Json, MessageForm } from "./form_helpers.ts";
-import { proxyCommand } from "../process.ts";
+import { proxyCommandForClient } from "../process.ts";
 
 /** The versions of the SDK. */
 export type SdkVersion = "v1" | "v2";
@@ -54,7 +54,7 @@ export class SdkClient {
     form: Pick<MessageForm, "fromClient" | "toClient"> = {},
   ) {
     this.#version = version;
-    const [command, args] = proxyCommand(flags);
+    const [command, args] = proxyCommandForClient(flags);
     const env = {
       NO_COLOR: "1",
       ALWAYSUP_CACHE: "off",
