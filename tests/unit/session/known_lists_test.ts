@@ -118,7 +118,7 @@ for (const [what, next, most] of CURSORS) {
         undefined,
         toolsPage([...now], next(undefined)),
       );
-      while (found.kind === "more") {
+      while (found.kind === "more" && pages < 10) {
         const { cursor } = found;
         pages++;
         found = catalog.compare(
