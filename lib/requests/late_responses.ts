@@ -53,7 +53,10 @@ export class LateResponses {
 
   /** Whether a late response could be mistaken for that to another request. */
   has(id: Id): boolean {
-    return [...this.#responses.values()].some((responses) => responses.has(id));
+    for (const responses of this.#responses.values()) {
+      if (responses.has(id)) return true;
+    }
+    return false;
   }
 
   /** Whether a response is expected on a connection. */

@@ -12,6 +12,7 @@ import type { PendingEntry } from "./request_state.ts";
 
 /** How much text may be queued, in UTF-16 units. */
 export const QUEUE_TEXT_LIMIT = 64 * 1024 * 1024;
+const NO_ROLES: ReadonlySet<LinkRole> = new Set();
 
 /** The queued messages. */
 export class MessageQueue {
@@ -37,7 +38,7 @@ export class MessageQueue {
 
   /** Whether an entry may be written now. */
   get hasWritable(): boolean {
-    return [...this.#writableByRole.values()].some(({ size }) => size > 0);
+    return this.#nextRole(NO_ROLES) !== undefined;
   }
 
   /** Whether there is no room for another message. */

@@ -178,9 +178,10 @@ export class RequestTracker {
     if (entry) this.markSent(entry, connectionId, now, "handshake");
   }
 
-  /** Whether a request with this id is in flight on a connection. */
-  isInFlight(id: Id, connectionId: number): boolean {
-    return this.#entries.get(id)?.sentOnConnectionId === connectionId;
+  /** The request with this id, if it is in flight on that connection. */
+  findInFlight(id: Id, connectionId: number): PendingRequest | undefined {
+    const entry = this.find(id);
+    return entry?.sentOnConnectionId === connectionId ? entry : undefined;
   }
 
   /** The requests in flight on a connection, in the order of writes. */
@@ -225,7 +226,7 @@ export class RequestTracker {
 
   /** Completes a request, if it is in flight on that connection. */
   complete(id: Id, connectionId: number): PendingRequest | undefined {
-    return this.isInFlight(id, connectionId) ? this.cancel(id) : undefined;
+    return this.findInFlight(id, connectionId) && this.cancel(id);
   }
 
   /** Removes a request that the client no longer wants. */
@@ -276,22 +277,18 @@ export class RequestTracker {
   /** Requeues a request in flight, to poll its outcome for `limitMs` at most. */
   requeueForPoll(
     id: Id,
-    connectionId: number,
     now: number,
     { pauseMs, limitMs }: { pauseMs: number; limitMs: number },
   ): void {
-    if (!this.isInFlight(id, connectionId)) return;
     this.#apply(id, now, (entry) => entry.delayPoll(now, pauseMs, limitMs));
   }
 
   /** Requeues a request in flight because the daemon has no room for it. */
   requeueForRetry(
     id: Id,
-    connectionId: number,
     now: number,
     delayMs: number,
   ): "requeued" | "expired" {
-    if (!this.isInFlight(id, connectionId)) return "requeued";
     return this.#apply(id, now, (entry) => entry.delayRetry(now, delayMs))!;
   }
 

@@ -9,6 +9,7 @@
 import type { ClientIdLookup } from "../dialects/dialect.ts";
 import { ObservedIdTypes, toOtherIdType } from "../protocol/id_types.ts";
 import type { Id } from "../protocol/jsonrpc.ts";
+import type { PendingRequest } from "../requests/request_state.ts";
 import type { RequestTracker } from "../requests/tracker.ts";
 
 /** Tracks the ids of the client's requests. */
@@ -41,17 +42,19 @@ export class ClientIds implements ClientIdLookup {
     );
   }
 
-  /** The id in flight there that the daemon means, maybe as another type. */
-  resolve(id: Id | undefined, connectionId: number): Id | undefined {
-    if (id === undefined || this.tracker.isInFlight(id, connectionId)) {
-      return id;
-    }
+  /** The request in flight there that the daemon means, maybe by another type. */
+  findInFlight(
+    id: Id | undefined,
+    connectionId: number,
+  ): PendingRequest | undefined {
+    if (id === undefined) return undefined;
+    const exact = this.tracker.findInFlight(id, connectionId);
+    if (exact !== undefined) return exact;
     const clientId = this.guessClientId(id);
-    const isMeant = clientId !== undefined &&
-      this.tracker.isInFlight(clientId, connectionId);
-    if (!isMeant) return undefined;
-    this.recordRetyped();
-    return clientId;
+    if (clientId === undefined) return undefined;
+    const meant = this.tracker.findInFlight(clientId, connectionId);
+    if (meant !== undefined) this.recordRetyped();
+    return meant;
   }
 
   /** Records a response to a request that is no longer pending. */

@@ -34,7 +34,6 @@ export class Connections extends SessionPart {
 
   /** Makes a link ready, replays the session, and sends the queue. */
   onReady(link: Link): void {
-    if (link.phase !== "handshaking") return;
     const reconnect = {
       attempt: link.attempt,
       downMs: this.now - link.downSince,
@@ -129,7 +128,7 @@ export class Connections extends SessionPart {
     this.links.remove(link);
     if (phase === "waiting") return;
     this.effects.close(connectionId);
-    this.recoverRequests(connectionId, { reason: "it is no longer needed" });
+    this.recoverRequests(connectionId);
     this.effects.log.unneededConnectionClosed();
     if (role === "pool") this.#failRefusedRequests();
   }
@@ -146,7 +145,7 @@ export class Connections extends SessionPart {
     this.effects.close(connectionId);
     // Cached results come before any request fails or is refused.
     if (role === "main") this.offline.respondToPending(connectionId);
-    const failedCount = this.recoverRequests(connectionId, cause);
+    const failedCount = this.recoverRequests(connectionId, cause.tooLarge);
     this.#failRefusedRequests();
     switch (role) {
       case "capacity-check":
@@ -190,8 +189,8 @@ export class Connections extends SessionPart {
     phase: Link["phase"],
     cause: DisconnectCause,
   ): void {
-    for (const other of [this.links.standby, this.links.capacityCheck]) {
-      if (other !== undefined) this.close(other);
+    for (const other of this.links) {
+      if (other.isSecondConnection) this.close(other);
     }
     this.links.capacity.abandonCheck();
     if (phase !== "ready" && !cause.isHung) this.links.capacity.onDaemonDown();
@@ -220,7 +219,10 @@ export class Connections extends SessionPart {
   }
 
   /** Recovers the requests of a lost connection; returns how many failed. */
-  recoverRequests(connectionId: number, cause: DisconnectCause): number {
+  recoverRequests(
+    connectionId: number,
+    tooLarge?: DisconnectCause["tooLarge"],
+  ): number {
     const { tracker, dialect, effects } = this;
     for (const { message, key } of [...tracker.inFlightOn(connectionId)]) {
       const text = dialect.respondLocally(message, "down");
@@ -232,12 +234,12 @@ export class Connections extends SessionPart {
       connectionId,
       this.now,
       (request) =>
-        cause.tooLarge && !isLongLived(request.method)
+        tooLarge && !isLongLived(request.method)
           ? "fail"
           : this.rules.recoveryFor(request, this.now),
     );
     for (const entry of failed) {
-      effects.toClient(this.#lossError(entry, cause, failed.length));
+      effects.toClient(this.#lossError(entry, tooLarge, failed.length));
     }
     for (const id of this.serverRequests.onDisconnect(connectionId)) {
       const requestId = JSON.parse(id) as RequestId;
@@ -253,7 +255,7 @@ export class Connections extends SessionPart {
 
   #lossError(
     entry: PendingRequest,
-    { tooLarge }: DisconnectCause,
+    tooLarge: DisconnectCause["tooLarge"],
     failedCount: number,
   ): string {
     const delivery = this.rules.deliveryOf(entry);

@@ -155,11 +155,11 @@ export class DaemonMessages extends SessionPart {
   #onBug({ connectionId }: Link, incoming: Incoming, error: unknown): void {
     this.effects.log.bug(error);
     if (incoming.kind !== "response") return;
-    const id = this.clientIds.resolve(incoming.id, connectionId);
-    if (id === undefined) return;
-    this.tracker.complete(id, connectionId);
+    const entry = this.clientIds.findInFlight(incoming.id, connectionId);
+    if (entry === undefined) return;
+    this.tracker.complete(entry.key, connectionId);
     const errorText = "A bug in alwaysup stopped the answer";
-    this.effects.errorToClient(id, ErrorCode.internal, errorText);
+    this.effects.errorToClient(entry.key, ErrorCode.internal, errorText);
   }
 
   #handleIncoming(
@@ -211,9 +211,9 @@ export class DaemonMessages extends SessionPart {
   }
 
   #onHandshakeResponse(link: Link): void {
-    const isFirst = link.phase === "handshaking";
+    if (link.phase !== "handshaking") return;
     this.connections.onReady(link);
-    if (isFirst && link.isSecondConnection) this.second.onReady(link);
+    if (link.isSecondConnection) this.second.onReady(link);
   }
 
   #updateCache(
@@ -235,9 +235,8 @@ export class DaemonMessages extends SessionPart {
     if (response.id === undefined) {
       return this.#handleResponseWithoutId(link, response);
     }
-    const id = this.clientIds.resolve(response.id, connectionId);
-    const entry = id === undefined ? undefined : this.tracker.find(id);
-    if (id === undefined || entry === undefined) {
+    const entry = this.clientIds.findInFlight(response.id, connectionId);
+    if (entry === undefined) {
       this.clientIds.onLateResponse(response.id, connectionId);
       return this.effects.log.unexpectedMessage(
         "daemon",
@@ -250,6 +249,7 @@ export class DaemonMessages extends SessionPart {
         return this.#handleInvalid(link, used, response.text.length);
       }
     }
+    const { key: id } = entry;
     const translated = id === response.id
       ? response
       : { ...response, id, text: replaceValue(response.text, ["id"], id) };
@@ -370,8 +370,8 @@ export class DaemonMessages extends SessionPart {
   ): void {
     const { connectionId } = link;
     const { tracker } = this;
-    const entry = tracker.find(id);
-    if (entry === undefined || !tracker.isInFlight(id, connectionId)) {
+    const entry = tracker.findInFlight(id, connectionId);
+    if (entry === undefined) {
       return tracker.lateResponses.onResponse(id, connectionId);
     }
     link.markUsed(this.now);
@@ -379,10 +379,9 @@ export class DaemonMessages extends SessionPart {
       const { outcomes } = this.dialect;
       const limitMs = outcomes?.windowMs(entry.message, this.now) ?? Infinity;
       const times = { pauseMs: delayMs, limitMs };
-      return tracker.requeueForPoll(id, connectionId, this.now, times);
+      return tracker.requeueForPoll(id, this.now, times);
     }
-    const outcome = tracker
-      .requeueForRetry(id, connectionId, this.now, delayMs);
+    const outcome = tracker.requeueForRetry(id, this.now, delayMs);
     if (outcome === "requeued") return;
     tracker.cancel(id);
     this.expiry.timeOut(entry, entry.timeouts.idle);
@@ -408,7 +407,7 @@ export class DaemonMessages extends SessionPart {
     // The second connection may be closed before the client responds.
     if (link.isSecondConnection) {
       return method === "ping"
-        ? void this.effects.toDaemonOneWay(link, buildResultResponse(id, {}))
+        ? this.effects.toDaemonOneWay(link, buildResultResponse(id, {}))
         : reject(ErrorCode.internal, "This connection is not in use yet");
     }
     if (this.serverRequests.isFull) {
@@ -490,8 +489,7 @@ export class DaemonMessages extends SessionPart {
     notification: Notification,
   ): void {
     const daemonId = getNestedId(notification, "requestId");
-    const id = this.clientIds.resolve(daemonId, connectionId);
-    const entry = id === undefined ? undefined : this.tracker.find(id);
+    const entry = this.clientIds.findInFlight(daemonId, connectionId);
     if (entry !== undefined && isSubscriptionMethod(entry.message.method)) {
       const { key } = entry;
       const endMessage = key === daemonId ? notification : {
@@ -519,8 +517,7 @@ export class DaemonMessages extends SessionPart {
       );
     }
     const { connectionId } = link;
-    const id = this.clientIds.resolve(daemonId, connectionId);
-    const entry = id === undefined ? undefined : this.tracker.find(id);
+    const entry = this.clientIds.findInFlight(daemonId, connectionId);
     if (entry === undefined) {
       return this.clientIds.onLateResponse(daemonId, connectionId);
     }

@@ -61,11 +61,9 @@ export class Effects {
     return liveness?.assignWriteNumber() ?? 0;
   }
 
-  /** Sends a message that gets no response, like {@linkcode toDaemon}. */
-  toDaemonOneWay(link: Link, text: string): number {
-    const writeNumber = this.toDaemon(link, text);
-    link.onOneWaySent(writeNumber);
-    return writeNumber;
+  /** Sends a message that gets no response. */
+  toDaemonOneWay(link: Link, text: string): void {
+    link.onOneWaySent(this.toDaemon(link, text));
   }
 
   /** Closes a connection, or gives up its dial. */

@@ -8,7 +8,7 @@ import { isRecord } from "../protocol/jsonrpc.ts";
 import { type ListKind, nextCursorOf } from "../protocol/methods.ts";
 
 /** How many pages of a list are fetched before a comparison is given up. */
-export const MAX_COMPARED_PAGES = 100;
+const MAX_COMPARED_PAGES = 100;
 
 /** The result of comparing a fetched page. */
 export type Comparison =

@@ -62,12 +62,12 @@ export class Probes extends SessionPart {
 
   /** Returns whether it is a probe of this connection since the last sleep. */
   onAnswered(link: Link, id: Id): boolean {
-    const { connectionId, role } = link;
+    const { connectionId } = link;
     const writeNumber = link.liveness?.onProbeAnswered(id, this.now);
     if (writeNumber === undefined) return false;
     this.#hasAnswered = true;
     link.onAnswered(writeNumber);
-    if (role === "standby" || role === "capacity-check") return true;
+    if (link.isSecondConnection) return true;
     if (this.tracker.onProbeAnswered(connectionId, writeNumber)) {
       this.#answersDuringCalls = true;
     }

@@ -115,12 +115,7 @@ export class RequestExpiry extends SessionPart {
     }
     // An `initialize` must not be cancelled (MCP, utilities/cancellation).
     if (method === "initialize") {
-      return this.tracker.expectLateResponse(
-        request,
-        link.connectionId,
-        Infinity,
-        this.now,
-      );
+      return this.tracker.lateResponses.add(request.key, link.connectionId);
     }
     const reason = `timed out (${setting})`;
     const frame = this.dialect.buildCancellation?.(request.key, reason);

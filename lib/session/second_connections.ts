@@ -78,14 +78,12 @@ export class SecondConnections extends SessionPart {
       this.links.drainingCount < MAX_DRAINING_LINKS;
   }
 
-  /** Marks the main connection as suspect and opens a standby. */
+  /** Marks the main connection as suspect; `advance` opens a standby. */
   suspect(link: Link): void {
     link.markSuspect(this.now, this.tracker.lastCallNumber(link.connectionId));
     this.effects.log.connectionSuspected();
-    if (this.links.standby !== undefined) return;
-    if (this.#hasRoomForStandby) this.links.add("standby", this.now);
     // Without a standby nothing can show whether the connection is dead.
-    else link.liveness?.waiveSuspicion(this.now);
+    if (!this.#hasRoomForStandby) link.liveness?.waiveSuspicion(this.now);
   }
 
   /** Handles a sign of life on a link. */
@@ -159,7 +157,7 @@ export class SecondConnections extends SessionPart {
         "another one";
       links.remove(main);
       effects.close(connectionId);
-      const failedCount = connections.recoverRequests(connectionId, { reason });
+      const failedCount = connections.recoverRequests(connectionId);
       effects.log.connectionLost({ reason }, failedCount, "replaced");
       const downMs = this.now - downSince;
       connections.logConnected({ attempt: 1, downMs });

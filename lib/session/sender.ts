@@ -131,8 +131,8 @@ export class Sender extends SessionPart {
     if (message.kind === "notification") {
       const text = this.dialect.encode(connectionId, message, this.now);
       if (text === undefined) return "waits";
-      const writeNumber = this.effects.toDaemonOneWay(link, text);
-      this.tracker.markSent(entry, connectionId, this.now, writeNumber);
+      this.effects.toDaemonOneWay(link, text);
+      this.tracker.markSent(entry, connectionId, this.now);
       link.markUsed(this.now);
       return "written";
     }

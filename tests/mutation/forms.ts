@@ -19,10 +19,9 @@ export const FORMS: readonly Mutant[] = [
   {
     name: "forms: an id of the other type matches no request",
     from: `
-      if (!$isMeant) return undefined;
-      this.$sawRetyped();
+      if ($meant !== undefined) this.$sawRetyped();
       return $meant;`,
-    to: `void $isMeant; return undefined;`,
+    to: `void $meant; return undefined;`,
   },
   {
     name: "forms: the client gets the daemon's spelling of its id",

@@ -192,9 +192,13 @@ const RESOLVED: [what: string, ids: string[], id: string, found: Json][] = [
 for (const [what, ids, id, found] of RESOLVED) {
   test(`Client ids: ${id} means ${what}`, () => {
     const { clientIds } = inFlight(...ids);
-    assertEquals(clientIds.resolve(id, 7), found);
-    assertEquals(clientIds.resolve(id, 8), undefined, "another connection");
-    assertEquals(clientIds.resolve(undefined, 7), undefined);
+    assertEquals(clientIds.findInFlight(id, 7)?.key, found);
+    assertEquals(
+      clientIds.findInFlight(id, 8),
+      undefined,
+      "another connection",
+    );
+    assertEquals(clientIds.findInFlight(undefined, 7), undefined);
   });
 }
 
