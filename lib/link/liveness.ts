@@ -65,8 +65,8 @@ export interface ConnectionUsage {
   readonly mayProbe: boolean;
   /** A second connection may be opened to show whether the daemon is alive. */
   readonly mayFailOver: boolean;
-  /** The write number of the last call, if only abandoned ones are left. */
-  readonly abandonedCallNumber: number | undefined;
+  /** It carries calls, and nobody waits for one of them. */
+  readonly hasOnlyAbandonedCalls: boolean;
 }
 
 /** What is due on a connection. */
@@ -352,18 +352,18 @@ export class Liveness {
   }
 
   /**
-   * When a connection that carries only abandoned calls seems to be dead: there
-   * is that evidence, or no frame arrived after a probe before all calls. The
-   * latter proves nothing where somebody waits for a call: a daemon that has
-   * read both may have started the call first, and answer the probe after it.
+   * When a connection that carries only abandoned calls seems to be dead: no
+   * frame arrived after a probe before all calls. That proves nothing where
+   * somebody waits for a call: a daemon that has read both may have started the
+   * call first, and answer the probe after it. No probe after an abandoned call
+   * was answered, for that ends the call.
    */
-  deadAt({ abandonedCallNumber }: ConnectionUsage): number {
-    if (abandonedCallNumber === undefined || this.#answeredProbeCount === 0) {
+  deadAt({ hasOnlyAbandonedCalls }: ConnectionUsage): number {
+    if (!hasOnlyAbandonedCalls || this.#answeredProbeCount === 0) {
       return Infinity;
     }
-    const hasEvidence = this.#lastAnsweredProbeNumber > abandonedCallNumber;
     const probe = this.#unansweredProbes.find(({ isHeard, isWithoutCalls }) =>
-      !isHeard && (hasEvidence || isWithoutCalls)
+      !isHeard && isWithoutCalls
     );
     return (probe?.sentAt ?? Infinity) + this.config.pingTimeout;
   }

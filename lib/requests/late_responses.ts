@@ -21,8 +21,6 @@ export class LateResponses {
   readonly #responses = new Map<number, Map<Id, "expected" | "unclear">>();
   /** The calls among them, in the order of their deadlines. */
   readonly #calls = new Map<number, Map<Id, AbandonedCall>>();
-  /** The last write numbers, for the connections where they are known. */
-  readonly #lastCallNumbers = new Map<number, number>();
 
   /** Records a request; `unclear` if its response could not be read. */
   add(
@@ -35,7 +33,7 @@ export class LateResponses {
     if (responses.size <= MAX_LATE_IDS) return;
     const [oldest] = responses.keys();
     responses.delete(oldest!);
-    this.#deleteCall(connectionId, oldest!);
+    this.#calls.get(connectionId)?.delete(oldest!);
   }
 
   /** Records that the request is a call that the daemon may be working on. */
@@ -48,7 +46,6 @@ export class LateResponses {
     const calls = this.#calls.get(connectionId) ?? new Map();
     const call = { writeNumber, until: now + MAX_ABANDONED_CALL_MS };
     this.#calls.set(connectionId, calls.set(id, call));
-    this.#lastCallNumbers.delete(connectionId);
   }
 
   /** Whether a late response could be mistaken for that to another request. */
@@ -72,15 +69,9 @@ export class LateResponses {
 
   /** The write number of the last of these calls; 0 for none. */
   lastCallNumber(connectionId: number): number {
-    const known = this.#lastCallNumbers.get(connectionId);
-    if (known !== undefined) return known;
     let last = 0;
-    for (
-      const { writeNumber } of this.#calls.get(connectionId)?.values() ?? []
-    ) {
-      last = Math.max(last, writeNumber);
-    }
-    this.#lastCallNumbers.set(connectionId, last);
+    const calls = this.#calls.get(connectionId)?.values() ?? [];
+    for (const { writeNumber } of calls) last = Math.max(last, writeNumber);
     return last;
   }
 
@@ -88,19 +79,14 @@ export class LateResponses {
   onResponse(id: Id, connectionId: number): void {
     const responses = this.#responses.get(connectionId);
     if (responses?.get(id) === "expected") responses.delete(id);
-    this.#deleteCall(connectionId, id);
-  }
-
-  #deleteCall(connectionId: number, id: Id): void {
     this.#calls.get(connectionId)?.delete(id);
-    this.#lastCallNumbers.delete(connectionId);
   }
 
   /** Records an answered probe: the daemon has ended the calls before it. */
   onProbeAnswered(connectionId: number, probeNumber: number): void {
     const calls = this.#calls.get(connectionId);
     for (const [id, { writeNumber }] of calls ?? []) {
-      if (writeNumber < probeNumber) this.#deleteCall(connectionId, id);
+      if (writeNumber < probeNumber) calls?.delete(id);
     }
   }
 
@@ -108,7 +94,6 @@ export class LateResponses {
   onDisconnect(connectionId: number): void {
     this.#responses.delete(connectionId);
     this.#calls.delete(connectionId);
-    this.#lastCallNumbers.delete(connectionId);
   }
 
   /** When the first abandoned call ceases to count as running. */
@@ -123,10 +108,10 @@ export class LateResponses {
 
   /** Drops the abandoned calls that no longer count as running. */
   advance(now: number): void {
-    for (const [connectionId, calls] of this.#calls) {
+    for (const calls of this.#calls.values()) {
       for (const [id, { until }] of calls) {
         if (until > now) break;
-        this.#deleteCall(connectionId, id);
+        calls.delete(id);
       }
     }
   }

@@ -95,8 +95,8 @@ export class Availability {
     const { role, connectionId } = link;
     const tracker = this.tracker;
     const hasCall = tracker.hasCallInFlight(connectionId);
-    const { lateResponses } = tracker;
-    const hasAbandonedCall = lateResponses.hasAbandonedCall(connectionId);
+    const hasAbandonedCall = tracker.lateResponses
+      .hasAbandonedCall(connectionId);
     // After a sleep, abandoned calls are no reason to keep a connection.
     const isBusy = hasCall || hasAbandonedCall && role !== "draining" &&
         link.liveness?.isUnverified !== true;
@@ -109,9 +109,7 @@ export class Availability {
       // probes on them.
       mayProbe: role !== "pool",
       mayFailOver: role === "main" && this.connectionCapacity === "many",
-      abandonedCallNumber: hasAbandonedCall && !hasCall
-        ? lateResponses.lastCallNumber(connectionId)
-        : undefined,
+      hasOnlyAbandonedCalls: hasAbandonedCall && !hasCall,
     };
   }
 

@@ -24,7 +24,7 @@ export const NO_DEMAND: LinkUsage = {
   load: "idle",
   mayProbe: true,
   mayFailOver: true,
-  abandonedCallNumber: undefined,
+  hasOnlyAbandonedCalls: false,
 };
 
 /** A request waits that no other link can carry. */

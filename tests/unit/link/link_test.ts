@@ -173,7 +173,7 @@ for (const [what, events, isReceived] of ONE_WAY) {
 test("Link: one with abandoned calls is lost at the moment at which it seems dead", () => {
   const link = readyLink();
   const liveness = link.liveness!;
-  const abandoned = { ...BUSY, abandonedCallNumber: 2 };
+  const abandoned = { ...BUSY, hasOnlyAbandonedCalls: true };
   const probe = (id: string, now: number, isWithoutCalls = false): void => {
     const writeNumber = liveness.assignWriteNumber();
     liveness.onProbeSent(id, now, { isWithoutCalls, writeNumber });

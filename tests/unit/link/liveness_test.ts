@@ -345,7 +345,7 @@ const NO_CALLS: ConnectionUsage = {
   load: "idle",
   mayProbe: true,
   mayFailOver: true,
-  abandonedCallNumber: undefined,
+  hasOnlyAbandonedCalls: false,
 };
 
 /** What can be seen of a state. */
