@@ -120,14 +120,6 @@ export interface SessionReplay {
   readonly toClient: readonly string[];
 }
 
-/** How the client's `initialize` was answered without the daemon. */
-export interface LocalInitialize {
-  /** The protocol version in the result. */
-  readonly version: unknown;
-  /** Whether the result came from the cache or is a placeholder. */
-  readonly source: "cached" | "placeholder";
-}
-
 /** The end of a connection as the runtime reports it. */
 export type ClosedEvent = Extract<SocketEvent, { type: "closed" }>;
 
@@ -158,8 +150,8 @@ export interface Handshake {
    */
   onLocalInitialize?(
     request: Request,
-    response: string,
-    initialize: LocalInitialize,
+    response: Response,
+    source: "cached" | "placeholder",
     connectionId: number | undefined,
   ): string;
 }

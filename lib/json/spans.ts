@@ -188,8 +188,13 @@ export function tryParseJson(text: string): unknown {
   }
 }
 
-function skipWhitespace(text: string, at: number): number {
-  while (at < text.length && " \t\n\r".includes(text[at]!)) at++;
+/** Returns the next place without white space, JSON's or the given. */
+export function skipWhitespace(
+  text: string,
+  at: number,
+  chars = " \t\n\r",
+): number {
+  while (at < text.length && chars.includes(text[at]!)) at++;
   return at;
 }
 

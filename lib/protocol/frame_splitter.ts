@@ -10,6 +10,7 @@ import {
   findClosedValueEnd,
   memberSpansOf,
   recoverLeadingMembers,
+  skipWhitespace,
   tryParseJson,
 } from "../json/spans.ts";
 import { isRecord } from "./jsonrpc.ts";
@@ -59,7 +60,7 @@ export function splitFrame(
   isMessage: MessagePredicate,
   memberNames: readonly string[],
 ): FramePieces {
-  const start = skipChars(FRAME_BLANKS, text, 0);
+  const start = skipWhitespace(text, 0, FRAME_BLANKS);
   let end = text.length;
   while (end > start && FRAME_BLANKS.includes(text[end - 1]!)) end--;
   const trimmedText = text.slice(start, end);
@@ -85,9 +86,9 @@ function splitLines(
   const otherTexts: string[] = [];
   let brokenCount = 0;
   for (
-    let at = skipChars(FRAME_BLANKS, text, 0);
+    let at = 0;
     at < text.length;
-    at = skipChars(FRAME_BLANKS, text, at)
+    at = skipWhitespace(text, at, FRAME_BLANKS)
   ) {
     const remaining = MAX_PIECES - jsonPieces.length - otherTexts.length;
     if (remaining <= 0 || brokenCount > MAX_BROKEN_OBJECTS) {
@@ -140,14 +141,9 @@ function readMessagesAt(
     const piece = unescapeMemberNames(value, pieceText);
     if (!isMessage(piece.value)) break;
     pieces.push(piece);
-    at = skipChars(" \t", text, end);
+    at = skipWhitespace(text, end, " \t");
   }
   return { pieces, end: at, isBroken: false };
-}
-
-function skipChars(chars: string, text: string, at: number): number {
-  while (at < text.length && chars.includes(text[at]!)) at++;
-  return at;
 }
 
 /** The escaped letters and underscores of names: 005f to 007a. */

@@ -155,6 +155,11 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** Whether a value is there: many serializers write `null` for none. */
+export function isPresent(value: unknown): boolean {
+  return value !== undefined && value !== null;
+}
+
 /** Follows member names into a value; `undefined` if one is missing. */
 export function getNested(value: unknown, ...path: readonly string[]): unknown {
   for (const name of path) {
@@ -205,6 +210,16 @@ export function buildResultResponse(id: Id, result: unknown): string {
 /** Builds a result response from a JSON text, which stays unchanged. */
 export function buildRawResultResponse(id: Id, resultText: string): string {
   return `{"jsonrpc":"2.0","id":${id},"result":${resultText}}`;
+}
+
+/** Builds a response with a result, whose text may be known already. */
+export function toResultResponse(
+  id: Id,
+  result: unknown,
+  resultText: string = JSON.stringify(result),
+): Response {
+  const text = buildRawResultResponse(id, resultText);
+  return { kind: "response", id, result, error: undefined, text };
 }
 
 /** Builds a request of the proxy itself. */

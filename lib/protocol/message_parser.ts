@@ -23,6 +23,7 @@ import {
   idOf,
   type InvalidMessage,
   isNotificationMethod,
+  isPresent,
   isRecord,
   type Message,
   MESSAGE_MEMBERS,
@@ -178,11 +179,15 @@ function createInvalidMessage(
 function diagnoseInvalidJson(text: string): InvalidMessage {
   const found = recoverLeadingMembers(text);
   const isResponse = found.has("result") || found.has("error");
-  const idText = isResponse ? found.get("id") : undefined;
-  const id = idText && idOf(JSON.parse(idText), `{"id":${idText}}`);
+  const id = isResponse ? parseId(found.get("id")) : undefined;
   return id === undefined
     ? createInvalidMessage(NO_JSON)
     : createInvalidMessage(NO_JSON, "response", id);
+}
+
+/** Returns the id that a JSON text is; `undefined` if it is none. */
+function parseId(text: string | undefined): Id | undefined {
+  return text === undefined ? undefined : idOf(tryParseJson(text), text, []);
 }
 
 function classifyMessages(value: unknown, text: string): Message[] {
@@ -228,10 +233,6 @@ function classifyMessage(parsed: unknown, sourceText: string): Message {
   return isResponse
     ? toResponse(value, isError, text)
     : toRequestOrNotification(value, intendedKind, text);
-}
-
-function isPresent(value: unknown): boolean {
-  return value !== undefined && value !== null;
 }
 
 /** A response has a result or an error, whatever other members it has. */
@@ -402,7 +403,5 @@ const TRAILING_ID = new RegExp(`[,{]\\s*${ID_MEMBER}\\}\\s*$`);
 /** Recovers the id of a request that is too long, from one of its ends. */
 export function recoverRequestId(head: string, tail: string): Id | undefined {
   if (!/^\s*\{[^{[]*"method"\s*:/.test(head + tail)) return undefined;
-  const text = LEADING_ID.exec(head)?.[1] ?? TRAILING_ID.exec(tail)?.[1];
-  const [message] = parseMessages(`{"jsonrpc":"2.0","id":${text},"method":""}`);
-  return message?.kind === "request" ? message.id : undefined;
+  return parseId(LEADING_ID.exec(head)?.[1] ?? TRAILING_ID.exec(tail)?.[1]);
 }

@@ -6,12 +6,12 @@
  */
 
 import {
-  buildResultResponse,
   getMember,
   type Id,
   isRecord,
   type Request,
   type Response,
+  toResultResponse,
 } from "./jsonrpc.ts";
 import {
   type ListResults,
@@ -135,14 +135,9 @@ export function listChangedKindOf(listKind: ListKind): ListChangedKind {
   return listKind === "resourceTemplates" ? "resources" : listKind;
 }
 
-/** Replaces a "method not found" error by an empty list, which it means. */
-export function toEmptyListResponse(
-  response: Response & { id: Id },
-  listKind: ListKind,
-): Response {
-  const result = { [listKind]: [] };
-  const text = buildResultResponse(response.id, result);
-  return { ...response, result, error: undefined, text };
+/** Builds an empty list: what a "method not found" error means. */
+export function toEmptyListResponse(id: Id, listKind: ListKind): Response {
+  return toResultResponse(id, { [listKind]: [] });
 }
 
 /** Returns the cursor of the next page; `undefined` on the last one. */

@@ -13,6 +13,7 @@ import {
   getMember,
   type Request,
   type Response,
+  toResultResponse,
 } from "../protocol/jsonrpc.ts";
 import {
   listKindOf,
@@ -165,20 +166,19 @@ export class OfflineResponses extends SessionPart {
     result: string,
     source: "cached" | "placeholder",
   ): void {
-    const version = getMember(parseCachedResult(result), "protocolVersion");
     const connectionId = this.tracker.find(request.id)?.sentOnConnectionId;
     this.effects.log.initializedLocally(source);
-    const response = buildRawResultResponse(request.id, result);
-    const text = this.dialect.handshake.onLocalInitialize?.(
-      request,
-      response,
-      { version, source },
-      connectionId,
+    const response = toResultResponse(
+      request.id,
+      parseCachedResult(result),
+      result,
     );
+    const text = this.dialect.handshake
+      .onLocalInitialize?.(request, response, source, connectionId);
     this.#isPlaceholderActive = source === "placeholder";
     this.#wasPlaceholderUsed = source === "placeholder";
     this.tracker.cancel(request.id);
-    this.effects.toClient(text ?? response);
+    this.effects.toClient(text ?? response.text);
   }
 
   /** The daemon is connected; returns whether a placeholder was active. */
@@ -195,6 +195,6 @@ export class OfflineResponses extends SessionPart {
     const listKind = isMethodMissing ? listKindOf(request.method) : undefined;
     return listKind === undefined
       ? response
-      : toEmptyListResponse({ ...response, id: request.id }, listKind);
+      : toEmptyListResponse(request.id, listKind);
   }
 }

@@ -42,6 +42,7 @@ import {
   isRecord,
   type OutboundMessage,
   type Request,
+  toResultResponse,
 } from "../../protocol/jsonrpc.ts";
 import type { LinkRole } from "../../link/link.ts";
 import type { RequestId } from "../../protocol/mcp_types.ts";
@@ -269,7 +270,7 @@ export class ExaiCalls implements Scheduling, OutcomePolling {
     const result = frames.toolResultOf(frame, this.config.output);
     return result === undefined
       ? [this.#onError(pending, sent, frame)]
-      : [frames.toResultResponse(id, result)];
+      : [toResultResponse(id, result)];
   }
 
   #onError(
@@ -303,7 +304,7 @@ export class ExaiCalls implements Scheduling, OutcomePolling {
       return frames.toErrorResponse(id, ErrorCode.invalidParams, message);
     }
     const content: ToolResult["content"] = [{ type: "text", text: error.text }];
-    return frames.toResultResponse(id, { content, isError: true });
+    return toResultResponse(id, { content, isError: true });
   }
 
   /** An error that names no call of ours responds to the pending frame. */

@@ -36,11 +36,13 @@ import {
   type Request,
   type Response,
 } from "../../protocol/jsonrpc.ts";
-import { type ListKind, negotiateVersion } from "../../protocol/methods.ts";
-import type {
-  InitializeResult,
-  ListResults,
-} from "../../protocol/mcp_types.ts";
+import {
+  type ListKind,
+  listKindOf,
+  negotiateVersion,
+  toEmptyListResponse,
+} from "../../protocol/methods.ts";
+import type { InitializeResult } from "../../protocol/mcp_types.ts";
 
 /** The settings of the dialect; durations in milliseconds. */
 export interface ExaiConfig extends CallConfig {
@@ -51,14 +53,6 @@ export interface ExaiConfig extends CallConfig {
   /** The name and version that the client sees. */
   readonly server: { readonly name: string; readonly version: string };
 }
-
-/** The results that are always empty: the daemon has tools only. */
-const EMPTY_RESULTS: Readonly<Record<string, unknown>> = {
-  "ping": {},
-  "resources/list": { resources: [] },
-  "resources/templates/list": { resourceTemplates: [] },
-  "prompts/list": { prompts: [] },
-} satisfies Omit<ListResults, "tools/list"> & { readonly ping: object };
 
 const LIST_TOOLS_FRAME = '{"op":"list_tools"}';
 
@@ -259,6 +253,8 @@ export class Exai implements Dialect {
         };
         return buildResultResponse(id, result);
       }
+      case "ping":
+        return buildResultResponse(id, {});
       case "tools/list":
         return undefined;
       case "tools/call": {
@@ -268,9 +264,9 @@ export class Exai implements Dialect {
         return buildErrorResponse(id, ErrorCode.invalidParams, message);
       }
       default: {
-        if (Object.hasOwn(EMPTY_RESULTS, method)) {
-          return buildResultResponse(id, EMPTY_RESULTS[method]);
-        }
+        // The daemon has tools only: its other lists are empty.
+        const list = listKindOf(method);
+        if (list !== undefined) return toEmptyListResponse(id, list).text;
         const message = "Method not found: the exai daemon has tools only, " +
           `not ${method.slice(0, 80)}`;
         return buildErrorResponse(id, ErrorCode.methodNotFound, message);

@@ -10,12 +10,13 @@
 import { findValue, tryParseJson } from "../../json/spans.ts";
 import {
   buildErrorResponse,
-  buildRawResultResponse,
   getNested,
   type Id,
+  isPresent,
   isRecord,
   MESSAGE_MEMBERS,
   type Response,
+  toResultResponse,
 } from "../../protocol/jsonrpc.ts";
 import type { CallToolResult } from "../../protocol/mcp_types.ts";
 import type { Incoming } from "../dialect.ts";
@@ -98,7 +99,7 @@ export function isFrame(value: Record<string, unknown>): boolean {
 
 /** Returns whether a frame reports a failure. */
 export function isErrorFrame(frame: Frame): boolean {
-  return frame.op === "error" || (frame.error ?? undefined) !== undefined;
+  return frame.op === "error" || isPresent(frame.error);
 }
 
 /**
@@ -131,16 +132,6 @@ function toValidTool(tool: Record<string, unknown>): Record<string, unknown> {
     ...(isDescribed && { description }),
     inputSchema: { ...schema, type: "object" },
   };
-}
-
-/** Builds a response with a result, whose text may be known already. */
-export function toResultResponse(
-  id: Id,
-  result: unknown,
-  resultText: string = JSON.stringify(result),
-): Response {
-  const text = buildRawResultResponse(id, resultText);
-  return { kind: "response", id, result, error: undefined, text };
 }
 
 /** Builds a response with an error. */
@@ -186,7 +177,7 @@ export function parseNumber(value: unknown): number {
 }
 
 function stringify(value: unknown): string {
-  if ((value ?? undefined) === undefined) return "the daemon did not say why";
+  if (!isPresent(value)) return "the daemon did not say why";
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 
@@ -257,7 +248,7 @@ function outputBlocks(frame: Frame): string[] | undefined {
     if (Array.isArray(list) && list.length > 0) return list.map(textOfBlock);
   }
   const otherOutputs = [getNested(result, "text"), frame.outputs, result]
-    .filter((it) => (it ?? undefined) !== undefined && !Array.isArray(it));
+    .filter((it) => isPresent(it) && !Array.isArray(it));
   const singleOutput = frame.text ?? otherOutputs[0];
   if (isErrorFrame(frame)) {
     return singleOutput ? [stringify(singleOutput)] : undefined;

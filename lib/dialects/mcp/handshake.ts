@@ -9,7 +9,6 @@
 import type {
   Handshake,
   Incoming,
-  LocalInitialize,
   OpeningFrame,
   SessionReplay,
 } from "../dialect.ts";
@@ -21,7 +20,6 @@ import {
   usesInitialize,
 } from "../../protocol/methods.ts";
 import type { OwnRequests } from "./own_requests.ts";
-import { parseMessages } from "../../protocol/message_parser.ts";
 import {
   buildNotification,
   buildRequest,
@@ -40,7 +38,7 @@ interface NegotiatedInitialize {
   /** The protocol version in the result that the client got. */
   readonly version: unknown;
   /** After one from a daemon, later daemons must use the same version. */
-  readonly source: "daemon" | LocalInitialize["source"];
+  readonly source: "daemon" | "cached" | "placeholder";
 }
 
 /** What the client has negotiated and set, for the next daemon. */
@@ -128,16 +126,14 @@ export class McpHandshake implements Handshake {
 
   onLocalInitialize(
     request: Request,
-    response: string,
-    { version, source }: LocalInitialize,
+    response: Response,
+    source: "cached" | "placeholder",
     connectionId: number | undefined,
   ): string {
-    this.#negotiated = { request, version, source };
     if (connectionId !== undefined) {
       this.ownRequests.adopt(request.id, connectionId, { kind: "initialize" });
     }
-    const [message] = parseMessages(response);
-    return message?.kind === "response" ? withListChanged(message) : response;
+    return this.#negotiate(request, response, source);
   }
 
   /** Records the client's `initialized`, for every new daemon. */
@@ -147,8 +143,16 @@ export class McpHandshake implements Handshake {
 
   /** Records the result of `initialize`, and returns it in the client's form. */
   onInitializeResult(request: Request, response: Response): string {
+    return this.#negotiate(request, response, "daemon");
+  }
+
+  #negotiate(
+    request: Request,
+    response: Response,
+    source: NegotiatedInitialize["source"],
+  ): string {
     const version = getMember(response.result, "protocolVersion");
-    this.#negotiated = { request, version, source: "daemon" };
+    this.#negotiated = { request, version, source };
     return withListChanged(response);
   }
 

@@ -152,9 +152,7 @@ export class Mcp implements Dialect {
         ) {
           return { kind: "list-failed", list, problem: `${errorText}` };
         }
-        const response = isMissing
-          ? toEmptyListResponse({ ...message, id }, list)
-          : message;
+        const response = isMissing ? toEmptyListResponse(id, list) : message;
         return { kind: "list-page", list, cursor, response };
       }
     }

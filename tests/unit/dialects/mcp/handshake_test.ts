@@ -5,19 +5,18 @@
  * @module
  */
 
-import type { LocalInitialize } from "../../../../lib/dialects/dialect.ts";
 import { McpHandshake } from "../../../../lib/dialects/mcp/handshake.ts";
 import { OwnRequests } from "../../../../lib/dialects/mcp/own_requests.ts";
 import {
-  buildResultResponse,
   type Response,
+  toResultResponse,
 } from "../../../../lib/protocol/jsonrpc.ts";
 import { assertEquals } from "../../../helpers/assert.ts";
 import { test } from "../../../helpers/no_permissions.ts";
 import { request } from "../../../helpers/parsed_request.ts";
 import type { Json } from "../../../helpers/session/session_driver.ts";
 
-type Source = "daemon" | LocalInitialize["source"];
+type Source = "daemon" | "cached" | "placeholder";
 
 const ASKED = "2025-11-25";
 const REQUEST = request(
@@ -35,9 +34,8 @@ function agreed(version: string, source: Source): McpHandshake {
   if (source === "daemon") {
     handshake.onInitializeResult(REQUEST, answer(result));
   } else {
-    const response = buildResultResponse(REQUEST.id, result);
-    const local = { version, source };
-    handshake.onLocalInitialize(REQUEST, response, local, undefined);
+    const response = toResultResponse(REQUEST.id, result);
+    handshake.onLocalInitialize(REQUEST, response, source, undefined);
   }
   return handshake;
 }
