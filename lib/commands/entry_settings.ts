@@ -15,7 +15,7 @@ import {
 } from "../config/config.ts";
 import type { Host } from "../runtime/host.ts";
 import { getNested, isRecord } from "../protocol/jsonrpc.ts";
-import { parsePath } from "../config/parsers.ts";
+import { cacheModeOf, parsePath } from "../config/parsers.ts";
 import { isAbsolutePath, toAbsolutePath } from "../text/paths.ts";
 import { SETTINGS } from "../config/settings.ts";
 import { loadConfig } from "../config/load.ts";
@@ -58,7 +58,7 @@ function isRelativePath(name: string, text: string, { os }: Host): boolean {
   );
   return row?.[1].parse === parsePath && text !== "" &&
     !isAbsolutePath(os, text) &&
-    !(row[0] === "cache" && /^(on|off|0)$/i.test(text));
+    !(row[0] === "cache" && cacheModeOf(text) !== "path");
 }
 
 /** Returns the flags with absolute paths. */

@@ -15,6 +15,7 @@ import {
   type InstalledServer,
   MAX_CLIENT_FILE_BYTES,
 } from "../clients/registry.ts";
+import { mayExist } from "../config/load.ts";
 import { type Host } from "../runtime/host.ts";
 import { readTextUpTo } from "../runtime/safe_write.ts";
 import { type Output } from "../runtime/terminal.ts";
@@ -44,12 +45,7 @@ export function findInstalledClients(host: Host): Client[] {
     const file = client.filePath(host);
     if (file === undefined) return false;
     const folder = client.installFolder?.(host) ?? parentFolderOf(file);
-    try {
-      return host.stat(file) !== undefined || host.stat(folder) !== undefined;
-    } catch {
-      // A path without permission to read it exists.
-      return true;
-    }
+    return mayExist(host, file) || mayExist(host, folder);
   });
 }
 

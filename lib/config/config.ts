@@ -84,9 +84,9 @@ export interface GivenSetting {
 /** The sources, highest precedence first. */
 export type SettingSource = "flag" | "env" | "file";
 /** A setting with its key, which need not be in the table. */
-type SettingRow = [key: string, setting: Setting<unknown>];
+type SettingRow = [key: string, setting: Omit<Setting, "value" | "help">];
 type FindSetting = (
-  setting: Pick<Setting<unknown>, "flag" | "env">,
+  setting: Pick<Setting, "flag" | "env">,
 ) => GivenSetting | undefined;
 
 /** Node, Bun and `node:tls` check no certificates if this variable is 0. */
@@ -232,7 +232,8 @@ function resolveConnection(
   };
 }
 
-function hasAuthorization(headers: readonly Header[] = []): boolean {
+/** Whether one of the headers is `Authorization`. */
+export function hasAuthorization(headers: readonly Header[] = []): boolean {
   return headers.some(([name]) => /^authorization$/i.test(name));
 }
 
@@ -243,8 +244,7 @@ function listRows({ env, file }: SettingSources): readonly SettingRow[] {
   for (const name of Object.keys({ ...file, ...env })) {
     if (!PROVIDER_TIMEOUT.test(name) || known.includes(name)) continue;
     const parse = allowOff(parseDuration);
-    const texts = { value: "TIME", help: "" };
-    rows.push([name, { env: [name], ...texts, isShared: true, parse }]);
+    rows.push([name, { env: [name], isShared: true, parse }]);
   }
   return rows;
 }
@@ -301,7 +301,7 @@ export function redactSetting(key: SettingKey, text: string): string {
 
 function redactText(
   key: string,
-  { parse }: Pick<Setting<unknown>, "parse">,
+  { parse }: Pick<Setting, "parse">,
   text: string,
 ): string {
   switch (key) {
@@ -380,8 +380,8 @@ export function formatHelp(): string {
 }
 
 /** Lists the settings with their keys. */
-export function listSettings(): [SettingKey, Setting<unknown>][] {
-  return Object.entries(SETTINGS) as [SettingKey, Setting<unknown>][];
+export function listSettings(): [SettingKey, Setting][] {
+  return Object.entries(SETTINGS) as [SettingKey, Setting][];
 }
 
 /** `problems` gets what is wrong with the command line. */

@@ -71,7 +71,7 @@ export async function loadConfig(
 }
 
 /** Whether a path exists; one that cannot be examined counts as existing. */
-function mayExist(host: Host, path: string): boolean {
+export function mayExist(host: Host, path: string): boolean {
   try {
     return host.stat(path) !== undefined;
   } catch {

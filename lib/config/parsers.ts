@@ -243,6 +243,12 @@ export function parseCertificates(text: string): readonly string[] {
   );
 }
 
+/** What `--cache` says: on, off, or the path of a file. */
+export function cacheModeOf(setting: string): "on" | "off" | "path" {
+  if (/^on$/i.test(setting)) return "on";
+  return /^(off|0)$/i.test(setting) ? "off" : "path";
+}
+
 /** Parses a path. */
 export function parsePath(text: string): string {
   if (text === "") throw new SettingError("it is empty");

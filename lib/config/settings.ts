@@ -25,7 +25,7 @@ import {
 } from "./parsers.ts";
 
 /** One setting. */
-export interface Setting<T> {
+export interface Setting {
   /** The flag without dashes; none if a command line would show a secret. */
   readonly flag?: string;
   /** The environment variables; the first that is set counts. */
@@ -41,11 +41,11 @@ export interface Setting<T> {
   /** The flag may be repeated; the texts are joined by line breaks. */
   readonly isRepeatable?: true;
   /** Parses the text. */
-  readonly parse: SettingParser<T>;
+  readonly parse: SettingParser<unknown>;
 }
 
 /** A setting with a flag, whose first variable is named like the flag. */
-interface FlagSetting extends Omit<Setting<unknown>, "flag" | "env"> {
+interface FlagSetting extends Omit<Setting, "flag" | "env"> {
   /** The variables after the first. */
   readonly otherEnv?: readonly string[];
 }

@@ -230,7 +230,7 @@ export function lineNumberOf(text: string, offset: number): number {
 }
 
 /** The end of the string at `start`, or of the text if it is not closed. */
-export function findStringEnd(text: string, start: number): number {
+function findStringEnd(text: string, start: number): number {
   return findClosedStringEnd(text, start) ?? text.length;
 }
 

@@ -7,6 +7,7 @@
 import { parentFolderOf } from "../text/paths.ts";
 import { errorMessageOf } from "../text/error_message.ts";
 import type { Config } from "../config/config.ts";
+import { cacheModeOf } from "../config/parsers.ts";
 import type { LogEffect } from "../events.ts";
 import type { Host } from "../runtime/host.ts";
 import { createLogEffect } from "../session/session_log.ts";
@@ -59,8 +60,9 @@ export function readCacheFile(
   cacheKey: CacheKey,
   host: Host,
 ): CacheFile | undefined {
-  if (/^(off|0)$/i.test(setting)) return undefined;
-  const isUserNamed = !/^on$/i.test(setting);
+  const mode = cacheModeOf(setting);
+  if (mode === "off") return undefined;
+  const isUserNamed = mode === "path";
   const path = isUserNamed ? setting : cachePathOf(cacheKey, host);
   if (path === undefined) return undefined;
   const unusable = (problem: string, isReadOnly = isUserNamed): CacheFile => ({
@@ -165,7 +167,7 @@ export class CacheWriter {
   #removeObsoleteFiles(path: string): void {
     const folder = parentFolderOf(path);
     const userSuffix = /[0-9a-f]{4}\.json/;
-    const isUserNamed = !/^on$/i.test(this.#config.cache);
+    const isUserNamed = cacheModeOf(this.#config.cache) === "path";
     const prefix = isUserNamed ? path : path.replace(userSuffix, "");
     const rest = new RegExp(
       `^${isUserNamed ? "" : userSuffix.source}(\\.\\d+-[0-9a-z]+\\.tmp)?$`,

@@ -17,3 +17,9 @@ export interface Check {
   /** What was found, for programs (`--json`). */
   readonly data?: Readonly<Record<string, unknown>>;
 }
+
+/** What to do where nothing listens. */
+export const START_ADVICE =
+  "start the daemon; in Docker, publish its port (-p 8079:8079)";
+/** What to do where only the daemon knows more. */
+export const READ_LOG_ADVICE = "look at the daemon's own log";

@@ -6,8 +6,8 @@
 
 import { nextCursorOf } from "../../protocol/methods.ts";
 import { sanitizeLine } from "../../text/sanitize.ts";
-import type { Check } from "./check.ts";
-import type { Config } from "../../config/config.ts";
+import { type Check, READ_LOG_ADVICE } from "./check.ts";
+import { type Config, hasAuthorization } from "../../config/config.ts";
 import {
   connectionsCheck,
   type ConnectionsFinding,
@@ -32,7 +32,6 @@ const MIN_REPEAT_TIMEOUT_MS = 2_000;
 const PROBE_COUNT = 5;
 /** A proxy's capacity check takes half of that. */
 const CAPACITY_WAIT_MS = 1_000;
-const READ_LOG_ADVICE = "look at the daemon's own log";
 const FIX_IDS_ADVICE = "mend the daemon: an answer has the id of its " +
   "request, with the same type (JSON-RPC 2.0 section 5)";
 
@@ -65,7 +64,7 @@ export async function* daemonChecks(
     const { result } = opening;
     yield { name: "daemon", state: "ok", text: describeServer(result, config) };
     const isSent = config.helloToken !== "" ||
-      config.headers.some(([name]) => /^authorization$/i.test(name));
+      hasAuthorization(config.headers);
     const token = isSent ? "sent, and not refused" : "none set, none asked for";
     yield { name: "token", state: "ok", text: token };
     const tools = await toolsCheck(client, config, result);

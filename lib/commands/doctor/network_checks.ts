@@ -6,16 +6,13 @@
  */
 
 import { sanitizeLine } from "../../text/sanitize.ts";
-import type { Check } from "./check.ts";
+import { type Check, START_ADVICE } from "./check.ts";
 import type { Config } from "../../config/config.ts";
 import type { OpeningResult } from "./in_process_client.ts";
 import type { Host } from "../../runtime/host.ts";
 import { hostnameOf, portOf, proxyVariableFor } from "../../runtime/url.ts";
 import { fetchHandshake } from "../../transport/handshake_diagnosis.ts";
 import { resolveHostname, tryConnect } from "../../transport/reachability.ts";
-
-const START_ADVICE =
-  "start the daemon; in Docker, publish its port (-p 8079:8079)";
 
 /** Checks the host name and the network; stops after the first failure. */
 export async function* networkChecks(

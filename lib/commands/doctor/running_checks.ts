@@ -5,7 +5,7 @@
  */
 
 import { sanitizeLine } from "../../text/sanitize.ts";
-import type { Check } from "./check.ts";
+import { type Check, READ_LOG_ADVICE, START_ADVICE } from "./check.ts";
 import type { Config } from "../../config/config.ts";
 import type { FailureCause } from "../../link/link.ts";
 import {
@@ -146,9 +146,9 @@ function adviceForCause(cause: FailureCause | undefined): string {
       return "give the proxy the daemon's own token (--token-file, " +
         "ALWAYSUP_TOKEN), in the client's configuration";
     case "nobody there":
-      return "start the daemon; in Docker, publish its port (-p 8079:8079)";
+      return START_ADVICE;
     case "other dialect":
     case undefined:
-      return "look at the daemon's own log";
+      return READ_LOG_ADVICE;
   }
 }
