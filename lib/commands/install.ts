@@ -311,7 +311,7 @@ async function runJob(
     const mode = host.stat(file)?.mode ?? 0o600;
     if ((mode & 0o222) === 0) throw new Error("it is read-only");
     if (before === undefined) {
-      await createSafely(host, file, after, 0o600);
+      await createSafely(host, file, after);
     } else {
       const backupPath = await backUp(host, file, before, mode);
       output.print(`The file as it was is ${backupPath}`);

@@ -143,9 +143,9 @@ export async function retryWouldBlock<T>(run: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Returns the system's code of an error, e.g. `ENOENT`. */
-export function systemErrorCode(error: unknown): unknown {
-  return (error as { code?: unknown } | null)?.code;
+/** Returns the system's code of an error, e.g. `ENOENT`; empty if it has none. */
+export function systemErrorCode(error: unknown): string {
+  return String((error as { code?: unknown } | null)?.code ?? "");
 }
 
 /** Returns the result of `run`; `undefined` if the file does not exist. */
@@ -160,7 +160,7 @@ export function ignoreNotFound<T>(run: () => T): T | undefined {
 
 /** True if the error means that the file system has no `fsync`. */
 export function isFsyncUnsupported(error: unknown): boolean {
-  const code = String(systemErrorCode(error));
+  const code = systemErrorCode(error);
   return /^(EINVAL|ENOSYS|ENOTSUP|EOPNOTSUPP)$/.test(code);
 }
 

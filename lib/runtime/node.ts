@@ -124,19 +124,14 @@ const MEMBERS: Omit<
       ...certificates,
     ]);
   },
-  webSocketOptions: (url) => {
-    if (!isBun || !url.startsWith("wss:")) return {};
-    // Without this, an environment variable could turn the check off.
-    const ca = bunAuthorities && { ca: bunAuthorities };
-    return { tls: { rejectUnauthorized: true, ...ca } };
-  },
+  webSocketOptions: (url) =>
+    isBun && url.startsWith("wss:") ? { tls: bunTlsOptions() } : {},
   handshakeFetchOptions: async () => {
     // Node's `fetch` rejects an upgrade; its WebSocket hides nothing.
     if (!isBun) return undefined;
     // Without this function, Bun does not name a certificate's names.
     const { checkServerIdentity } = await import("node:tls");
-    const ca = bunAuthorities && { ca: bunAuthorities };
-    return { tls: { rejectUnauthorized: true, checkServerIdentity, ...ca } };
+    return { tls: { ...bunTlsOptions(), checkServerIdentity } };
   },
   isTty: (stream) => process[stream].isTTY === true,
 
@@ -147,8 +142,7 @@ const MEMBERS: Omit<
     try {
       file = fs.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     } catch (error) {
-      const code = String(systemErrorCode(error));
-      if (/^(ENOENT|ELOOP)$/.test(code)) return undefined;
+      if (/^(ENOENT|ELOOP)$/.test(systemErrorCode(error))) return undefined;
       throw error;
     }
     try {
@@ -300,10 +294,16 @@ async function watchUndiciErrors(): Promise<Host["watchDialErrors"]> {
   };
 }
 
+/** Without `rejectUnauthorized`, a variable could turn the check off. */
+function bunTlsOptions(): Record<string, unknown> {
+  const ca = bunAuthorities && { ca: bunAuthorities };
+  return { rejectUnauthorized: true, ...ca };
+}
+
 /** Adds the names in the certificate, if the error is about one. */
 function tlsErrorInfo(error: unknown): SocketErrorInfo {
   const { cert } = error as { cert?: { subjectaltname?: string } };
   const message = `${errorMessageOf(error)}\n${cert?.subjectaltname ?? ""}`
     .trim();
-  return { message, errorCode: String(systemErrorCode(error) ?? "") };
+  return { message, errorCode: systemErrorCode(error) };
 }

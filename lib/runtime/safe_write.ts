@@ -33,16 +33,16 @@ export function readTextUpTo(
 }
 
 /**
- * Creates a file, or a dangling symlink's target; if it throws, there is none.
+ * Creates a file that only the user can read, or a dangling symlink's target;
+ * if it throws, there is none.
  */
 export async function createSafely(
   host: Host,
   file: string,
   text: string,
-  mode: number,
 ): Promise<void> {
   const path = resolveDanglingLinks(host, file);
-  const tempPath = writeTempFile(host, path, text, mode);
+  const tempPath = writeTempFile(host, path, text, 0o600);
   try {
     await host.fsync(tempPath);
     await renameWithRetries(host, tempPath, path, () => {

@@ -8,7 +8,7 @@
 import type { SocketEvent } from "../events.ts";
 import { errorMessageOf } from "../text/error_message.ts";
 import { sanitizeLine } from "../text/sanitize.ts";
-import type { SocketErrorInfo } from "../runtime/host.ts";
+import { type SocketErrorInfo, systemErrorCode } from "../runtime/host.ts";
 
 /** What a runtime's WebSocket has reported by the time it closed. */
 export interface SocketClose extends SocketErrorInfo {
@@ -151,7 +151,7 @@ export function fetchErrorInfo(error: unknown): SocketErrorInfo {
   // Deno has no error code for it. Here, it cannot come from an HTTP/2 dial.
   const errorCode = message.includes("NoApplicationProtocol")
     ? "NO_APPLICATION_PROTOCOL"
-    : String((cause as { code?: unknown }).code ?? "");
+    : systemErrorCode(cause);
   return { message, errorCode };
 }
 

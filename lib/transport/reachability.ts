@@ -4,6 +4,7 @@
  * @module
  */
 
+import { systemErrorCode } from "../runtime/host.ts";
 import { waitAtMost } from "../runtime/timeout.ts";
 import { errorMessageOf } from "../text/error_message.ts";
 
@@ -15,7 +16,7 @@ export async function resolveHostname(hostname: string): Promise<string[]> {
     return found.map(({ address }) => address);
   } catch (error) {
     // An error without a code is not from the resolver, but a bug.
-    if ((error as { code?: unknown }).code === undefined) throw error;
+    if (systemErrorCode(error) === "") throw error;
     return [];
   }
 }

@@ -6,7 +6,11 @@
 
 import type { Config } from "../config/config.ts";
 import { waitAtMost } from "../runtime/timeout.ts";
-import type { Host, SocketErrorInfo } from "../runtime/host.ts";
+import {
+  type Host,
+  type SocketErrorInfo,
+  systemErrorCode,
+} from "../runtime/host.ts";
 import {
   diagnoseClose,
   needsDiagnosis,
@@ -178,5 +182,5 @@ function decodeBinaryFrame(
 function errorEventInfo(event: Event): SocketErrorInfo {
   const { message, error } = event as Partial<ErrorEvent>;
   const text = String(message || error?.message || "");
-  return { message: withoutUrl(text), errorCode: String(error?.code ?? "") };
+  return { message: withoutUrl(text), errorCode: systemErrorCode(error) };
 }

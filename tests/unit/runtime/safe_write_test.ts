@@ -87,7 +87,7 @@ test("Safe write: a power cut leaves the old file or the new one, and the backup
 test("Safe write: a power cut leaves no new file, or a whole one", async () => {
   const make = (): PreparedRun => {
     const disk = new MemoryDisk();
-    return { disk, run: () => createSafely(disk.host(), FILE, AFTER, 0o600) };
+    return { disk, run: () => createSafely(disk.host(), FILE, AFTER) };
   };
   assertEquals(
     await leftAfterPowerCuts(FILE, make),
@@ -157,7 +157,7 @@ test("Safe write: follows a link, also one to a missing file, and keeps it", asy
   assertEquals(disk.readText("/real/mcp.json"), AFTER);
   const bare = new MemoryDisk();
   bare.addLink(FILE, "/real.json");
-  await createSafely(bare.host(), FILE, AFTER, 0o600);
+  await createSafely(bare.host(), FILE, AFTER);
   assertEquals(bare.nodes.get(FILE)!.kind, "link");
   bare.powerOff();
   assertEquals(bare.readText("/real.json"), AFTER);
@@ -191,7 +191,7 @@ test("Safe write: does not replace what another program writes meanwhile", async
     `sync ${FILE}.tmp`,
     () => bare.addFile(FILE, "theirs"),
   );
-  const why = await createSafely(bare.host(), FILE, AFTER, 0o600)
+  const why = await createSafely(bare.host(), FILE, AFTER)
     .catch((error) => error.message);
   assertEquals(why, "somebody else has just made it");
   assertEquals([bare.readText(FILE), bare.listNames("/h")], ["theirs", [

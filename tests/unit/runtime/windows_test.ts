@@ -18,7 +18,7 @@ import { test } from "../../helpers/no_permissions.ts";
 type Write = (host: ReturnType<MemoryDisk["host"]>) => Promise<void>;
 
 const WRITES: [what: string, before: string | undefined, write: Write][] = [
-  ["create", undefined, (host) => createSafely(host, FILE, "new", 0o600)],
+  ["create", undefined, (host) => createSafely(host, FILE, "new")],
   ["overwrite", "old", (host) => overwriteSafely(host, FILE, "old", "new", "")],
 ];
 
@@ -54,7 +54,7 @@ test("Windows: does not replace what another program writes while it holds the f
       () => bare.disk.addFile(FILE, "theirs"),
     );
     assertEquals(
-      await createSafely(bare.host, FILE, "new", 0o600).catch(errorMessageOf),
+      await createSafely(bare.host, FILE, "new").catch(errorMessageOf),
       "somebody else has just made it",
     );
     assertEquals(bare.disk.readText(FILE), "theirs");
