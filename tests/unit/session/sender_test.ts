@@ -5,6 +5,7 @@
  * @module
  */
 
+import type { SessionConfig } from "../../../lib/session/session_config.ts";
 import { assertEquals, assertMatch } from "../../helpers/assert.ts";
 import { ExaiDriver } from "../../helpers/session/exai_driver.ts";
 import {
@@ -20,19 +21,25 @@ function toolsResult(...names: [name: string, annotations?: Json][]): Json {
   return names.map(([name, annotations]) => ({ name, annotations }));
 }
 
-/**
- * A session whose connection is lost while a call to `look` (read-only) is in
- * flight.
- */
-function loseCallInFlight(): SessionDriver {
-  const driver = new SessionDriver();
+/** The daemon lists `look`, which only reads. */
+const LISTED = { tools: toolsResult(["look", READ_ONLY]) };
+
+/** A session whose daemon has listed `look`. */
+function connectWithLook(config: Partial<SessionConfig> = {}): SessionDriver {
+  const driver = new SessionDriver(config);
   driver.connect();
   driver.request("list", "tools/list");
-  driver.fromDaemon({
-    id: "list",
-    result: { tools: toolsResult(["look", READ_ONLY]) },
-  });
-  driver.callTool(1, "look");
+  driver.fromDaemon({ id: "list", result: LISTED });
+  return driver;
+}
+
+/** The same, and its connection is lost while calls to `look` are in flight. */
+function loseCallInFlight(
+  config: Partial<SessionConfig> = {},
+  ids: number[] = [1],
+): SessionDriver {
+  const driver = connectWithLook(config);
+  for (const id of ids) driver.callTool(id, "look");
   driver.close();
   driver.takeEffects();
   return driver;
@@ -68,10 +75,7 @@ function errorsToClient(driver: SessionDriver): Json[] {
 test("Hint confirmation: a confirmed call is sent again once, and answered", () => {
   const driver = loseCallInFlight();
   const id = reconnectAndGetListId(driver);
-  driver.fromDaemon({
-    id,
-    result: { tools: toolsResult(["look", READ_ONLY]) },
-  });
+  driver.fromDaemon({ id, result: LISTED });
   assertEquals([writtenCallIds(driver), errorsToClient(driver)], [[1], []]);
   driver.fromDaemon({ id: 1, result: { n: 1 } });
   assertEquals(driver.sentToClient().at(-1).result, { n: 1 });
@@ -102,10 +106,7 @@ test("Hint confirmation: with a list in pages, the call waits for the page with 
   driver.fromDaemon({ id, result: first });
   assertEquals([writtenCallIds(driver), errorsToClient(driver)], [[], []]);
   ({ id } = driver.sentExceptProbes().at(-1));
-  driver.fromDaemon({
-    id,
-    result: { tools: toolsResult(["look", READ_ONLY]) },
-  });
+  driver.fromDaemon({ id, result: LISTED });
   assertEquals(writtenCallIds(driver), [1]);
 });
 
@@ -152,10 +153,7 @@ test("Hint confirmation: a list at the second attempt confirms, too", () => {
   const again = driver.sentExceptProbes().find(({ method }) =>
     method === "tools/list"
   );
-  driver.fromDaemon({
-    id: again.id,
-    result: { tools: toolsResult(["look", READ_ONLY]) },
-  });
+  driver.fromDaemon({ id: again.id, result: LISTED });
   assertEquals(writtenCallIds(driver), [1]);
 });
 
@@ -177,10 +175,7 @@ test("Hint confirmation: after a lost connection the next one has the rest of th
   )!;
   driver.advance(999);
   assertEquals(errorsToClient(driver), []);
-  driver.fromDaemon({
-    id,
-    result: { tools: toolsResult(["look", READ_ONLY]) },
-  });
+  driver.fromDaemon({ id, result: LISTED });
   assertEquals([writtenCallIds(driver), errorsToClient(driver)], [[1], []]);
 });
 
@@ -210,22 +205,9 @@ test("Hint confirmation: other requests do not wait for the list", () => {
 });
 
 test("Hint confirmation: two calls wait for the same list", () => {
-  const driver = new SessionDriver();
-  driver.connect();
-  driver.request("list", "tools/list");
-  driver.fromDaemon({
-    id: "list",
-    result: { tools: toolsResult(["look", READ_ONLY]) },
-  });
-  driver.callTool(1, "look");
-  driver.callTool(2, "look");
-  driver.close();
-  driver.takeEffects();
+  const driver = loseCallInFlight({}, [1, 2]);
   const id = reconnectAndGetListId(driver);
-  driver.fromDaemon({
-    id,
-    result: { tools: toolsResult(["look", READ_ONLY]) },
-  });
+  driver.fromDaemon({ id, result: LISTED });
   assertEquals([writtenCallIds(driver), errorsToClient(driver)], [[1, 2], []]);
 });
 
@@ -241,10 +223,7 @@ test("Hint confirmation: time asleep is no part of the 5 s", () => {
   )!;
   driver.fromDaemon({ id, result: {} }, connectionId);
   assertEquals(errorsToClient(driver), []);
-  driver.fromDaemon({
-    id: old,
-    result: { tools: toolsResult(["look", READ_ONLY]) },
-  });
+  driver.fromDaemon({ id: old, result: LISTED });
   driver.answerProbe(connectionId);
   assertEquals([writtenCallIds(driver), errorsToClient(driver)], [[1], []]);
 });
@@ -274,15 +253,7 @@ const ENDS: [
 ];
 for (const [what, config, end] of ENDS) {
   test(`Hint confirmation: the error of an unconfirmed call is not retryable: ${what}`, () => {
-    const driver = new SessionDriver(config);
-    driver.connect();
-    driver.request("list", "tools/list");
-    driver.fromDaemon({
-      id: "list",
-      result: { tools: toolsResult(["look", READ_ONLY]) },
-    });
-    driver.callTool(1, "look");
-    driver.close();
+    const driver = loseCallInFlight(config);
     reconnectAndGetListId(driver);
     driver.takeEffects();
     end(driver);
@@ -302,24 +273,13 @@ test("Hint confirmation: the client can cancel the waiting call", () => {
     method: "notifications/cancelled",
     params: { requestId: 1 },
   });
-  driver.fromDaemon({
-    id,
-    result: { tools: toolsResult(["look", READ_ONLY]) },
-  });
+  driver.fromDaemon({ id, result: LISTED });
   driver.advance(10_000);
   assertEquals([writtenCallIds(driver), errorsToClient(driver)], [[], []]);
 });
 
 test("Hint confirmation: the waiting call keeps its own timeout", () => {
-  const driver = new SessionDriver({ requestTimeout: 3_000 });
-  driver.connect();
-  driver.request("list", "tools/list");
-  driver.fromDaemon({
-    id: "list",
-    result: { tools: toolsResult(["look", READ_ONLY]) },
-  });
-  driver.callTool(1, "look");
-  driver.close();
+  const driver = loseCallInFlight({ requestTimeout: 3_000 });
   driver.advanceToNextDial();
   driver.reconnect();
   driver.takeEffects();
@@ -328,7 +288,7 @@ test("Hint confirmation: the waiting call keeps its own timeout", () => {
 });
 
 test("Hint confirmation: a hint that is only cached permits no repetition", () => {
-  const listed = JSON.stringify({ tools: toolsResult(["look", READ_ONLY]) });
+  const listed = JSON.stringify(LISTED);
   const initializeResult =
     '{"protocolVersion":"2025-06-18","capabilities":{"tools":{}}}';
   const driver = new SessionDriver({
@@ -352,13 +312,7 @@ test("Hint confirmation: a hint that is only cached permits no repetition", () =
 
 test("Hint confirmation: --retry always needs none, --retry never asks for none", () => {
   for (const retry of ["always", "never"] as const) {
-    const driver = new SessionDriver({ retry });
-    driver.connect();
-    driver.request("list", "tools/list");
-    driver.fromDaemon({
-      id: "list",
-      result: { tools: toolsResult(["look", READ_ONLY]) },
-    });
+    const driver = connectWithLook({ retry });
     driver.callTool(1, "look");
     driver.takeEffects();
     driver.close();
@@ -376,10 +330,7 @@ test("Hint confirmation: a stateless client's list is requested in its version, 
   driver.open();
   const [discover] = driver.sentToDaemon();
   driver.fromDaemon({ id: discover.id, result: {} });
-  driver.fromDaemon({
-    id: "list",
-    result: { tools: toolsResult(["look", READ_ONLY]) },
-  });
+  driver.fromDaemon({ id: "list", result: LISTED });
   driver.callTool(1, "look", _meta);
   driver.close();
   driver.advanceToNextDial();
