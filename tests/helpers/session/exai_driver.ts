@@ -68,6 +68,19 @@ export class ExaiDriver extends SessionDriver {
     return frames.find(({ op }: Json) => op === "call_tool");
   }
 
+  /**
+   * Both links are lost. The main one is back, and the pool link has completed
+   * its handshake: health is requested.
+   */
+  loseBothAndReconnect(call: Json): void {
+    this.close(1006, call.connectionId);
+    this.close(1006, 1);
+    this.advanceToNextDial();
+    this.takeEffects();
+    this.acknowledgeHello();
+    this.acknowledgeHello();
+  }
+
   returnResult(call: Json, text: string): void {
     const { request_id, connectionId } = call;
     const outputs = [{ type: "text", text }];

@@ -349,35 +349,6 @@ test("Hint confirmation: a stateless client's list is requested in its version, 
   assertEquals([writtenCallIds(driver), driver.sentToClient()], [[1], []]);
 });
 
-test("exai hint confirmation: in later revisions the list is requested on the call's own connection", () => {
-  const driver = new ExaiDriver();
-  const hello = (): void => {
-    driver.open();
-    const { session_id } = driver.takeFrames().at(-1);
-    driver.frameFromDaemon({ op: "hello_ack", ok: true, session_id });
-  };
-  const list = (connectionId: number, annotations: Json): void =>
-    driver.frameFromDaemon({
-      op: "list_tools_res",
-      tools: [{ name: "look", description: "", inputSchema: {}, annotations }],
-    }, connectionId);
-  hello();
-  driver.request("list", "tools/list");
-  list(driver.connectionId, READ_ONLY);
-  const isHinted = driver.sentToClient().at(-1).result.tools[0].annotations;
-  driver.callTool(1, "look");
-  driver.takeEffects();
-  hello();
-  driver.takeEffects();
-  driver.close();
-  driver.advanceToNextDial();
-  hello();
-  const listRequests = driver.takeFrames().map(({ op }) => op);
-  assertEquals([isHinted, listRequests], [READ_ONLY, ["list_tools"]]);
-  list(driver.connectionId, READ_ONLY);
-  assertEquals(driver.takeFrames().map(({ op }) => op), ["call_tool"]);
-});
-
 /**
  * An exai daemon of a later revision acknowledges hello on the latest
  * connection.
@@ -398,6 +369,25 @@ function answerExaiToolList(
   const tool = { name: "look", description: "", inputSchema: {}, annotations };
   driver.frameFromDaemon({ op: "list_tools_res", tools: [tool] });
 }
+
+test("exai hint confirmation: in later revisions the list is requested on the call's own connection", () => {
+  const driver = new ExaiDriver();
+  acknowledgeExaiHello(driver);
+  driver.request("list", "tools/list");
+  answerExaiToolList(driver);
+  const isHinted = driver.sentToClient().at(-1).result.tools[0].annotations;
+  driver.callTool(1, "look");
+  driver.takeEffects();
+  acknowledgeExaiHello(driver);
+  driver.takeEffects();
+  driver.close();
+  driver.advanceToNextDial();
+  acknowledgeExaiHello(driver);
+  const listRequests = driver.takeFrames().map(({ op }) => op);
+  assertEquals([isHinted, listRequests], [READ_ONLY, ["list_tools"]]);
+  answerExaiToolList(driver);
+  assertEquals(driver.takeFrames().map(({ op }) => op), ["call_tool"]);
+});
 
 test("exai hint confirmation: repeated on the next connection after OVER_CAPACITY", () => {
   const driver = new ExaiDriver();
@@ -473,12 +463,7 @@ test("exai hint confirmation: in the first revision, a call of a lost process ne
   driver.request("list", "tools/list");
   answerExaiToolList(driver);
   const call = driver.startCall(1, "look");
-  driver.close(1006, call.connectionId);
-  driver.close(1006, 1);
-  driver.advanceToNextDial();
-  driver.takeEffects();
-  driver.acknowledgeHello();
-  driver.acknowledgeHello();
+  driver.loseBothAndReconnect(call);
   driver.returnHealth(driver.connectionId, "0:00:00", 1_700_000_000);
   assertEquals(driver.takeFrames().map(({ op }) => op), ["list_tools"]);
   answerExaiToolList(driver, {});

@@ -316,12 +316,7 @@ test("exai sleep: a daemon that started during it is another process", () => {
     const call = driver.startCall(1);
     driver.advance(3_000);
     driver.handle({ type: "resumed", monotonicGapMs: 0, suspendedMs: slept });
-    driver.close(1006, call.connectionId);
-    driver.close(1006, 1);
-    driver.advanceToNextDial();
-    driver.takeEffects();
-    driver.acknowledgeHello();
-    driver.acknowledgeHello();
+    driver.loseBothAndReconnect(call);
     driver.returnHealth(driver.connectionId, "4:00:00", 1_700_000_000);
     const sent = driver.takeFrames().map(({ op }) => op);
     assertEquals(sent, slept === 0 ? ["call_tool"] : []);

@@ -251,25 +251,12 @@ test("exai outcome: unknown at once where the daemon refuses us now", () => {
   assertEquals(driver.responsesToClient(), [[1, -31002]]);
 });
 
-/**
- * Both links are lost. The main one is back, and the pool link has completed
- * its handshake: health is requested.
- */
-function loseBothAndReconnect(driver: ExaiDriver, call: Json): void {
-  driver.close(1006, call.connectionId);
-  driver.close(1006, 1);
-  driver.advanceToNextDial();
-  driver.takeEffects();
-  driver.acknowledgeHello();
-  driver.acknowledgeHello();
-}
-
 test("exai outcome: the stored result of a blocking call older than 187 s is fetched", () => {
   const driver = new ExaiDriver();
   driver.acknowledgeHello();
   const call = driver.startCall(1); // blocking: neither progress nor ack
   driver.advance(190_000);
-  loseBothAndReconnect(driver, call);
+  driver.loseBothAndReconnect(call);
   driver.returnHealth(driver.connectionId, "0:10:00");
   const [poll] = driver.takeFrames();
   driver.advance(5); // a round trip
@@ -316,7 +303,7 @@ test("exai outcome: a call that is executed anew has the limit of its new ack", 
     timeout: 67,
   });
   driver.advance(180_000);
-  loseBothAndReconnect(driver, call);
+  driver.loseBothAndReconnect(call);
   driver.returnHealth(driver.connectionId, "0:00:01");
   const [{ request_id }] = driver.takeFrames();
   driver.advance(70_000);
@@ -333,7 +320,7 @@ test("exai outcome: progress of a call that is executed anew goes on rising", ()
     driver.frameFromDaemon({ op: "progress", request_id: call.request_id, t });
   }
   driver.advance(10_000);
-  loseBothAndReconnect(driver, call);
+  driver.loseBothAndReconnect(call);
   driver.returnHealth(driver.connectionId, "0:00:01");
   const [{ request_id }] = driver.takeFrames();
   driver.frameFromDaemon({ op: "progress", request_id, t: 9 });
@@ -344,7 +331,7 @@ test("exai outcome: a poll that gets OVER_CAPACITY was not executed, and is sent
   const driver = new ExaiDriver();
   driver.acknowledgeHello();
   const call = driver.startCall(1);
-  loseBothAndReconnect(driver, call);
+  driver.loseBothAndReconnect(call);
   driver.advance(1_000);
   driver.returnHealth(driver.connectionId, "1:00:00");
   const [{ request_id }] = driver.takeFrames();
