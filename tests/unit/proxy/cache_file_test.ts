@@ -4,19 +4,14 @@
  * @module
  */
 
-import type { Config } from "../../../lib/config/config.ts";
-import type { LogEffect } from "../../../lib/events.ts";
 import type { Host } from "../../../lib/runtime/host.ts";
-import {
-  type CachedResults,
-  EMPTY_CACHED_RESULTS,
-} from "../../../lib/cache/cache.ts";
-import {
-  cacheKeyOf,
-  CacheWriter,
-  readCacheFile,
-} from "../../../lib/proxy/cache_file.ts";
+import { EMPTY_CACHED_RESULTS } from "../../../lib/cache/cache.ts";
+import { cacheKeyOf, readCacheFile } from "../../../lib/proxy/cache_file.ts";
 import { assert, assertEquals } from "../../helpers/assert.ts";
+import {
+  cacheWithVersion,
+  startCacheWriter,
+} from "../../helpers/cache_writer.ts";
 import { MemoryDisk } from "../../helpers/memory_disk.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
@@ -119,40 +114,15 @@ test("Cache file: each daemon, dialect and secret has its own path, however long
   }
 });
 
-function cacheWithVersion(version: string): CachedResults {
-  const result = `{"protocolVersion":"${version}"}`;
-  return { ...EMPTY_CACHED_RESULTS, initialize: { [version]: result } };
-}
-
 /** The versions in the cache. */
 function cachedVersions(disk: MemoryDisk): string[] {
   const { results } = readCacheFile(PATH, OWNER, disk.host())!;
   return Object.keys(results.initialize).sort();
 }
 
-/** A timer that does not wait, and never tries again. */
-const runAtOnce = (ms: number, callback: () => void): void => {
-  if (ms < 100) callback();
-};
-
-/** A proxy's cache writer, and its warnings. */
-function startWriter(
-  disk: MemoryDisk,
-  more: Parameters<MemoryDisk["host"]>[0] = {},
-): { it: CacheWriter; warnings: string[] } {
-  const warnings: string[] = [];
-  const log = ({ level, message }: LogEffect): void => {
-    const [, why] = /c\.json: (.*) \(--cache off /.exec(message)!;
-    warnings.push(`${level}: ${why}`);
-  };
-  const config = CONFIG as unknown as Config;
-  const host = { setTimer: runAtOnce, ...more };
-  return { it: new CacheWriter(config, disk.host(host), log), warnings };
-}
-
 test("Cache writer: eight proxies lose nothing of each other's results", () => {
   const disk = new MemoryDisk();
-  const all = Array.from({ length: 8 }, () => startWriter(disk));
+  const all = Array.from({ length: 8 }, () => startCacheWriter(disk, CONFIG));
   for (const [n, { it }] of all.entries()) it.save(cacheWithVersion(`v${n}`));
   assertEquals(cachedVersions(disk), all.map((_, n) => `v${n}`));
   assertEquals(all.flatMap(({ warnings }) => warnings), []);
@@ -162,15 +132,18 @@ test("Cache writer: eight proxies lose nothing of each other's results", () => {
 /** A writer whose file cannot be replaced so many times. */
 function writerWithFailures(
   tries: number,
-  setTimer: (ms: number, callback: () => void) => void = runAtOnce,
-): ReturnType<typeof startWriter> & { readonly disk: MemoryDisk } {
+  more: Partial<Host> = {},
+): ReturnType<typeof startCacheWriter> & { readonly disk: MemoryDisk } {
   const disk = new MemoryDisk();
   const rename = disk.host().rename;
   const failing: typeof rename = (from, to) => {
     if (tries-- > 0) throw new Error("EPERM");
     rename(from, to);
   };
-  return { disk, ...startWriter(disk, { rename: failing, setTimer }) };
+  return {
+    disk,
+    ...startCacheWriter(disk, CONFIG, { rename: failing, ...more }),
+  };
 }
 
 test("Cache writer: the client does not wait for the file, and what is saved meanwhile is written with it", () => {
@@ -178,7 +151,7 @@ test("Cache writer: the client does not wait for the file, and what is saved mea
   const timers: (() => void)[] = [];
   const setTimer = (_: number, callback: () => void): void =>
     void timers.push(callback);
-  const { it } = startWriter(disk, { setTimer });
+  const { it } = startCacheWriter(disk, CONFIG, { setTimer });
   for (const version of ["v1", "v2"]) {
     it.save(cacheWithVersion("v1"));
     it.save(cacheWithVersion(version));
@@ -201,8 +174,8 @@ test("Cache writer: reports what fails twice in a row, once, until a write succe
 
 test("Cache writer: a write that fails is tried again soon", () => {
   const timers: (() => void)[] = [];
-  const { disk, it, warnings } = writerWithFailures(1, (_, callback) => {
-    timers.push(callback);
+  const { disk, it, warnings } = writerWithFailures(1, {
+    setTimer: (_, callback) => void timers.push(callback),
   });
   it.save(cacheWithVersion("v"));
   timers.shift()!();
@@ -239,7 +212,7 @@ test("Cache file: one that the user has named, in the older format, is replaced 
   disk.addFile(PATH, olderFile());
   const file = readCacheFile(PATH, OWNER, disk.host())!;
   assertEquals(file, { path: PATH, results: EMPTY_CACHED_RESULTS });
-  const { it, warnings } = startWriter(disk);
+  const { it, warnings } = startCacheWriter(disk, CONFIG);
   it.save(cacheWithVersion("v"));
   assertEquals([warnings, cachedVersions(disk)], [[], ["v"]]);
   assertEquals(disk.readText(PATH)?.includes('"alwaysup":2'), true);
@@ -260,7 +233,7 @@ test("Cache file: one that the user has named and that is not ours stays as it i
     disk.addFile(PATH, text);
     const { isReadOnly, problem } = readCacheFile(PATH, OWNER, disk.host())!;
     assertEquals([isReadOnly, problem !== undefined], [true, true], text);
-    startWriter(disk).it.save(cacheWithVersion("v"));
+    startCacheWriter(disk, CONFIG).it.save(cacheWithVersion("v"));
     assertEquals(disk.readText(PATH), text);
   }
 });

@@ -1,0 +1,43 @@
+/**
+ * A proxy's cache writer on a disk in memory.
+ *
+ * @module
+ */
+
+import {
+  type CachedResults,
+  EMPTY_CACHED_RESULTS,
+} from "../../lib/cache/cache.ts";
+import type { Config } from "../../lib/config/config.ts";
+import type { LogEffect } from "../../lib/events.ts";
+import { type cacheKeyOf, CacheWriter } from "../../lib/proxy/cache_file.ts";
+import type { Host } from "../../lib/runtime/host.ts";
+import { assertEquals } from "./assert.ts";
+import type { MemoryDisk } from "./memory_disk.ts";
+
+/** Results of a daemon that has answered in one version. */
+export function cacheWithVersion(version: string): CachedResults {
+  const result = `{"protocolVersion":"${version}"}`;
+  return { ...EMPTY_CACHED_RESULTS, initialize: { [version]: result } };
+}
+
+/** A timer that does not wait, and never tries again. */
+const runAtOnce = (ms: number, callback: () => void): void => {
+  if (ms < 100) callback();
+};
+
+/** A cache writer, and its warnings, which must name the file. */
+export function startCacheWriter(
+  disk: MemoryDisk,
+  config: Parameters<typeof cacheKeyOf>[0] & Pick<Config, "cache">,
+  more: Partial<Host> = {},
+): { it: CacheWriter; warnings: string[] } {
+  const warnings: string[] = [];
+  const log = ({ level, message }: LogEffect): void => {
+    const [, file, why] = /(\S+\.json): (.*) \(--cache off /.exec(message)!;
+    if (config.cache !== "on") assertEquals(file, config.cache);
+    warnings.push(`${level}: ${why}`);
+  };
+  const host = disk.host({ setTimer: runAtOnce, ...more });
+  return { it: new CacheWriter(config as Config, host, log), warnings };
+}
