@@ -113,14 +113,11 @@ export class Windows implements AsyncDisposable {
   }
 
   /** Starts a proxy, and a daemon that can be killed and restarted. */
-  proxyAndDaemon(
-    flags: string[] = [],
-    env: Record<string, string> = {},
-  ): ProxyAndDaemon {
+  proxyAndDaemon(flags: string[] = []): ProxyAndDaemon {
     const port = freePort();
     const start = (args: string[], env: Record<string, string>): ProxyProcess =>
-      this.proxy(args, { ...DISABLED_FEATURES, ...env });
-    return new ProxyAndDaemon(flags, env, port, port, start);
+      this.proxy(args, env);
+    return new ProxyAndDaemon(flags, DISABLED_FEATURES, port, port, start);
   }
 
   /**

@@ -31,10 +31,8 @@ function daemonAway(
 }
 
 /** A session whose client has initialized, and whose daemon answers probes. */
-function connected(
-  config: Partial<SessionConfig> = NO_QUEUE_LIMIT,
-): SessionDriver {
-  const driver = new SessionDriver(config);
+function connected(): SessionDriver {
+  const driver = new SessionDriver(NO_QUEUE_LIMIT);
   driver.connect();
   driver.fromClient({ id: "first", method: "resources/list" });
   driver.answerProbe();
@@ -43,24 +41,17 @@ function connected(
   return driver;
 }
 
-function listTools(
-  driver: SessionDriver,
-  hints: Json = { readOnlyHint: true },
-): void {
+function listTools(driver: SessionDriver): void {
   driver.request("tools", "tools/list");
   const tool = { name: "t", inputSchema: { type: "object" } };
-  const result = { tools: [{ ...tool, annotations: hints }] };
+  const result = { tools: [{ ...tool, annotations: { readOnlyHint: true } }] };
   driver.fromDaemon({ id: "tools", result });
   driver.takeEffects();
 }
 
 /** Sends calls, all of which reach the daemon. */
-function startCalls(
-  driver: SessionDriver,
-  size: number,
-  method = "tools/call",
-): void {
-  for (const id of idsUpTo(size)) driver.request(id, method, { name: "t" });
+function startCalls(driver: SessionDriver, size: number): void {
+  for (const id of idsUpTo(size)) driver.callTool(id, "t");
   driver.answerProbe();
   driver.takeEffects();
 }

@@ -181,7 +181,8 @@ export class MemoryDisk {
         const real = this.#resolve(path);
         const node = this.nodes.get(real) ?? this.#add(real, "file", "", {});
         // A power cut may happen between the two.
-        Object.assign(node, { text, safe: "" });
+        node.text = text;
+        node.syncedText = "";
       },
       fsync: (path) => {
         this.#record("sync", path);

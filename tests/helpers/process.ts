@@ -373,29 +373,22 @@ export class ProxyProcess extends ChildProcess {
       const message = JSON.parse(text);
       return message.method === undefined && message.id === id;
     };
-    const line = await this.#waitForOutput(isIt, 0);
+    const line = await this.#waitForOutput(isIt);
     return { ...JSON.parse(line.text), at: line.at };
   }
 
   /** Waits for a notification or request from the daemon. */
-  async waitForMessage(
-    method: string,
-    from = 0,
-  ): Promise<Record<string, unknown>> {
+  async waitForMessage(method: string): Promise<Record<string, unknown>> {
     const isIt = (text: string): boolean => JSON.parse(text).method === method;
-    return JSON.parse((await this.#waitForOutput(isIt, from)).text);
+    return JSON.parse((await this.#waitForOutput(isIt)).text);
   }
 
-  /**
-   * The first accepted message, from the `from`-th on. Throws with the log if
-   * there is none.
-   */
+  /** The first accepted message. Throws with the log if there is none. */
   async #waitForOutput(
     accepts: (text: string) => boolean,
-    from: number,
   ): Promise<{ text: string; at: number }> {
     try {
-      return await this.stdout.waitForLine(accepts, from);
+      return await this.stdout.waitForLine(accepts);
     } catch (error) {
       throw new Error(
         `${errorMessageOf(error)}\nThe log:\n${this.stderr.dump()}`,

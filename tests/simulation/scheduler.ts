@@ -15,14 +15,6 @@ export function seededRandom(seed: number): () => number {
   };
 }
 
-/** One to twelve random pieces of a text. */
-export function randomText(pieces: readonly string[], seed: number): string {
-  const random = seededRandom(seed);
-  const length = 1 + Math.floor(random() * 12);
-  const piece = (): string => pieces[Math.floor(random() * pieces.length)]!;
-  return Array.from({ length }, piece).join("");
-}
-
 /** The clock, the scheduled events and the random generator of a simulation. */
 export class Scheduler {
   readonly random: () => number;

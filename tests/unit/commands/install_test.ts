@@ -37,9 +37,9 @@ function clientOf(name: string): typeof CLIENTS[number] {
   return CLIENTS.find((client) => client.name === name)!;
 }
 
-/** The path of a client's file on a disk. */
-function fileOf(name: string, disk = new MemoryDisk()): string {
-  return clientOf(name).filePath(disk.host())!;
+/** The path of a client's file. */
+function fileOf(name: string): string {
+  return clientOf(name).filePath(new MemoryDisk().host())!;
 }
 
 /** A disk with one client's file. */

@@ -15,11 +15,11 @@ function links(): LinkSet {
 }
 
 /** Makes a link ready. */
-function ready(link: Link, now = 0): Link {
-  link.dial(now);
-  link.onOpen(now);
-  link.onHandshakeSent(now);
-  link.becomeReady(now);
+function ready(link: Link): Link {
+  link.dial(0);
+  link.onOpen(0);
+  link.onHandshakeSent(0);
+  link.becomeReady(0);
   return link;
 }
 

@@ -41,14 +41,14 @@ function connectWithTools(config = {}): SessionDriver {
  * The new daemon answers the proxy's request for its tools on the latest
  * connection.
  */
-function answerToolList(
-  driver: SessionDriver,
-  hints: Json = { readOnlyHint: true },
-): void {
+function answerToolList(driver: SessionDriver): void {
   const { id } = driver.sentExceptProbes().find(({ id, method }) =>
     method === "tools/list" && isProxyRequestId(id)
   )!;
-  const tools = [{ name: "look", annotations: hints }, { name: "write" }];
+  const tools = [
+    { name: "look", annotations: { readOnlyHint: true } },
+    { name: "write" },
+  ];
   driver.fromDaemon({ id, result: { tools } });
 }
 
