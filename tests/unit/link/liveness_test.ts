@@ -4,8 +4,9 @@
  * @module
  */
 
-import { type ConnectionUsage, Liveness } from "../../../lib/link/liveness.ts";
+import { Liveness } from "../../../lib/link/liveness.ts";
 import { assert, assertEquals, assertThrows } from "../../helpers/assert.ts";
+import { NO_DEMAND } from "../../helpers/link_demand.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import { ExaiDriver } from "../../helpers/session/exai_driver.ts";
 import {
@@ -341,18 +342,11 @@ const STATES: Record<string, Act> = {
   },
 };
 
-const NO_CALLS: ConnectionUsage = {
-  load: "idle",
-  mayProbe: true,
-  mayFailOver: true,
-  hasOnlyAbandonedCalls: false,
-};
-
 /** What can be seen of a state. */
 function stateOf(liveness: Liveness): string {
   const { isUnverified, isProbeDeferred, isSuspect } = liveness;
   // Without a suspicion, an unprobed connection is probed at once.
-  const isDue = liveness.nextAction(0, NO_CALLS) === "probe";
+  const isDue = liveness.nextAction(0, NO_DEMAND) === "probe";
   const verification = !isUnverified
     ? "verified"
     : isProbeDeferred
@@ -499,14 +493,14 @@ for (const [event, act, isOver] of DELAY_ENDS) {
     delayed.delayCall(0, 250);
     act(delayed);
     assertEquals(delayed.isDelayingCalls, !isOver);
-    if (!isOver) assertEquals(delayed.deadline(NO_CALLS) <= 250, true);
+    if (!isOver) assertEquals(delayed.deadline(NO_DEMAND) <= 250, true);
   });
 }
 
 test("Liveness: with probes off a sleep does not have to be checked", () => {
   const liveness = new Liveness({ ...LIMITS, pingInterval: Infinity }, 0);
   liveness.onResume(0, 0);
-  assertEquals([liveness.isUnverified, liveness.deadline(NO_CALLS)], [
+  assertEquals([liveness.isUnverified, liveness.deadline(NO_DEMAND)], [
     false,
     Infinity,
   ]);
@@ -520,13 +514,13 @@ test("Liveness: only the last 64 unanswered probes count", () => {
     });
   };
   for (let i = 0; i < 65; i++) probe(`${i}`, i);
-  assertEquals(liveness.deadline(NO_CALLS), 5_001);
+  assertEquals(liveness.deadline(NO_DEMAND), 5_001);
   assertEquals(liveness.onProbeAnswered("0", 70), undefined);
   assertEquals(liveness.onProbeAnswered("3", 70), 4);
   assertEquals(liveness.onProbeAnswered("2", 70), undefined, "overtaken");
   assertEquals(liveness.hasUnansweredProbeAfter(64, 1_064), true);
   assertEquals(liveness.hasUnansweredProbeAfter(65, 1_064), false);
-  assertEquals(liveness.deadline(NO_CALLS), 5_070, "a frame has arrived");
+  assertEquals(liveness.deadline(NO_DEMAND), 5_070, "a frame has arrived");
   for (let i = 65; i < 140; i++) probe(`${i}`, i + 10);
-  assertEquals(liveness.deadline(NO_CALLS), 5_086);
+  assertEquals(liveness.deadline(NO_DEMAND), 5_086);
 });

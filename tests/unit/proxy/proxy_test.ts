@@ -7,16 +7,15 @@
 import { runProxy } from "../../../lib/proxy/proxy.ts";
 import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
 import { MemoryClient, memoryConfig } from "../../helpers/memory_client.ts";
-import { MemoryDaemon } from "../../helpers/memory_transport.ts";
+import {
+  type DialBehavior,
+  MemoryDaemon,
+} from "../../helpers/memory_transport.ts";
 import { test } from "../../helpers/no_permissions.ts";
+import { LOOK_AND_WRITE } from "../../helpers/session/two_tool_session.ts";
 
 // deno-lint-ignore no-explicit-any
 type Json = any;
-
-const TOOLS = [
-  { name: "look", annotations: { readOnlyHint: true } },
-  { name: "write" },
-];
 
 /** Answers everything; a call only if `isOpen` says so. */
 function answerOf({ method, params }: Json, isOpen: boolean): Json {
@@ -27,7 +26,7 @@ function answerOf({ method, params }: Json, isOpen: boolean): Json {
         result: { protocolVersion: "2025-11-25", capabilities, serverInfo: {} },
       };
     case "tools/list":
-      return { result: { tools: TOOLS } };
+      return { result: { tools: LOOK_AND_WRITE } };
     case "tools/call":
       return isOpen && { result: { content: [], did: params.name } };
     default:
@@ -46,7 +45,7 @@ class MemorySetup {
   readonly logged: string[] = [];
   readonly #exitCode: Promise<number>;
 
-  constructor(dialing: "accept" | "refuse" | "hang" = "accept") {
+  constructor(dialing: DialBehavior = "accept") {
     this.daemon.dialing = dialing;
     this.#exitCode = runProxy(
       memoryConfig("--handshake-timeout", "50ms"),
@@ -94,7 +93,7 @@ test("Proxy: initialize, a list and a call over a transport in memory", async ()
   const { result } = await client.initialize();
   assertEquals(result.protocolVersion, "2025-11-25");
   client.write({ id: 1, method: "tools/list" });
-  assertEquals((await client.answerTo(1)).result, { tools: TOOLS });
+  assertEquals((await client.answerTo(1)).result, { tools: LOOK_AND_WRITE });
   setup.call("a", "write");
   assertEquals((await client.answerTo("a")).result.did, "write");
   assertEquals(await setup.end(), 0);

@@ -11,6 +11,7 @@ import {
   type Json,
   SessionDriver,
 } from "../../helpers/session/session_driver.ts";
+import { LOOK_AND_WRITE } from "../../helpers/session/two_tool_session.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
 /** The codes and ids of all errors sent to the client. */
@@ -28,11 +29,7 @@ function connectWithTools(config = {}): SessionDriver {
   const driver = new SessionDriver(config);
   driver.connect();
   driver.request("list", "tools/list");
-  const tools = [
-    { name: "look", annotations: { readOnlyHint: true } },
-    { name: "write" },
-  ];
-  driver.fromDaemon({ id: "list", result: { tools } });
+  driver.fromDaemon({ id: "list", result: { tools: LOOK_AND_WRITE } });
   driver.takeEffects();
   return driver;
 }
@@ -45,11 +42,7 @@ function answerToolList(driver: SessionDriver): void {
   const { id } = driver.sentExceptProbes().find(({ id, method }) =>
     method === "tools/list" && isProxyRequestId(id)
   )!;
-  const tools = [
-    { name: "look", annotations: { readOnlyHint: true } },
-    { name: "write" },
-  ];
-  driver.fromDaemon({ id, result: { tools } });
+  driver.fromDaemon({ id, result: { tools: LOOK_AND_WRITE } });
 }
 
 test("Forwarding: a message passes both ways as it is spelled", () => {

@@ -212,16 +212,7 @@ test("Progress: reaches the client even where it does not rise, until the reques
   };
   assertEquals([5, 5, 3].map(progress), [[5], [5], [3]]);
   assertEquals(progress("6"), [], "no client accepts it");
-  driver.close();
-  driver.advanceToNextDial();
-  driver.reconnect();
-  const list = driver.sentToDaemon().findLast(({ method }) =>
-    method === "tools/list"
-  );
-  driver.fromDaemon({
-    id: list.id,
-    result: { tools: [{ name: "look", annotations: { readOnlyHint: true } }] },
-  });
+  reconnectWith(driver, { result: { tools: [LOOK_AND_WRITE[0]] } });
   assert(driver.sentExceptProbes().some(({ id }) => id === 1));
   assertEquals([3, 5, 6].map(progress), [[], [], [6]]);
 });
@@ -342,12 +333,7 @@ test("Unclear responses: an id stays in use until both copies of its request are
 });
 
 test("Unnamed errors: a secret with JSON escapes is redacted", () => {
-  const driver = new SessionDriver({ secrets: ['to"ken'] });
-  driver.connect();
-  driver.request("list", "tools/list");
-  driver.fromDaemon({ id: "list", result: { tools: LOOK_AND_WRITE } });
-  driver.advance(5_000);
-  driver.answerProbe();
+  const driver = startTwoToolSession({ secrets: ['to"ken'] });
   sendCall(driver, 1, "write");
   driver.fromDaemon({ error: { code: -32600, why: 'Bearer to"ken' } });
   stayConnected(driver, 2_500);
