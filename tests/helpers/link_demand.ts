@@ -33,3 +33,11 @@ export const URGENT_DEMAND: LinkUsage = {
   isWanted: true,
   isUrgent: true,
 };
+
+/** The next dial is refused. Returns its moment. */
+export function failDial(link: Link, now: number, usage: LinkUsage): number {
+  const at = Math.max(now, link.deadline(usage));
+  link.dial(at);
+  link.onDisconnect(at, { reason: "refused" }, link.connectionId + 1);
+  return at;
+}

@@ -13,6 +13,7 @@ import {
 } from "../../../lib/link/link.ts";
 import { assert, assertEquals } from "../../helpers/assert.ts";
 import {
+  failDial,
   newLink,
   NO_DEMAND,
   URGENT_DEMAND,
@@ -118,10 +119,8 @@ test("Backoff: a base or a cap below 0.9 s also holds with a waiting request", (
   const link = newLink(() => 0, limits);
   const moments: number[] = [];
   for (let now = 0, i = 0; i < 8; i++) {
-    now = Math.max(now, link.deadline(URGENT_DEMAND));
-    link.dial(now);
+    now = failDial(link, now, URGENT_DEMAND);
     moments.push(now);
-    link.onDisconnect(now, { reason: "refused" }, link.connectionId + 1);
   }
   assertEquals(pausesBetween(moments), [50, 100, 200, 400, 400, 400, 400]);
 });
@@ -129,11 +128,7 @@ test("Backoff: a base or a cap below 0.9 s also holds with a waiting request", (
 test("Backoff: a request that comes during a long pause dials at once", () => {
   const link = newLink();
   let now = 0;
-  for (let i = 0; i < 9; i++) {
-    now = Math.max(now, link.deadline(NO_DEMAND));
-    link.dial(now);
-    link.onDisconnect(now, { reason: "refused" }, link.connectionId + 1);
-  }
+  for (let i = 0; i < 9; i++) now = failDial(link, now, NO_DEMAND);
   assertEquals(link.deadline(NO_DEMAND), now + 30_000);
   assertEquals(link.nextAction(now + 900, NO_DEMAND), "nothing");
   assertEquals(link.nextAction(now + 900, URGENT_DEMAND), "dial");
@@ -143,23 +138,18 @@ test("Backoff: dials on demand do not advance the table", () => {
   // 3750 ms of the table, then a request waits, then none does.
   const link = newLink();
   let now = 0;
-  const fail = (traffic: LinkUsage): void => {
-    now = Math.max(now, link.deadline(traffic));
-    link.dial(now);
-    link.onDisconnect(now, { reason: "refused" }, link.connectionId + 1);
-  };
-  for (let i = 0; i < 5; i++) fail(NO_DEMAND);
+  for (let i = 0; i < 5; i++) now = failDial(link, now, NO_DEMAND);
   assertEquals([now, link.deadline(NO_DEMAND)], [3_750, 7_750]);
-  for (let i = 0; i < 3; i++) fail(URGENT_DEMAND);
+  for (let i = 0; i < 3; i++) now = failDial(link, now, URGENT_DEMAND);
   assertEquals([now, link.deadline(NO_DEMAND)], [6_450, 7_750]);
-  fail(URGENT_DEMAND);
+  now = failDial(link, now, URGENT_DEMAND);
   assertEquals(now, 7_350);
   assertEquals(
     link.deadline(NO_DEMAND),
     8_250,
     "earlier than the dial on demand",
   );
-  fail(NO_DEMAND);
+  failDial(link, now, NO_DEMAND);
   assertEquals(
     link.deadline(NO_DEMAND),
     8_250 + 8_000,
@@ -170,11 +160,7 @@ test("Backoff: dials on demand do not advance the table", () => {
 test("Backoff: a scheduled dial that is due during a dial on demand moves behind it", () => {
   const link = newLink();
   let now = 0;
-  for (let i = 0; i < 4; i++) {
-    now = Math.max(now, link.deadline(NO_DEMAND));
-    link.dial(now);
-    link.onDisconnect(now, { reason: "refused" }, link.connectionId + 1);
-  }
+  for (let i = 0; i < 4; i++) now = failDial(link, now, NO_DEMAND);
   assertEquals([now, link.deadline(NO_DEMAND)], [1_750, 3_750]);
   link.dial(2_650);
   link.onDisconnect(
@@ -192,13 +178,9 @@ test("Backoff: a scheduled dial that is due during a dial on demand moves behind
 function readyAfterFailures(traffic: LinkUsage): { link: Link; now: number } {
   const link = newLink();
   let now = 0;
-  for (let i = 0; i < 6; i++) {
-    now = Math.max(now, link.deadline(traffic));
-    link.dial(now);
-    if (i < 5) {
-      link.onDisconnect(now, { reason: "refused" }, link.connectionId + 1);
-    }
-  }
+  for (let i = 0; i < 5; i++) now = failDial(link, now, traffic);
+  now = Math.max(now, link.deadline(traffic));
+  link.dial(now);
   link.onOpen(now);
   link.becomeReady(now);
   return { link, now };
