@@ -18,6 +18,7 @@ import {
   respondToAll,
 } from "../helpers/fake_websocket_server.ts";
 import { HELLO, ProxyProcess, runToExit } from "../helpers/process.ts";
+import { makeStale } from "../helpers/proxy_status.ts";
 
 /** A state folder for one test, with the status files of running proxies. */
 class Folder implements Disposable {
@@ -278,9 +279,7 @@ test("doctor: a proxy that has ended, or has another daemon, prevents no check",
   using folder = new Folder();
   await using listener = new Listener();
   const { url } = listener;
-  const killed = folder.writeStatusFile({ pid: 2, url });
-  const long = new Date(Date.now() - 16_000);
-  Deno.utimeSync(killed, long, long);
+  makeStale(folder.writeStatusFile({ pid: 2, url }));
   folder.writeStatusFile({ pid: 3, url: `${url}other` });
   const found = await folder.doctor(["--url", url]);
   assertEquals(found.of("running"), undefined);

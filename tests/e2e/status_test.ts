@@ -9,6 +9,7 @@ import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
 import { ProxyAndDaemon } from "../helpers/mcp_process.ts";
 import { test, WAIT_LIMIT_MS } from "../helpers/time_limit.ts";
 import { proxyCommand, ProxyProcess, runToExit } from "../helpers/process.ts";
+import { makeStale } from "../helpers/proxy_status.ts";
 
 /** A state folder for one test, and what `alwaysup status` reports about it. */
 class Folder implements Disposable {
@@ -88,10 +89,9 @@ test("status: many proxies, the oldest first; files of killed ones are removed",
   const both = await folder.waitForStatus(({ length }) => length === 2);
   assert(both[0].startedAt < both[1].startedAt);
   await one.signal("SIGKILL");
-  const long = new Date(Date.now() - 16_000);
   for (const name of folder.files()) {
     if (!name.startsWith(`${both[0].pid}-`)) continue;
-    Deno.utimeSync(`${folder.running}/${name}`, long, long);
+    makeStale(`${folder.running}/${name}`);
   }
   const [left, ...others] = await folder.waitForStatus(({ length }) =>
     length === 1
@@ -128,10 +128,7 @@ test("status: a file that is garbage costs a line while it is new, and no other 
       /^alwaysup status: .*(is not a status file|cannot be|no regular file)/,
     );
   }
-  const long = new Date(Date.now() - 16_000);
-  for (const name of ["1-a.json", "6-f.json"]) {
-    Deno.utimeSync(`${folder.running}/${name}`, long, long);
-  }
+  makeStale(`${folder.running}/1-a.json`, `${folder.running}/6-f.json`);
   const later = await folder.status();
   assertEquals(later.stderr.trim().split("\n").length, 3, later.stderr);
   const left = ["1-a.json", "5-e.txt", "6-f.json"]
@@ -158,10 +155,7 @@ test("status: removes the files of proxies that were killed while writing; one t
   const [it] = await folder.waitForStatus(({ length }) => length === 1);
   await proxy.signal("SIGSTOP");
   await Deno.writeTextFile(`${folder.running}/9-x.json.9-a.tmp`, "");
-  const long = new Date(Date.now() - 16_000);
-  for (const name of folder.files()) {
-    Deno.utimeSync(`${folder.running}/${name}`, long, long);
-  }
+  makeStale(...folder.files().map((name) => `${folder.running}/${name}`));
   assertEquals((await folder.status()).stdout, "No alwaysup is running.\n");
   assertEquals(folder.files(), []);
   await proxy.signal("SIGCONT");

@@ -20,3 +20,12 @@ export const SNAPSHOT: Snapshot = {
   ...{ reconnects: 2, owed: 3, lastError: undefined },
   ...{ connections: "one", answersDuringCalls: false },
 };
+
+/** An age at which a file's proxy counts as ended, in milliseconds. */
+export const STALE_MS = 16_000;
+
+/** Makes files so old. */
+export function makeStale(...paths: string[]): void {
+  const date = new Date(Date.now() - STALE_MS);
+  for (const path of paths) Deno.utimeSync(path, date, date);
+}

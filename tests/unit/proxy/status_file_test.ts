@@ -23,7 +23,7 @@ import {
 import { diskWithOpenFile } from "../../helpers/held_file.ts";
 import { MemoryDisk, OTHER_UID, OWN_UID } from "../../helpers/memory_disk.ts";
 import { test } from "../../helpers/no_permissions.ts";
-import { PROXY, SNAPSHOT } from "../../helpers/proxy_status.ts";
+import { PROXY, SNAPSHOT, STALE_MS } from "../../helpers/proxy_status.ts";
 
 test("Status file: a failure is reported once, and the file is written 5 s later", () => {
   for (const tries of [1, 3]) {
@@ -92,7 +92,7 @@ const RUNNING = `${STATE}/running`;
 
 const STATUS = serializeStatus(PROXY, SNAPSHOT, 0);
 
-const OLD = { ageMs: 16_000 };
+const OLD = { ageMs: STALE_MS };
 
 /** Each file, whether it is removed, and the warning. */
 const LEFT: [
