@@ -90,9 +90,7 @@ test("Straight path: a call and its answer pass the functions that CONTRIBUTING.
   const call = { id: CALL_ID, method: "tools/call", params: { name: "x" } };
   client.write(call);
   const isCall = (message: Json): boolean => message.id === CALL_ID;
-  while (!daemon.messages.some(isCall)) {
-    await daemon.waitForMessages(daemon.messages.length + 1);
-  }
+  await daemon.waitUntil(() => daemon.messages.some(isCall), "the call");
   daemon.send({ id: CALL_ID, result: { content: [] } });
   await client.answerTo(CALL_ID);
   await client.close();

@@ -6,7 +6,7 @@
  */
 
 import type { IssuedCertificate } from "./certificates.ts";
-import { withWaitLimit } from "./time_limit.ts";
+import { Changes } from "./time_limit.ts";
 
 // deno-lint-ignore no-explicit-any
 type Json = any;
@@ -27,7 +27,7 @@ export interface ServerBehavior {
 export class FakeWebSocketServer implements AsyncDisposable {
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
   readonly #sockets = new Set<WebSocket>();
-  #changed = Promise.withResolvers<void>();
+  readonly #changes = new Changes();
   readonly messages: Json[] = [];
   /** The handshakes, and when they arrived. */
   readonly handshakes: { url: string; headers: Headers; at: number }[] = [];
@@ -52,7 +52,7 @@ export class FakeWebSocketServer implements AsyncDisposable {
         const { url } = request;
         const headers = new Headers(request.headers);
         this.handshakes.push({ url, headers, at: performance.now() });
-        this.#notify();
+        this.#changes.notify();
         const refusal = behavior.refuse?.(request);
         if (refusal !== undefined) return refusal;
         const offered = request.headers.get("sec-websocket-protocol");
@@ -64,7 +64,7 @@ export class FakeWebSocketServer implements AsyncDisposable {
         socket.onmessage = ({ data }) => {
           const message = JSON.parse(data);
           this.messages.push(message);
-          this.#notify();
+          this.#changes.notify();
           const reply = (behavior.respond ?? respondToAll)(message, socket);
           if (reply !== undefined) this.#send(socket, reply);
         };
@@ -78,24 +78,21 @@ export class FakeWebSocketServer implements AsyncDisposable {
     );
   }
 
+  /** Waits until a condition on what has arrived holds. */
+  async waitUntil(condition: () => boolean, what: string): Promise<void> {
+    await this.#changes.until(condition, what);
+  }
+
   /** Waits until so many messages have arrived. */
   async waitForMessages(count: number): Promise<void> {
-    while (this.messages.length < count) {
-      await withWaitLimit(
-        this.#changed.promise,
-        `message ${count} of the proxy`,
-      );
-    }
+    const areThere = (): boolean => this.messages.length >= count;
+    await this.waitUntil(areThere, `message ${count} of the proxy`);
   }
 
   /** Waits until there were so many handshakes. */
   async waitForHandshakes(count: number): Promise<void> {
-    while (this.handshakes.length < count) {
-      await withWaitLimit(
-        this.#changed.promise,
-        `handshake ${count} of a proxy`,
-      );
-    }
+    const wereThere = (): boolean => this.handshakes.length >= count;
+    await this.waitUntil(wereThere, `handshake ${count} of a proxy`);
   }
 
   get port(): number {
@@ -115,11 +112,6 @@ export class FakeWebSocketServer implements AsyncDisposable {
     const isRaw = typeof message === "string" || message instanceof Uint8Array;
     const text = { jsonrpc: "2.0", ...(isRaw ? {} : message) };
     socket.send(isRaw ? message : JSON.stringify(text));
-  }
-
-  #notify(): void {
-    this.#changed.resolve();
-    this.#changed = Promise.withResolvers();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -6,7 +6,7 @@
 
 import { type Config, readConfig } from "../../lib/config/config.ts";
 import type { Host } from "../../lib/runtime/host.ts";
-import { withWaitLimit } from "./time_limit.ts";
+import { Changes, withWaitLimit } from "./time_limit.ts";
 
 // deno-lint-ignore no-explicit-any
 type Json = any;
@@ -29,7 +29,7 @@ export class MemoryClient {
   #stdin!: ReadableStreamDefaultController<Uint8Array>;
   readonly #stdinEnded = Promise.withResolvers<void>();
   #partialLine = "";
-  #changed = Promise.withResolvers<void>();
+  readonly #changes = new Changes();
   #canRead = Promise.resolve();
   readonly #timers = new Set<ReturnType<typeof setTimeout>>();
 
@@ -78,11 +78,11 @@ export class MemoryClient {
 
   /** Resolves with the answer to a request. */
   async answerTo(id: string | number): Promise<Json> {
-    for (;;) {
-      const answer = this.lines.find((line) => line.id === id && !line.method);
-      if (answer !== undefined) return answer;
-      await withWaitLimit(this.#changed.promise, `the answer to ${id}`);
-    }
+    const find = (): Json =>
+      this.lines.find((line) => line.id === id && !line.method);
+    const isThere = (): boolean => find() !== undefined;
+    await this.#changes.until(isThere, `the answer to ${id}`);
+    return find();
   }
 
   /** Stops to read stdout. Returns a function that goes on. */
@@ -117,7 +117,6 @@ export class MemoryClient {
     const lines = (this.#partialLine + text).split("\n");
     this.#partialLine = lines.pop()!;
     for (const line of lines) this.lines.push(JSON.parse(line));
-    this.#changed.resolve();
-    this.#changed = Promise.withResolvers();
+    this.#changes.notify();
   }
 }

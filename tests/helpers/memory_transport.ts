@@ -10,7 +10,7 @@ import type {
   TransportConnection,
   TransportEvent,
 } from "../../lib/transport/transport.ts";
-import { withWaitLimit } from "./time_limit.ts";
+import { Changes } from "./time_limit.ts";
 
 // deno-lint-ignore no-explicit-any
 type Json = any;
@@ -87,7 +87,7 @@ export class MemoryDaemon implements Transport {
   /** Every connection, closed ones too. */
   readonly connections: MemoryConnection[] = [];
   readonly #answer: (message: Json) => Json;
-  #changed = Promise.withResolvers<void>();
+  readonly #changes = new Changes();
 
   /** @param answer returns the answer to a request; `undefined`: none yet */
   constructor(answer: (message: Json) => Json) {
@@ -103,7 +103,7 @@ export class MemoryDaemon implements Transport {
     this.connections.push(connection);
     if (this.dialing === "accept") connection.open();
     if (this.dialing === "refuse") connection.end(0);
-    this.#notify();
+    this.#changes.notify();
     return connection;
   }
 
@@ -117,7 +117,7 @@ export class MemoryDaemon implements Transport {
     this.received.push(message);
     const answer = message.id !== undefined && this.#answer(message);
     if (answer) connection.reply({ id: message.id, ...answer });
-    this.#notify();
+    this.#changes.notify();
   }
 
   /** Ends every connection; the next dials are refused. */
@@ -128,11 +128,6 @@ export class MemoryDaemon implements Transport {
 
   /** Resolves as soon as the condition holds. */
   async waitUntil(holds: () => boolean, what: string): Promise<void> {
-    while (!holds()) await withWaitLimit(this.#changed.promise, what);
-  }
-
-  #notify(): void {
-    this.#changed.resolve();
-    this.#changed = Promise.withResolvers();
+    await this.#changes.until(holds, what);
   }
 }

@@ -40,3 +40,19 @@ export async function withWaitLimit<T>(
     clearTimeout(timer);
   }
 }
+
+/** Wakes those who wait until a condition holds, at every change. */
+export class Changes {
+  #next = Promise.withResolvers<void>();
+
+  /** Something has changed. */
+  notify(): void {
+    this.#next.resolve();
+    this.#next = Promise.withResolvers();
+  }
+
+  /** Resolves as soon as the condition holds. */
+  async until(holds: () => boolean, what: string): Promise<void> {
+    while (!holds()) await withWaitLimit(this.#next.promise, what);
+  }
+}
