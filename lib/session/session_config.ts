@@ -28,8 +28,6 @@ export interface SessionConfig
   readonly retry: RetryPolicy;
   /** The largest message in either direction, in UTF-16 units of its text. */
   readonly maxMessage: number;
-  /** The dialect's name. */
-  readonly dialect: string;
   /** How long an `initialize` waits before it gets a placeholder. */
   readonly initializeGrace: number;
   /** The cached results of the daemon; `undefined` if caching is off. */

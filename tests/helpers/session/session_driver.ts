@@ -41,7 +41,6 @@ export const DEFAULT_CONFIG: SessionConfig = {
   retry: "safe",
   maxMessage: 32 * 1024 * 1024,
   healthFile: undefined,
-  dialect: "mcp",
   initializeGrace: 5_000,
   cachedResults: undefined,
   version: "1",

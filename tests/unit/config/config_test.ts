@@ -44,7 +44,6 @@ test("Config: without any setting everything has its default", () => {
     redactedUrl: _,
     cachedResults: __,
     version: ___,
-    dialect: ____,
     ...rest
   } = DEFAULT_CONFIG;
   // The tests' sessions set `many`, so that they need no capacity check.

@@ -286,7 +286,6 @@ test("Cached lists: after a sleep the connection is probed first, and the list s
 
 test("exai cached lists: the cached tools are served before the daemon is there, and compared then", () => {
   const driver = new ExaiDriver({
-    dialect: "exai",
     cachedResults: {
       ...EMPTY_CACHED_RESULTS,
       lists: { "tools/list": TOOLS_RESULT },
