@@ -92,6 +92,21 @@ export function mergeCachedResults(
   };
 }
 
+/**
+ * Returns whether a result is stored for each update of `initialize` and the
+ * lists: this one, or a newer one of another process.
+ */
+export function hasAllResults(
+  stored: CachedResults,
+  updates: CachedResults,
+): boolean {
+  return (["initialize", "lists"] as const).every((table) =>
+    Object.entries(updates[table]).every(([key, result]) =>
+      result === "" || Object.hasOwn(stored[table], key)
+    )
+  );
+}
+
 // A daemon that is still starting has no tools yet; its empty list does not
 // replace another one.
 function isEmptyToolList(key: string, result: string): boolean {

@@ -14,6 +14,7 @@ import { createLogEffect } from "../session/session_log.ts";
 import {
   type CachedResults,
   EMPTY_CACHED_RESULTS,
+  hasAllResults,
   mergeCachedResults,
 } from "../cache/cache.ts";
 import {
@@ -33,8 +34,12 @@ import {
 
 /** How long results wait for others to be written with them, in milliseconds. */
 const SAVE_DELAY_MS = 50;
-/** After how long a failed write is tried again, in milliseconds. */
-const RETRY_DELAY_MS = 500;
+/** The longest time between a write and its check, in milliseconds. */
+const CHECK_DELAY_MS = 500;
+/** The same while the proxy exits. */
+const CLOSE_CHECK_DELAY_MS = 50;
+/** How often the same results are written at most. */
+const MAX_WRITES = 4;
 /** How many files a daemon may have: one for each user of it. */
 const MAX_FILES_PER_DAEMON = 8;
 /** The age at which a temporary file is abandoned, in milliseconds. */
@@ -48,6 +53,8 @@ export interface CacheFile {
   readonly results: CachedResults;
   /** Why nothing was read, if that is worth a log line. */
   readonly problem?: string;
+  /** Set if the file is there and a read failed, perhaps for a moment only. */
+  readonly isUnreadable?: true;
   /** The file or folder that is not owned. */
   readonly notOwnedPath?: string;
   /** Set if it must not be written: not ours, or named by the user. */
@@ -84,17 +91,27 @@ export function readCacheFile(
     if (error instanceof NotOwnedError) {
       return { ...unusable(why, true), notOwnedPath: error.path };
     }
-    return unusable(`it cannot be read (${why})`);
+    const problem = `it cannot be read (${why})`;
+    return { ...unusable(problem), isUnreadable: true };
   }
 }
 
-/** Writes one proxy's results to its cache file. */
+/**
+ * Writes one proxy's results to its cache file. Processes that share the file
+ * use no lock: each reads the file, merges its results and renames the new file
+ * over the old one. Of two that do so at the same moment, one loses its
+ * results. Each process therefore reads the file again a moment later, and
+ * writes again what is missing.
+ */
 export class CacheWriter {
   readonly #config: Config;
   readonly #host: Host;
   readonly #log: (entry: LogEffect) => void;
-  #unwritten: CachedResults | undefined;
-  #isScheduled = false;
+  /** The results that a check has not found in the file yet. */
+  #unconfirmed: CachedResults | undefined;
+  #hasWritten = false;
+  #writesLeft = 0;
+  #isSaveScheduled = false;
   /** How many writes in a row have failed. */
   #failures = 0;
 
@@ -107,43 +124,70 @@ export class CacheWriter {
 
   /** Writes results soon: the client must not wait for a file. */
   save(results: CachedResults): void {
-    this.#unwritten = results;
-    if (this.#isScheduled) return;
-    this.#isScheduled = true;
+    this.#unconfirmed = results;
+    this.#hasWritten = false;
+    this.#writesLeft = MAX_WRITES;
+    if (this.#isSaveScheduled) return;
+    this.#isSaveScheduled = true;
     this.#host.setTimer(SAVE_DELAY_MS, () => {
-      this.#isScheduled = false;
-      this.flush();
+      this.#isSaveScheduled = false;
+      this.#writeAndCheckLater();
     });
   }
 
-  /**
-   * Writes what is not written yet, merged with what other processes have
-   * written meanwhile. What another one writes at that moment may be lost,
-   * until its next start.
-   */
-  flush(): void {
-    const results = this.#unwritten;
-    if (results === undefined) return;
+  /** Writes what is not in the file yet, and waits until a check finds it. */
+  async close(): Promise<void> {
+    this.#writesLeft = MAX_WRITES;
+    while (this.#writeUnlessFound()) {
+      await new Promise<void>((resolve) =>
+        this.#host.setTimer(withJitter(CLOSE_CHECK_DELAY_MS), resolve)
+      );
+    }
+  }
+
+  #writeAndCheckLater(): void {
+    if (!this.#writeUnlessFound()) return;
+    this.#host.setTimer(
+      withJitter(CHECK_DELAY_MS),
+      () => this.#writeAndCheckLater(),
+    );
+  }
+
+  /** Returns whether the file is to be checked again. */
+  #writeUnlessFound(): boolean {
+    const results = this.#unconfirmed;
+    if (results === undefined) return false;
     const cacheKey = cacheKeyOf(this.#config);
     const file = readCacheFile(this.#config.cache, cacheKey, this.#host);
-    if (file === undefined) return;
+    const isFound = this.#hasWritten && file !== undefined &&
+      hasAllResults(file.results, results);
+    if (file === undefined || isFound || this.#writesLeft-- === 0) {
+      this.#unconfirmed = undefined;
+      return false;
+    }
     try {
-      if (file.isReadOnly) throw new Error(file.problem);
+      // To replace what may become readable would lose the results of others.
+      const mustNotReplace = file.isReadOnly ||
+        file.isUnreadable && this.#writesLeft > 0;
+      if (mustNotReplace) throw new Error(file.problem);
       const merged = mergeCachedResults(file.results, results);
       this.#write(file.path, serializeCache(cacheKey, merged));
-      this.#unwritten = undefined;
+      // The lifetimes of the others would begin again with each write.
+      const { initialize, lists } = results;
+      this.#unconfirmed = { initialize, lists };
+      this.#hasWritten = true;
       this.#failures = 0;
     } catch (error) {
       // On Windows, another program may hold the file for a moment.
-      if (++this.#failures === 1) {
-        this.#host.setTimer(RETRY_DELAY_MS, () => this.flush());
-      }
-      if (this.#failures !== 2) return;
-      const text = "What the daemon says of itself is not kept in " +
-        `${file.path}: ${errorMessageOf(error)} (--cache off switches the ` +
-        "cache off).";
-      this.#log(createLogEffect("warn", "cache", text));
+      if (++this.#failures === MAX_WRITES) this.#warn(file.path, error);
     }
+    return true;
+  }
+
+  #warn(path: string, error: unknown): void {
+    const text = `What the daemon says of itself is not kept in ${path}: ` +
+      `${errorMessageOf(error)} (--cache off switches the cache off).`;
+    this.#log(createLogEffect("warn", "cache", text));
   }
 
   #write(path: string, text: string): void {
@@ -188,6 +232,11 @@ export class CacheWriter {
       if (isObsolete) this.#host.remove(path);
     }
   }
+}
+
+/** Half of the time to all of it, so that processes do not write together. */
+function withJitter(ms: number): number {
+  return ms * (1 + Math.random()) / 2;
 }
 
 /** Returns the key of the cache for these settings. */

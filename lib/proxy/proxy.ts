@@ -307,8 +307,8 @@ class Proxy {
       (this.#endRequestedAt ?? now) + DRAIN_STDOUT_MS - now,
       MIN_DRAIN_STDOUT_MS,
     );
-    this.#cacheWriter?.flush();
     await Promise.all([
+      this.#cacheWriter?.close(),
       waitAtMost(CLOSE_GRACE_MS, Promise.all(this.#closing)),
       waitAtMost(drainMs, this.#stdout.drained()),
     ]);

@@ -146,6 +146,55 @@ function writerWithFailures(
   };
 }
 
+test("Cache writer: of two writes at the same moment none is lost", async () => {
+  const disk = new MemoryDisk();
+  const timers: (() => void)[] = [];
+  const setTimer: Host["setTimer"] = (_, callback) =>
+    void timers.push(callback);
+  const [a, b] = [1, 2].map(() => startCacheWriter(disk, CONFIG, { setTimer }));
+  const [saveA, saveB] = [a!, b!].map(({ it }, n) => {
+    it.save(cacheWithVersion(`v${n}`));
+    return timers.pop()!;
+  });
+  disk.addFolder("/h");
+  // B has read the file when A replaces it.
+  disk.beforeOperation.set(`rename ${PATH}`, saveA!);
+  saveB!();
+  assertEquals(cachedVersions(disk), ["v1"]);
+  for (const check of timers.splice(0)) check();
+  assertEquals(cachedVersions(disk), ["v0", "v1"]);
+  for (const check of timers.splice(0)) check();
+  assertEquals(timers, []);
+  // The same at the end of both.
+  a!.it.save(cacheWithVersion("v2"));
+  b!.it.save(cacheWithVersion("v3"));
+  timers.splice(0);
+  let ofA: Promise<void> | undefined;
+  disk.beforeOperation.set(`rename ${PATH}`, () => ofA = a!.it.close());
+  const ofB = b!.it.close();
+  assertEquals(cachedVersions(disk), ["v0", "v1", "v3"]);
+  for (const check of timers.splice(0)) check();
+  await Promise.resolve();
+  for (const check of timers.splice(0)) check();
+  await Promise.all([ofA, ofB]);
+  assertEquals(cachedVersions(disk), ["v0", "v1", "v2", "v3"]);
+});
+
+test("Cache writer: the same results are written four times at most", () => {
+  const disk = new MemoryDisk();
+  const timers: (() => void)[] = [];
+  const { it } = startCacheWriter(disk, CONFIG, {
+    setTimer: (_, callback) => void timers.push(callback),
+  });
+  it.save(cacheWithVersion("v"));
+  for (let run = timers.shift(); run !== undefined; run = timers.shift()) {
+    run();
+    disk.addFile(PATH, "");
+  }
+  const writes = disk.operations.filter((it) => it === `rename ${PATH}`);
+  assertEquals(writes.length, 4);
+});
+
 test("Cache writer: the client does not wait for the file, and what is saved meanwhile is written with it", () => {
   const disk = new MemoryDisk();
   const timers: (() => void)[] = [];
@@ -157,19 +206,36 @@ test("Cache writer: the client does not wait for the file, and what is saved mea
     it.save(cacheWithVersion(version));
     assertEquals(timers.length, 1);
     timers.pop()!();
+    // The check.
+    timers.pop()!();
   }
   assertEquals(cachedVersions(disk), ["v1", "v2"]);
 });
 
-test("Cache writer: reports what fails twice in a row, once, until a write succeeds", () => {
-  const { disk, it, warnings } = writerWithFailures(3);
+test("Cache writer: reports what fails four times in a row, once, until a write succeeds", () => {
+  const { disk, it, warnings } = writerWithFailures(6);
+  for (const warned of [[], [], [], ["warn: EPERM"], ["warn: EPERM"]]) {
+    it.save(cacheWithVersion("v"));
+    assertEquals([warnings, disk.listNames("/h")], [warned, []]);
+  }
   it.save(cacheWithVersion("v"));
-  assertEquals(warnings, []);
-  it.save(cacheWithVersion("v"));
-  it.save(cacheWithVersion("v"));
-  assertEquals([warnings, disk.listNames("/h")], [["warn: EPERM"], []]);
   it.save(cacheWithVersion("v"));
   assertEquals([warnings, cachedVersions(disk)], [["warn: EPERM"], ["v"]]);
+});
+
+test("Cache writer: a file that cannot be read for a moment is not replaced", async () => {
+  const disk = new MemoryDisk();
+  startCacheWriter(disk, CONFIG).it.save(cacheWithVersion("v0"));
+  let failures = 3;
+  const { it, warnings } = startCacheWriter(disk, CONFIG, {
+    readIfSame: (path, info) => {
+      if (failures-- > 0) throw new Error("EBUSY");
+      return disk.host().readIfSame(path, info);
+    },
+  });
+  it.save(cacheWithVersion("v1"));
+  await it.close();
+  assertEquals([warnings, cachedVersions(disk)], [[], ["v0", "v1"]]);
 });
 
 test("Cache writer: a write that fails is tried again soon", () => {
@@ -181,21 +247,22 @@ test("Cache writer: a write that fails is tried again soon", () => {
   timers.shift()!();
   assertEquals(disk.listNames("/h"), []);
   timers.shift()!();
+  timers.shift()!();
   assertEquals([cachedVersions(disk), warnings, timers], [["v"], [], []]);
 });
 
-test("Cache writer: at the end writes what could not be written, and nothing else", () => {
+test("Cache writer: at the end writes what could not be written, and nothing else", async () => {
   const { disk, it, warnings } = writerWithFailures(1);
-  it.flush();
+  await it.close();
   it.save(cacheWithVersion("v"));
-  it.flush();
+  await it.close();
   assertEquals([warnings, cachedVersions(disk)], [[], ["v"]]);
   disk.addFile(PATH, "");
-  it.flush();
+  await it.close();
   assertEquals(cachedVersions(disk), []);
   const never = writerWithFailures(Infinity);
   never.it.save(cacheWithVersion("v"));
-  never.it.flush();
+  await never.it.close();
   assertEquals(never.warnings, ["warn: EPERM"]);
 });
 

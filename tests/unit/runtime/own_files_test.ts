@@ -41,7 +41,7 @@ const STATE_FOLDERS: [
   ["windows", { HOME: "/h" }],
 ];
 for (const [os, env, folder] of STATE_FOLDERS) {
-  test(`State folder: on ${os} with ${JSON.stringify(env)}`, () => {
+  test(`State folder: on ${os} with ${JSON.stringify(env)}`, async () => {
     const getEnv = (name: string): string | undefined => env[name];
     assertEquals(stateFolder({ os, getEnv } as Host), folder);
   });
@@ -65,15 +65,15 @@ const NAMED = "/h/c.json";
 const GOOD = serializeCache(OWNER, cacheWithVersion("old"));
 
 /** Writes a new version to the cache; returns the warning if it could not. */
-function writeNew(
+async function writeNew(
   disk: MemoryDisk,
   setting = "on",
   more: Partial<Host> = {},
-): string {
+): Promise<string> {
   const config = { ...CONFIG, cache: setting };
   const { it, warnings } = startCacheWriter(disk, config, more);
   it.save(cacheWithVersion("new"));
-  it.flush();
+  await it.close();
   return warnings.join("\n");
 }
 
@@ -81,18 +81,18 @@ function writeNew(
  * What a proxy has read from the cache, and the warning if it could not write
  * to it.
  */
-function readAndWrite(
+async function readAndWrite(
   disk: MemoryDisk,
   path: string,
   more: Partial<Host> = {},
-): { trusted: string[]; readProblem: string; failed: string } {
+): Promise<{ trusted: string[]; readProblem: string; failed: string }> {
   const setting = path === OWN ? "on" : path;
   const host = disk.host(more);
   const { results, problem = "" } = readCacheFile(setting, OWNER, host)!;
   return {
     trusted: Object.keys(results.initialize),
     readProblem: problem,
-    failed: writeNew(disk, setting, more),
+    failed: await writeNew(disk, setting, more),
   };
 }
 
@@ -145,13 +145,13 @@ const FILES: [
 for (const [what, plant, says] of FILES) {
   for (const path of [OWN, NAMED]) {
     const place = path === OWN ? "our own" : "a named one";
-    test(`Cache file: one that is ${what} (${place}) is ${says ? "not touched" : "used"}`, () => {
+    test(`Cache file: one that is ${what} (${place}) is ${says ? "not touched" : "used"}`, async () => {
       const disk = new MemoryDisk();
       // The file lies in a folder that everybody can write to.
       disk.addFolder(path.replace(/\/[^/]*$/, ""), { mode: 0o777 });
       plant(disk, path);
       const before = disk.nodes.get(path)!;
-      const { trusted, readProblem, failed } = readAndWrite(disk, path);
+      const { trusted, readProblem, failed } = await readAndWrite(disk, path);
       if (says === undefined) {
         assertEquals([trusted, readProblem, failed], [["old"], "", ""]);
         assert(disk.readText(path)!.includes('"new"'));
@@ -170,16 +170,16 @@ for (const [what, plant, says] of FILES) {
   }
 }
 
-test("Ownership: our own folder is closed to others; the folder of a named file is not changed", () => {
+test("Ownership: our own folder is closed to others; the folder of a named file is not changed", async () => {
   for (const mode of [0o755, 0o777, 0o750, 0o701]) {
     const disk = new MemoryDisk();
     disk.addFolder(STATE, { mode });
     disk.addFile(OWN, GOOD);
-    assertEquals(readAndWrite(disk, OWN).trusted, ["old"]);
+    assertEquals((await readAndWrite(disk, OWN)).trusted, ["old"]);
     assertEquals(disk.nodes.get(STATE)!.mode, 0o700);
     const named = new MemoryDisk();
     named.addFolder("/h", { mode });
-    assertEquals(readAndWrite(named, NAMED).failed, "");
+    assertEquals((await readAndWrite(named, NAMED)).failed, "");
     assertEquals(named.nodes.get("/h")!.mode, mode);
   }
 });
@@ -221,11 +221,11 @@ const FOLDERS: [
 ];
 
 for (const [what, plant, says] of FOLDERS) {
-  test(`Ownership: a state folder that is ${what} has no cache and no status file, and is not changed`, () => {
+  test(`Ownership: a state folder that is ${what} has no cache and no status file, and is not changed`, async () => {
     const disk = new MemoryDisk();
     plant(disk);
     const before = [...disk.nodes.keys()];
-    const { trusted, readProblem, failed } = readAndWrite(disk, OWN);
+    const { trusted, readProblem, failed } = await readAndWrite(disk, OWN);
     assertEquals(trusted, []);
     assertMatch(readProblem, says);
     assertEquals(failed, `warn: ${readProblem}`);
@@ -248,13 +248,13 @@ for (const [what, plant, says] of FOLDERS) {
   });
 }
 
-test("Ownership: an error says where the owner of a folder cannot be found out", () => {
+test("Ownership: an error says where the owner of a folder cannot be found out", async () => {
   const disk = new MemoryDisk();
   disk.addFile(OWN, GOOD);
   const userIdIn = (): number => {
     throw new Error("Permission denied");
   };
-  const { trusted, readProblem } = readAndWrite(disk, OWN, { userIdIn });
+  const { trusted, readProblem } = await readAndWrite(disk, OWN, { userIdIn });
   assertEquals(trusted, []);
   assertMatch(
     readProblem,
@@ -300,19 +300,19 @@ test("Ownership: a file that is replaced between check and reading is checked ag
   assertEquals(Object.keys(again.results.initialize), ["old"]);
 });
 
-test("Cache file: what a power cut has emptied counts as none, and is written again", () => {
+test("Cache file: what a power cut has emptied counts as none, and is written again", async () => {
   for (const text of ["", "\0\0"]) {
     for (const path of [OWN, NAMED]) {
       const disk = new MemoryDisk();
       disk.addFile(path, text);
-      const found = readAndWrite(disk, path);
+      const found = await readAndWrite(disk, path);
       assertEquals(found, { trusted: [], readProblem: "", failed: "" });
       assert(disk.readText(path)!.includes('"new"'));
     }
   }
 });
 
-test("Cache file: when there are many, the oldest of our own are removed", () => {
+test("Cache file: when there are many, the oldest of our own are removed", async () => {
   const disk = new MemoryDisk();
   const nameOf = (n: number): string =>
     OWN.replace(/[0-9a-f]{4}\.json$/, `${n}`.padStart(4, "0") + ".json");
@@ -330,7 +330,7 @@ test("Cache file: when there are many, the oldest of our own are removed", () =>
   }
   disk.addFile(`${nameOf(0)}.9-a.tmp`, "", old);
   disk.addFile(`${nameOf(0)}.9-b.tmp`, "");
-  assertEquals(writeNew(disk), "");
+  assertEquals(await writeNew(disk), "");
   const left = disk.listNames(STATE).map((name) => `${STATE}/${name}`);
   const kept = [0, 1, 2, 3, 4, 5, 6].map(nameOf);
   assertEquals(
@@ -345,7 +345,7 @@ test("Cache file: when there are many, the oldest of our own are removed", () =>
 for (
   const [what, path] of [["the cache", OWN], ["a named cache", NAMED]] as const
 ) {
-  test(`Cache file: temporary files that killed processes left beside ${what} are removed`, () => {
+  test(`Cache file: temporary files that killed processes left beside ${what} are removed`, async () => {
     for (const isThere of [true, false]) {
       const disk = new MemoryDisk();
       const old = { ageMs: 7_200_000 };
@@ -364,7 +364,7 @@ for (
         disk.addFile(`${path}.${name}`, text, facts);
       }
       disk.addLink(`${path}.9-l.tmp`, `${path}.tmp`, old);
-      const { failed } = readAndWrite(disk, path);
+      const { failed } = await readAndWrite(disk, path);
       assertEquals(failed, "");
       const folder = path.slice(0, path.lastIndexOf("/") + 1);
       const names = [...kept.map(([name]) => name), "9-l.tmp"];
@@ -377,12 +377,12 @@ for (
   });
 }
 
-test("Cache file: written also where its folder cannot be listed", () => {
+test("Cache file: written also where its folder cannot be listed", async () => {
   for (const path of [OWN, NAMED]) {
     const listFolder = (): never => {
       throw new Error("Permission denied");
     };
-    const { failed } = readAndWrite(new MemoryDisk(), path, {
+    const { failed } = await readAndWrite(new MemoryDisk(), path, {
       listFolder,
     });
     assertEquals(failed, "");
