@@ -60,8 +60,19 @@ export const FILES: readonly Mutant[] = [
   },
   {
     name: "files: what could not be written to the cache is never written",
-    from: "this.$write($file.$path, $$text); this.$unwritten = undefined;",
-    to: "this.$unwritten = undefined; this.$write($file.$path, $$text);",
+    from: "if (++this.$failures === $max) this.$warn($file.$path, $error);",
+    to:
+      "if (++this.$failures === $max) this.$warn($file.$path, $error); return false;",
+  },
+  {
+    name: "files: what another process has overwritten is lost",
+    from: "$file !== undefined && $hasAll($file.$results, $results)",
+    to: "$file !== undefined",
+  },
+  {
+    name: "files: a cache that cannot be read for a moment is replaced",
+    from: "$file.$isUnreadable && this.$left > 0",
+    to: "false",
   },
   {
     name: "files: temporary files of killed processes beside a cache stay",

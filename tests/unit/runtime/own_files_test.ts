@@ -41,7 +41,7 @@ const STATE_FOLDERS: [
   ["windows", { HOME: "/h" }],
 ];
 for (const [os, env, folder] of STATE_FOLDERS) {
-  test(`State folder: on ${os} with ${JSON.stringify(env)}`, async () => {
+  test(`State folder: on ${os} with ${JSON.stringify(env)}`, () => {
     const getEnv = (name: string): string | undefined => env[name];
     assertEquals(stateFolder({ os, getEnv } as Host), folder);
   });
