@@ -9,7 +9,7 @@ import { errorMessageOf } from "../text/error_message.ts";
 import type { Config } from "../config/config.ts";
 import { cacheModeOf } from "../config/parsers.ts";
 import type { LogEffect } from "../events.ts";
-import type { Host } from "../runtime/host.ts";
+import { type Host, pause } from "../runtime/host.ts";
 import { createLogEffect } from "../session/session_log.ts";
 import {
   type CachedResults,
@@ -139,9 +139,7 @@ export class CacheWriter {
   async close(): Promise<void> {
     this.#writesLeft = MAX_WRITES;
     while (this.#writeUnlessFound()) {
-      await new Promise<void>((resolve) =>
-        this.#host.setTimer(withJitter(CLOSE_CHECK_DELAY_MS), resolve)
-      );
+      await pause(this.#host, withJitter(CLOSE_CHECK_DELAY_MS));
     }
   }
 

@@ -128,6 +128,11 @@ export interface Host {
   exit(code: number): never;
 }
 
+/** Waits `ms` milliseconds by the host's timer. */
+export function pause(host: Pick<Host, "setTimer">, ms: number): Promise<void> {
+  return new Promise((resolve) => host.setTimer(ms, resolve));
+}
+
 /** The delay before a retry on a pipe that would block, in milliseconds. */
 const PIPE_RETRY_MS = 5;
 

@@ -8,7 +8,7 @@
 import { parentFolderOf } from "../text/paths.ts";
 import { errorMessageOf } from "../text/error_message.ts";
 import { assertSize, writeTempFile } from "./own_files.ts";
-import { type FileInfo, type Host } from "./host.ts";
+import { type FileInfo, type Host, pause } from "./host.ts";
 
 /**
  * How often a rename is retried on Windows, and the pause before each retry, in
@@ -125,9 +125,7 @@ async function renameWithRetries(
     } catch (error) {
       if (attemptsLeft-- <= 0) throw error;
     }
-    await new Promise<void>((resolve) =>
-      host.setTimer(WINDOWS_RENAME_RETRY_MS, resolve)
-    );
+    await pause(host, WINDOWS_RENAME_RETRY_MS);
   }
 }
 

@@ -146,11 +146,18 @@ function writerWithFailures(
   };
 }
 
+/** A host's timers, which the test runs. */
+function heldTimers(): {
+  readonly timers: (() => void)[];
+  readonly setTimer: Host["setTimer"];
+} {
+  const timers: (() => void)[] = [];
+  return { timers, setTimer: (_, callback) => void timers.push(callback) };
+}
+
 test("Cache writer: of two writes at the same moment none is lost", async () => {
   const disk = new MemoryDisk();
-  const timers: (() => void)[] = [];
-  const setTimer: Host["setTimer"] = (_, callback) =>
-    void timers.push(callback);
+  const { timers, setTimer } = heldTimers();
   const [a, b] = [1, 2].map(() => startCacheWriter(disk, CONFIG, { setTimer }));
   const [saveA, saveB] = [a!, b!].map(({ it }, n) => {
     it.save(cacheWithVersion(`v${n}`));
@@ -182,10 +189,8 @@ test("Cache writer: of two writes at the same moment none is lost", async () => 
 
 test("Cache writer: the same results are written four times at most", () => {
   const disk = new MemoryDisk();
-  const timers: (() => void)[] = [];
-  const { it } = startCacheWriter(disk, CONFIG, {
-    setTimer: (_, callback) => void timers.push(callback),
-  });
+  const { timers, setTimer } = heldTimers();
+  const { it } = startCacheWriter(disk, CONFIG, { setTimer });
   it.save(cacheWithVersion("v"));
   for (let run = timers.shift(); run !== undefined; run = timers.shift()) {
     run();
@@ -197,9 +202,7 @@ test("Cache writer: the same results are written four times at most", () => {
 
 test("Cache writer: the client does not wait for the file, and what is saved meanwhile is written with it", () => {
   const disk = new MemoryDisk();
-  const timers: (() => void)[] = [];
-  const setTimer = (_: number, callback: () => void): void =>
-    void timers.push(callback);
+  const { timers, setTimer } = heldTimers();
   const { it } = startCacheWriter(disk, CONFIG, { setTimer });
   for (const version of ["v1", "v2"]) {
     it.save(cacheWithVersion("v1"));
@@ -240,10 +243,8 @@ test("Cache writer: a file that cannot be read for a moment is not replaced", as
 });
 
 test("Cache writer: a write that fails is tried again soon", () => {
-  const timers: (() => void)[] = [];
-  const { disk, it, warnings } = writerWithFailures(1, {
-    setTimer: (_, callback) => void timers.push(callback),
-  });
+  const { timers, setTimer } = heldTimers();
+  const { disk, it, warnings } = writerWithFailures(1, { setTimer });
   it.save(cacheWithVersion("v"));
   timers.shift()!();
   assertEquals(disk.listNames("/h"), []);
