@@ -1,5 +1,5 @@
 /**
- * The events that a session handles and the effects that it returns.
+ * Defines the events that a session handles, and the effects that it returns.
  *
  * @module
  */
@@ -15,95 +15,97 @@ import type { Failure } from "./link/link.ts";
 export type SessionEvent =
   /** A line arrived on stdin. */
   | InputLine
-  /** The client frames its messages with `Content-Length` headers. */
+  /** The client sent a `Content-Length` header, or a body framed with one. */
   | ContentLengthEvent
-  /** stdin ended, or a signal asked the program to end. */
+  /** stdin ended, or a signal asked the program to stop. */
   | { readonly type: "end"; readonly cause: "stdin" | "signal" }
   /**
-   * The output that the client has not read is too large; or all of it is read.
+   * `stdout-full`: the output that the client has not read exceeds the limit.
+   * `stdout-drained`: after that, it is less than an eighth of the limit.
    */
   | { readonly type: "stdout-full" | "stdout-drained" }
-  /** stdout is broken: no message can reach the client any more. */
+  /** A write to stdout failed: no message can reach the client any more. */
   | { readonly type: "stdout-broken" }
   /** A WebSocket opened. */
   | {
     readonly type: "open";
     readonly connectionId: number;
-    /** The subprotocol that the server has chosen; empty if none. */
+    /** The subprotocol that the server has chosen; empty for none. */
     readonly subprotocol?: string;
   }
-  /** A text frame arrived, or a binary one that is UTF-8. */
+  /** A text frame arrived, or a binary frame that contains UTF-8 text. */
   | {
     readonly type: "frame";
     readonly connectionId: number;
     readonly text: string;
   }
-  /** A binary frame arrived that is not UTF-8. */
+  /** A binary frame arrived that does not contain UTF-8 text. */
   | {
     readonly type: "binary";
     readonly connectionId: number;
     readonly bytes: number;
   }
   /**
-   * The output that the daemon has not read is too large; or most of it is
-   * read.
+   * `full`: the unsent output for the daemon exceeds the limit.
+   * `drained`: after that, it is less than an eighth of the limit.
    */
   | {
     readonly type: "backlog";
     readonly connectionId: number;
     readonly state: "full" | "drained";
   }
-  /** A WebSocket closed, or could not be opened. */
+  /** A WebSocket closed or did not open. It is the connection's last event. */
   | {
     readonly type: "closed";
     readonly connectionId: number;
-    /** The close code (RFC 6455 section 7.4); 0 or 1006 if there was none. */
+    /** The close code (RFC 6455 section 7.4); 0 or 1006 for no close frame. */
     readonly code: number;
     /**
-     * The reason in plain words, with the daemon's own; never a runtime's text.
+     * The reason for people, with the text of the daemon's close frame. Never
+     * contains an error text of the runtime.
      */
     readonly reason: string;
     /** The HTTP status of a failed handshake, if the runtime reports it. */
     readonly status?: number;
-    /** Whether the server was reached, as far as the runtime reports it. */
+    /** False if the dial certainly did not reach a server. */
     readonly isServerReached: boolean;
-    /** A message was larger than the runtime accepts. */
+    /** True if a message was larger than the runtime accepts. */
     readonly isOversized?: boolean;
-    /** Nothing listens at the address, as far as the runtime reports it. */
+    /** True if nothing listens at the address, or the reason is unknown. */
     readonly isPortClosed?: boolean;
-    /** The reason in the daemon's close frame, if there was one. */
+    /** The reason in the daemon's close frame; undefined for none. */
     readonly closeFrameReason?: string;
     /**
-     * What is wrong with a failed dial without an HTTP status, and what to do
-     * about it, if that is known.
+     * Why a dial without an HTTP status failed, and advice for the user.
+     * Undefined if the reason is unknown, or if the WebSocket was open.
      */
     readonly dialFailure?: {
       readonly summary: string;
       readonly advice?: string | undefined;
     };
     /**
-     * How long ago the connection ended, in milliseconds, if finding the reason
-     * took time.
+     * How long ago the connection ended, in milliseconds. The search for the
+     * reason of a failed dial delays this event.
      */
     readonly agoMs?: number;
   }
   /**
-   * The process or the machine slept: the monotonic clock counted
-   * `monotonicGapMs` of that time, and did not count `suspendedMs`.
-   * Milliseconds.
+   * The process or the machine slept. The monotonic clock ran for
+   * `monotonicGapMs` milliseconds of that time, and stood still for
+   * `suspendedMs`.
    */
   | {
     readonly type: "resumed";
     readonly monotonicGapMs: number;
     readonly suspendedMs: number;
   }
-  /** The session's deadline is reached. */
+  /** The proxy's timer fired. The session's deadline may be reached. */
   | { readonly type: "tick" };
 
 /** The severity of a log line. */
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
-/** An effect that the proxy must carry out. */
+/** An effect that the proxy must perform. */
 export type Effect =
   | {
     readonly type: "dial";
@@ -115,16 +117,16 @@ export type Effect =
     readonly connectionId: number;
     readonly text: string;
   }
-  /** Close the connection, with close code 1000 if it is open. */
+  /** Close an open connection with close code 1000, or abort its dial. */
   | { readonly type: "close"; readonly connectionId: number }
-  /** A line for stdout. */
+  /** Write one message to stdout as a line. */
   | { readonly type: "send-to-client"; readonly text: string }
   | LogEffect
-  /** Save the cached results of the daemon. */
+  /** Save the cached results of the daemon to the cache file. */
   | { readonly type: "save-cache"; readonly results: CachedResults }
   /**
-   * Log the content of the daemon's health file. `disconnectedForMs` is how
-   * long ago the connection was lost, if there was one.
+   * Log the state of the daemon's health file. `disconnectedForMs` is the time
+   * since the connection was lost; undefined if the daemon never connected.
    */
   | {
     readonly type: "log-health-file";
@@ -135,20 +137,20 @@ export type Effect =
 
 /** A line for the log. */
 export interface LogEffect {
-  /** Identifies this effect. */
+  /** The type of this effect. */
   readonly type: "log";
   /** The severity. */
   readonly level: LogLevel;
-  /** For programs: what happened, in kebab case. */
+  /** The name of the log event, in kebab case, for programs. */
   readonly event: string;
-  /** For people: no part of the program reads it. */
+  /** The text for people. No part of the program parses it. */
   readonly message: string;
   /**
-   * What has ended, if the line reports that the main connection was lost or
-   * its dial failed, and not that another client took over the connection.
+   * Why the main connection was lost, or why its dial failed. Undefined for
+   * any other line, and if another client took over the connection.
    */
   readonly failure?: Failure;
 }
 
-/** An event on a socket. */
+/** An event of one connection. */
 export type SocketEvent = Extract<SessionEvent, { connectionId: number }>;

@@ -1,6 +1,6 @@
 /**
- * The architecture: which folder may import which, and what pure code may not
- * name.
+ * Checks the architecture: which folder may import which, and which names pure
+ * code may not use.
  *
  * @module
  */
@@ -11,17 +11,17 @@ import { type Token, tokenize } from "./mutation/pattern.ts";
 
 const LIB = new URL("../lib/", import.meta.url);
 
-/**
- * A folder of `lib/`. `impureFiles` names its files with side effects, where
- * the others are pure.
- */
+/** A folder of `lib/`. If it is pure, `impureFiles` lists the exceptions. */
 interface Folder {
   readonly name: string;
   readonly kind: "pure" | "edge";
   readonly impureFiles?: readonly string[];
 }
 
-/** The folders, lowest first: a file imports only from its own folder and from those above it in this list. */
+/**
+ * The folders. Files import only from their own folder and from earlier ones in
+ * this list.
+ */
 const FOLDERS: readonly Folder[] = [
   { name: "text", kind: "pure" },
   { name: "json", kind: "pure" },
@@ -43,7 +43,10 @@ const FOLDERS: readonly Folder[] = [
   { name: "commands/doctor", kind: "edge" },
 ];
 
-/** What pure code may not name: clocks, timers, randomness, promises, consoles, networks, files, runtimes. */
+/**
+ * The names that pure code may not use: clocks, timers, randomness, promises,
+ * consoles, networks, files and runtimes.
+ */
 const IMPURE_NAMES: ReadonlySet<string> = new Set(
   ("Date performance Temporal Intl setTimeout setInterval setImmediate " +
     "queueMicrotask AbortSignal AbortController crypto Promise async await " +
@@ -52,13 +55,13 @@ const IMPURE_NAMES: ReadonlySet<string> = new Set(
     "prompt eval Function").split(" "),
 );
 
-/** What names a runtime, or can name anything. */
+/** Names of runtimes, and names through which any name can be reached. */
 const RUNTIME_NAMES: ReadonlySet<string> = new Set(
   "Deno process Bun globalThis global self window require".split(" "),
 );
 
 /**
- * The only file that may import from packages, and the packages. It imports
+ * The only file that may import from the MCP SDK, and its packages. It imports
  * only types.
  */
 const TYPES = {
@@ -66,29 +69,27 @@ const TYPES = {
   from: /^npm:@modelcontextprotocol\/(?:client|sdk)@\d/,
 };
 
-/** The only file outside `lib/runtime/` that needs modules of Node's, which every runtime has. */
+/** The only file outside `lib/runtime/` that may import modules of Node. */
 const TCP = {
   file: "transport/reachability.ts",
   from: /^node:(?:net|dns\/promises)$/,
 };
 
-/** The packages that the program runs with, each with the files that import it. They are bundled. */
+/** The packages in the bundle, each with the files that may import it. */
 const PACKAGES: ReadonlyMap<string, readonly string[]> = new Map([
   ["npm:/deno-std@1.3.4/async/delay.js", ["runtime/timeout.ts"]],
-  // These are loaded by commands only.
+  // Only commands load these.
   ["npm:/jsonc-parser@3.3.1", ["clients/json_edit.ts", "clients/toml_edit.ts"]],
   ["npm:/toml-eslint-parser@1.0.3", ["clients/toml_edit.ts"]],
 ]);
 
 /** A file of `lib/`. */
 interface Source {
-  /** Its path relative to `lib/`, e.g. `link/backoff.ts`. */
+  /** The path relative to `lib/`, e.g. `link/backoff.ts`. */
   readonly path: string;
-  /** The folder that contains it. */
   readonly folder: string;
-  /** Its name without folder and extension. */
+  /** The name without folder and extension. */
   readonly name: string;
-  /** Its text. */
   readonly text: string;
 }
 
@@ -108,7 +109,7 @@ function isPure({ folder, name }: Source): boolean {
   return kind === "pure" && !impureFiles.includes(name);
 }
 
-/** Whether a token is a name of its own: no member of something, and no key. */
+/** Returns whether a token is neither a member of something nor a key. */
 function isFreeName(tokens: readonly Token[], index: number): boolean {
   const before = tokens[index - 1]?.value;
   const after = tokens[index + 1]?.value;
@@ -116,7 +117,7 @@ function isFreeName(tokens: readonly Token[], index: number): boolean {
     !(after === ":" && (before === "{" || before === ","));
 }
 
-/** The first name of these that a file uses. */
+/** Returns the first of some names that a file uses. */
 function findName(
   tokens: readonly Token[],
   names: ReadonlySet<string>,
@@ -126,7 +127,7 @@ function findName(
   )?.value;
 }
 
-/** What else pure code may not have: randomness, and what is loaded or known only at run time. */
+/** Returns another impure use: randomness, `import()` or `import.meta`. */
 function findImpureUse(tokens: readonly Token[]): string | undefined {
   for (const [index, { kind, value }] of tokens.entries()) {
     const [next, member] = tokens.slice(index + 1, index + 3)
@@ -134,7 +135,7 @@ function findImpureUse(tokens: readonly Token[]): string | undefined {
     if (kind === "keyword" && value === "import" && /^[.(]$/.test(next!)) {
       return `import${next}`;
     }
-    // Math itself, as a value, would have its random(), too.
+    // Math as a value would also give access to Math.random().
     if (
       kind === "name" && value === "Math" && isFreeName(tokens, index) &&
       (next !== "." || member === "random")
@@ -144,8 +145,8 @@ function findImpureUse(tokens: readonly Token[]): string | undefined {
 }
 
 /**
- * What a file imports: paths relative to `lib/` for its own files, anything
- * else as written.
+ * Returns the imports of a file: paths relative to `lib/` for our own files,
+ * and anything else as written.
  */
 function importsOf({ path, text }: Source): string[] {
   return [...text.matchAll(/\b(?:from|import)\s*\(?\s*["']([@.\w/:-]+)["']/g)]
@@ -187,7 +188,7 @@ test("architecture: imports run downwards by folder", async () => {
   for (const file of files) {
     for (const target of importsOf(file)) {
       const found = files.find(({ path }) => path === target);
-      // Examples in doc comments are tests and may import assertions.
+      // Examples in doc comments are tests, which may import assertions.
       const isAllowed = found === undefined
         ? /^@std\/assert\//.test(target) ||
           file.folder === "runtime" && target.startsWith("node:") ||
@@ -238,7 +239,7 @@ test("architecture: of packages only types are imported, in the versions of the 
   const targets = importsOf(file);
   const rest = file.text.replace(/^import type [^;]*;/gm, "");
   assertEquals(importsOf({ ...file, text: rest }), []);
-  // Documentation is linted without these packages. With them, their types
+  // The documentation is linted without these packages. With them, their types
   // would need doc comments, too.
   const none = JSON.parse(await read("../.ci/build/no_types.json")) as {
     imports: Record<string, string>;
@@ -303,7 +304,7 @@ test("architecture: a module of Node's is loaded when it is needed, not at the s
   assertEquals(wrong, []);
 });
 
-/** Names of texts that are written for people. */
+/** The names of texts that are written for people. */
 const PROSE =
   "(?:reason|why|message|lastError|lastFailure|refusal|problem|advice|words|note|errorText|logText)";
 
@@ -318,7 +319,7 @@ const READS_PROSE = new RegExp(
 );
 
 /**
- * The files that may read texts of other programs. Each turns them into fields
+ * The files that may read texts of other programs. They turn these into fields
  * at once.
  */
 const MAY_READ_PROSE = [
@@ -339,21 +340,21 @@ test("architecture: no code parses texts that are written for people", async () 
   assertEquals(wrong, []);
 });
 
-/** The longest function of `lib/`, in lines. */
+/** The maximum length of a function in `lib/`, in lines. */
 const MAX_FUNCTION_LINES = 60;
-/** How a line begins that declares a function or a method, as formatted. */
+/** Matches the first line of a function or method, as formatted. */
 const FUNCTION_START =
   /^( *)(?:export |default |static |async |get |set |override |readonly )*(?:function\*? \w+|\*?#?\w+(?:<[^>]*>)?\(|(?:const )?#?\w+ = (?:async )?\()/;
 const STATEMENT_START =
   /^ *(?:if|for|while|switch|catch|return|await|throw|else|do|super|this|void|new|case)\b/;
 
-/** The functions of a file that are too long, with their lengths. */
+/** Returns the functions of a file that are too long, with their lengths. */
 function longFunctions({ path, text }: Source): string[] {
   const lines = text.split("\n");
   return lines.flatMap((line, start) => {
     const indent = FUNCTION_START.exec(line)?.[1];
     if (indent === undefined || STATEMENT_START.test(line)) return [];
-    // The end has the indentation of the start, unless there is no body.
+    // The last line has the indentation of the first, unless there is no body.
     const isOutside = (it: string): boolean =>
       it.startsWith(indent) && /^[^ )|]/.test(it.slice(indent.length));
     const length = lines.slice(start + 1).findIndex(isOutside) + 2;
@@ -393,7 +394,7 @@ test("architecture: no URL's pathname is used as a path: a folder may have a spa
 });
 
 /**
- * The scripts of a folder and its subfolders, without what npm has installed.
+ * Returns the scripts in a folder and its subfolders, except in `node_modules`.
  */
 async function findScripts(folder: URL): Promise<URL[]> {
   const found: URL[] = [];
@@ -474,7 +475,7 @@ test("architecture: a test's title begins with its subject and a colon", async (
       if (value !== "test" || tokens[index + 1]?.value !== "(") continue;
       const before = tokens[index - 1]?.value ?? "";
       const title = tokens[index + 2]?.value ?? "";
-      // Members, and parameters, of the same name have no text there.
+      // After a member or a parameter with this name, no title follows.
       if (kind !== "name" || before === "." || !/^["`]/.test(title)) continue;
       if (!/^["`][^:"`$]+: ./.test(title)) wrong.push(`${file.href}: ${title}`);
     }

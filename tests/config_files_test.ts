@@ -1,5 +1,5 @@
 /**
- * The files in `config/`, which users copy.
+ * Checks the files in `config/`, which users copy.
  *
  * @module
  */
@@ -61,7 +61,7 @@ interface Server {
   readonly env: Record<string, string>;
 }
 
-/** The example file of a client, by the name that `install` uses. */
+/** Returns the name of a client's example file. */
 function fileOf({ name, isToml }: Client): string {
   const shown = name === "augment" ? "augmentcode" : name;
   return `mcp-config.${shown}.${isToml ? "toml" : "json"}`;
@@ -76,7 +76,7 @@ async function serverOf(file: string): Promise<Server> {
   return JSON.parse(await textOf(file)).mcpServers.exai;
 }
 
-/** The variants of the example files, and the arguments after the command. */
+/** The other example files, each with the command that it contains. */
 const VARIANTS: [file: string, command: string[]][] = [
   ["mcp-config.npx.json", ["npx", "-y", "alwaysup"]],
   [

@@ -1,13 +1,13 @@
 /**
  * Runs the MCP project's conformance suite, which supports only HTTP, against a
- * daemon behind an HTTP front: once with the proxy between the two, once with a
- * bare forwarder in its place. Each scenario must have the same result, in both
- * eras.
+ * daemon behind an HTTP bridge. The suite runs once with the proxy between
+ * bridge and daemon, and once with a bare forwarder in its place. Each scenario
+ * must have the same result, with both versions of the protocol.
  *
  *     deno task conformance
  *
- * The daemons lack fixtures that some scenarios need, so those fail. What
- * counts is that the proxy changes nothing.
+ * Some scenarios need fixtures that the daemons lack, so these fail. That does
+ * not matter, because only differences count.
  *
  * @module
  */
@@ -24,9 +24,9 @@ import { delay } from "../lib/runtime/timeout.ts";
 
 interface Era {
   readonly requirements: string;
-  /** The daemon's script. */
+  /** The script of the daemon. */
   readonly daemon: string;
-  /** How the front keeps its clients. */
+  /** The bridge's options about sessions. */
   readonly bridge: readonly string[];
 }
 
@@ -59,8 +59,8 @@ async function waitUntilListening(
 }
 
 /**
- * Runs the suite with a command between the front and the daemon. Returns the
- * result of each scenario. Throws if the suite does not end.
+ * Runs the suite with a command between the bridge and the daemon. Returns the
+ * result of each scenario. Throws if the suite does not finish.
  */
 async function run(era: Era, command: string): Promise<Map<string, string>> {
   const port = freePort();

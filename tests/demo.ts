@@ -1,7 +1,6 @@
 /**
- * Shows the main job in a few seconds: a client works through the proxy while
- * its daemon is killed and restarted. Exits with 0 only if every step really
- * happened.
+ * Shows the main use in a few seconds: a client works through the proxy while
+ * its daemon is killed and restarted. Exits with 0 only if every step succeeds.
  *
  *     deno task --quiet demo
  *
@@ -32,7 +31,7 @@ function requireTrue(condition: unknown, what: string): asserts condition {
   if (!condition) throw new Error(what);
 }
 
-/** The text that a call returned. Throws if it failed. */
+/** Returns the text that a call returned. Throws if the call failed. */
 function textOf({ result, error }: ReceivedResponse): string {
   requireTrue(result !== undefined, `a call ended with: ${error?.message}`);
   return result.content[0].text;

@@ -1,6 +1,6 @@
 /**
- * Bundles the program into one ESM file, which Deno, Node and Bun run and
- * compile.
+ * Bundles the program into one ESM file. Deno, Node and Bun run this file, and
+ * Deno and Bun compile it into executables.
  *
  * @module
  */
@@ -9,8 +9,8 @@ import { fileURLToPath } from "node:url";
 import metadata from "../../deno.json" with { type: "json" };
 
 /**
- * The project's folder, as a path: a URL's `pathname` has `%20` for a space,
- * and a slash before a drive.
+ * The path of the project's folder. It is not a URL's `pathname`, which has
+ * `%20` for a space and a slash before a Windows drive.
  */
 export const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 /** The output folder of builds. */
@@ -18,11 +18,11 @@ export const DIST = `${ROOT}dist/`;
 /** The program's version. */
 export const { version: VERSION } = metadata;
 
-/** What `main.ts` has instead of the commit when it runs from source. */
+/** The text in `main.ts` that a build replaces by the commit. */
 const UNBUILT_MARK = '"from source"';
 
 /**
- * Runs a command until it ends; its output is inherited. Throws if it fails.
+ * Runs a command until it ends, with inherited output. Throws if it fails.
  */
 export async function runCommand(
   command: string,
@@ -35,8 +35,8 @@ export async function runCommand(
 }
 
 /**
- * Returns a command's output without the line break at its end; `undefined` if
- * it fails.
+ * Returns the trimmed output of a command, run in the project's folder. Returns
+ * `undefined` if the command fails.
  */
 export async function outputOf(
   command: string,
@@ -52,7 +52,7 @@ export async function outputOf(
   }
 }
 
-/** Returns the commit that is built, marked if files differ from it. */
+/** Returns the built commit, and a note if the files differ from it. */
 async function commitId(): Promise<string> {
   const hash = await outputOf("git", ["rev-parse", "--short=10", "HEAD"]);
   if (hash === undefined) return "no commit";
@@ -61,8 +61,8 @@ async function commitId(): Promise<string> {
 }
 
 /**
- * Shortens the paths of packages in a bundle, which depend on the machine and
- * its user, to those in the registry.
+ * Shortens the paths of packages in a bundle to `npm/NAME/VERSION/...`. The
+ * full paths depend on the machine and its user.
  */
 export function withoutCachePaths(bundle: string): string {
   return bundle.replace(
@@ -71,7 +71,7 @@ export function withoutCachePaths(bundle: string): string {
   );
 }
 
-/** Writes the bundle to a path. */
+/** Writes the bundle, including the commit, to a path. */
 export async function writeBundle(path: string): Promise<void> {
   await runCommand(Deno.execPath(), [
     ...["bundle", "--quiet", "--output", path],
@@ -79,7 +79,7 @@ export async function writeBundle(path: string): Promise<void> {
   ]);
   const bundle = withoutCachePaths(await Deno.readTextFile(path));
   const parts = bundle.split(UNBUILT_MARK);
-  // This fails if only one of the two places was changed.
+  // This fails if the text in `main.ts` was changed, but not `UNBUILT_MARK`.
   if (parts.length !== 2) throw new Error(`${UNBUILT_MARK} is not there once`);
   await Deno.writeTextFile(path, parts.join(JSON.stringify(await commitId())));
 }

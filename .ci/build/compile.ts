@@ -3,8 +3,9 @@
  *
  *     deno task compile [--target all|NAME] [--runtime deno|bun]
  *
- * Without a target, it makes `dist/alwaysup` for this machine. With `all`, it
- * makes one file for each target, and their checksums in `dist/SHA256SUMS`.
+ * Without a target, compiles `dist/alwaysup` for this machine. With `all`,
+ * compiles a file for each target, and writes their checksums to
+ * `dist/SHA256SUMS`.
  *
  * @module
  */
@@ -14,14 +15,14 @@ import { DIST, ROOT, runCommand, writeBundle } from "./bundle.ts";
 import { installBun } from "./install_packages.ts";
 import { print } from "../../tests/helpers/print.ts";
 
-/** A platform for which an executable is made. */
+/** A platform for which an executable is compiled. */
 interface Target {
   readonly name: string;
-  /** The compilers' names for it. */
+  /** The compilers' names for the platform. */
   readonly deno: string;
   readonly bun: string;
   readonly file: string;
-  /** How its file begins: a pattern for the first bytes, in hexadecimal. */
+  /** Matches the first bytes of the executable, in hexadecimal. */
   readonly format: RegExp;
 }
 
@@ -65,11 +66,11 @@ const TARGETS: readonly Target[] = [
 ];
 
 /**
- * How long Deno may take to download the base of one executable, in
- * milliseconds.
+ * The time limit, in milliseconds, for Deno to compile one executable. The time
+ * includes the download of its base: Deno without a program.
  */
 const DENO_TIMEOUT_MS = 120_000;
-/** The program's permissions: no others, and no prompt for them. */
+/** The program's permissions. It never prompts for others. */
 const PERMISSIONS = ["--no-prompt", "-N", "-E", "-R", "-W"];
 
 type Runtime = "deno" | "bun";
@@ -113,7 +114,7 @@ function hostTarget(): Target {
   return { ...target, file };
 }
 
-/** Compiles with Deno; returns why it cannot. */
+/** Compiles one target with Deno. Returns the reason if this fails. */
 async function compileByDeno(
   source: string,
   { deno, file }: Target,
@@ -137,8 +138,9 @@ async function compileByDeno(
 }
 
 /**
- * Compiles every target with Deno; returns `false` if it cannot, because one
- * release has one runtime. Throws if Deno is required and fails.
+ * Compiles every target with Deno. Returns `false` after the first failure: all
+ * executables of a release have the same runtime. Throws instead if `runtime`
+ * is `deno`.
  */
 async function compileAllByDeno(
   source: string,
@@ -159,7 +161,7 @@ async function compileAllByDeno(
   return true;
 }
 
-/** Compiles with Bun, whose bases come from the npm registry. */
+/** Compiles one target with Bun, which gets its bases from the npm registry. */
 async function compileByBun(
   source: string,
   target: Target,
@@ -168,15 +170,15 @@ async function compileByBun(
   await runCommand(await installBun(), [
     ...["build", source, "--compile", `--target=${bun}`],
     `--outfile=${DIST}${file}`,
-    // With it, the start takes half the time: nothing is parsed.
+    // Bytecode halves the time of the start, because nothing is parsed.
     ...["--minify", "--bytecode", "--format=esm"],
-    // A cloned folder must not change what the program does.
+    // Files in the working folder must not change the program's behavior.
     ...["--no-compile-autoload-dotenv", "--no-compile-autoload-bunfig"],
   ], { stdout: "null" });
   await printBuilt(target, "bun");
 }
 
-/** Prints what was built. Throws if the file is not for the target. */
+/** Prints a line about a built file. Throws if the file has a wrong format. */
 async function printBuilt(
   { file, format, name }: Target,
   runtime: Runtime,
@@ -191,7 +193,7 @@ async function printBuilt(
   print(`dist/${file}  ${(size / 1024 ** 2).toFixed(1)} MiB (${runtime})`);
 }
 
-/** Writes the checksums of files, in the format of `sha256sum --check`. */
+/** Writes the checksums of files in the format of `sha256sum --check`. */
 async function writeChecksums(files: readonly string[]): Promise<void> {
   const lines = await Promise.all(files.map(async (file) => {
     const bytes = await Deno.readFile(`${DIST}${file}`);

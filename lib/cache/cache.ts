@@ -1,6 +1,8 @@
 /**
- * The cache of a daemon's results: the last results of `initialize` and
- * `server/discover`, and its lists.
+ * The cache of the daemon's results, which answers a client while the daemon is
+ * down. It holds the last results of `initialize`, `server/discover` and the
+ * list methods. This folder decides which results are cached, for how long, and
+ * in which format they are saved. `lib/proxy/cache_file.ts` writes the file.
  *
  * @module
  */
@@ -31,26 +33,26 @@ import { NO_REDACTION, type Redactor } from "../config/secrets.ts";
 /** The largest result that is cached, in UTF-16 units. */
 const MAX_RESULT_CHARS = 1024 * 1024;
 const MAX_INITIALIZE_VERSIONS = 8;
-/** The longest lifetime of a cached result, in milliseconds: a day. */
+/** The longest lifetime of a `server/discover` result: a day. */
 const MAX_TTL_MS = 86_400_000;
 
-/** JSON texts as the daemon sent them; an empty one for an evicted result. */
+/** The daemon's results as JSON texts. In updates, an empty text evicts. */
 export interface CachedResults {
-  /** Results of `initialize` by requested version. */
+  /** The results of `initialize`, by the protocol version in the request. */
   readonly initialize: Readonly<Record<string, string>>;
-  /** Results of lists by method, after the version if requests name one. */
+  /** Lists by `METHOD`, or by `VERSION METHOD` if requests name a version. */
   readonly lists: Readonly<Record<string, string>>;
-  /** The result of `server/discover`, and its rest of `ttlMs` (2026-07-28). */
+  /** `server/discover`: requested version, result, remaining lifetime in ms. */
   readonly discover?: {
     readonly asked: string;
     readonly result: string;
     readonly forMs: number;
   };
-  /** For how long daemons keep one connection, by name and version, in ms. */
+  /** Daemons with one connection, by name and version: the lifetime in ms. */
   readonly one?: Readonly<Record<string, number>>;
 }
 
-/** How long the capacity of a daemon is cached, in milliseconds: a week. */
+/** How long the capacity of a daemon is cached: a week. */
 const CAPACITY_ONE_TTL_MS = 604_800_000;
 /** The longest cached name of a daemon with its version, in UTF-16 units. */
 const MAX_DAEMON_NAME_CHARS = 200;
@@ -58,13 +60,13 @@ const MAX_CAPACITY_ONE_DAEMONS = 8;
 
 type ResultTable = "initialize" | "lists";
 
-/** An empty cache. */
+/** The content of an empty cache. */
 export const EMPTY_CACHED_RESULTS: CachedResults = {
   initialize: {},
   lists: {},
 };
 
-/** Merges what others have saved with what this process has stored since. */
+/** Merges the results of a cache file with the updates of this process. */
 export function mergeCachedResults(
   stored: CachedResults,
   updates: CachedResults,
@@ -81,7 +83,7 @@ export function mergeCachedResults(
   };
   const latest = updates.discover ?? stored.discover;
   const discover = latest?.result === "" ? undefined : latest;
-  // The last entry of a daemon counts, which is the longest.
+  // Of two entries for a daemon the longer one is last, and replaces the other.
   const one = [stored, updates].flatMap((it) => Object.entries(it.one ?? {}))
     .toSorted(([, a], [, b]) => a - b).slice(-MAX_CAPACITY_ONE_DAEMONS);
   return {
@@ -93,8 +95,8 @@ export function mergeCachedResults(
 }
 
 /**
- * Returns whether a result is stored for each update of `initialize` and the
- * lists: this one, or a newer one of another process.
+ * Returns true if each result that the updates add is stored. The stored result
+ * may also be a newer one, from another process.
  */
 export function hasAllResults(
   stored: CachedResults,
@@ -107,15 +109,15 @@ export function hasAllResults(
   );
 }
 
-// A daemon that is still starting has no tools yet; its empty list does not
-// replace another one.
+// A daemon that is still starting lists no tools. Such a list must not replace
+// one with tools.
 function isEmptyToolList(key: string, result: string): boolean {
   if (!key.endsWith("tools/list" satisfies Method)) return false;
   const tools = getMember(parseCachedResult(result), "tools");
   return Array.isArray(tools) && tools.length === 0;
 }
 
-/** Returns the daemon's name and version, which tell it from other daemons. */
+/** Returns a daemon's name and version; `undefined` without `serverInfo`. */
 export function daemonNameOf(result: unknown): string | undefined {
   const info = getMember(result, "serverInfo");
   if (!isRecord(info)) return undefined;
@@ -125,7 +127,7 @@ export function daemonNameOf(result: unknown): string | undefined {
 /** The cache of a running process. */
 export class DaemonCache {
   readonly #results: Readonly<Record<ResultTable, Map<string, string>>>;
-  /** What this process has stored or evicted, of what it shares with others. */
+  /** The updates of this process; an empty text evicts a result. */
   readonly #unsaved = {
     initialize: new Map<string, string>(),
     lists: new Map<string, string>(),
@@ -134,22 +136,22 @@ export class DaemonCache {
     | { asked: string; result: string; until: number; isShared: boolean }
     | undefined;
   #isSharedDiscoverStale = false;
-  /** By the daemon's name and version. */
+  /** Daemons with one connection, by name and version: the end of validity. */
   readonly #capacityOneUntil = new Map<string, number>();
-  /** The daemons of which this process has learned it. */
+  /** The names and versions of those that this process has found. */
   readonly #unsavedCapacityOne = new Set<string>();
   #hasWithheld = false;
-  /** What is shared has changed since it was saved. */
+  /** True if a result to save has changed since the last save. */
   #hasChanged = false;
-  /** The loaded results were searched for secrets. */
+  /** True once the loaded results were searched for secrets. */
   #hasPurged = false;
-  /** Incomplete lists: the next cursor, the requested ones, and the items. */
+  /** Incomplete lists: next cursor, requested cursors, and items so far. */
   readonly #pages = new Map<
     string,
     { cursor: string; cursors: Set<unknown>; items: Set<string>; size: number }
   >();
 
-  /** Starts with the loaded results; what `redact` removes is not shared. */
+  /** Starts with loaded results. A result with a secret in it is not saved. */
   constructor(
     { initialize, lists, discover, one = {} }: CachedResults,
     now: number,
@@ -166,27 +168,27 @@ export class DaemonCache {
     }
   }
 
-  /** Whether the daemon is known to keep one connection per client. */
+  /** Returns true if the daemon is known to keep one connection per client. */
   hasCapacityOne(daemonName: string, now: number): boolean {
     return now < (this.#capacityOneUntil.get(daemonName) ?? -Infinity);
   }
 
   /** Records that the daemon keeps one connection per client. */
   storeCapacityOne(daemonName: string, now: number): void {
-    // The name may have been cut off within a secret.
+    // The name may end within a secret. The dots mark it as cut off.
     if (!this.#isClean(`${daemonName}...`)) return;
     this.#capacityOneUntil.set(daemonName, now + CAPACITY_ONE_TTL_MS);
     this.#unsavedCapacityOne.add(daemonName);
   }
 
-  /** Returns once whether a result was not shared because of a secret. */
+  /** Returns true, once, if a result was not saved because of a secret. */
   takeWithheld(): boolean {
     const hasWithheld = this.#hasWithheld;
     this.#hasWithheld = false;
     return hasWithheld;
   }
 
-  /** Returns the results to save. */
+  /** Returns the updates to save, with remaining lifetimes. */
   resultsToSave(now: number): CachedResults {
     this.#hasChanged = false;
     const { asked = "", result = "", until = now, isShared } = this.#discover ??
@@ -207,7 +209,7 @@ export class DaemonCache {
     };
   }
 
-  /** Returns the result of the same request; of lists only the first page's. */
+  /** Returns the cached result of a request; of a list, only without cursor. */
   lookup({ method, params }: Request, now: number): string | undefined {
     if (method === "server/discover") {
       const cached = this.#discover;
@@ -215,7 +217,7 @@ export class DaemonCache {
       if (cached === undefined || !isSame || now >= cached.until) {
         return undefined;
       }
-      // Part of its lifetime has passed.
+      // Part of the lifetime has already passed.
       const rest = Math.floor(cached.until - now);
       return replaceValue(cached.result, ["ttlMs"], `${rest}`);
     }
@@ -226,11 +228,11 @@ export class DaemonCache {
     if (!isCacheableList(method, params)) return undefined;
     if (getMember(params, "cursor") !== undefined) return undefined;
     const cached = this.#results.lists.get(listKeyOf(method, params));
-    // The age of a list is unknown.
+    // The age of the list is unknown, so it must not count as fresh.
     return cached && replaceValue(cached, ["ttlMs"], "0");
   }
 
-  /** Shortens all lifetimes by a time that the clock did not count. */
+  /** Shortens all lifetimes by a time that `now` did not count. */
   shortenBy(ms: number): void {
     if (this.#discover !== undefined) this.#discover.until -= ms;
     for (const [daemonName, until] of this.#capacityOneUntil) {
@@ -238,12 +240,12 @@ export class DaemonCache {
     }
   }
 
-  /** Evicts a result of `initialize`: the daemon now answers differently. */
+  /** Evicts a result of `initialize`, because the daemon's has changed. */
   evictInitialize(requestedVersion: unknown): void {
     this.#evict("initialize", requestedVersion as string);
   }
 
-  /** Stores a response; returns whether there is something new to save. */
+  /** Stores a response if it can be cached; returns true if a save is due. */
   store(
     { method, params }: Pick<Request, "method" | "params">,
     response: Response,
@@ -254,7 +256,7 @@ export class DaemonCache {
     const { result, error } = response;
     const span = findValue(response.text, ["result"]);
     if (error?.code === ErrorCode.methodNotFound) {
-      // A daemon that is still starting has no tools yet.
+      // A daemon that is still starting may not know `tools/list` yet.
       if (method === "server/discover") this.#evictDiscover();
       else if (method !== "initialize" && method !== "tools/list") {
         this.#evict("lists", listKeyOf(method, params));
@@ -270,7 +272,7 @@ export class DaemonCache {
     return this.#hasChanged;
   }
 
-  // This does not run at the start, where a client waits.
+  // This runs at the first response, not at the start, where the client waits.
   #purgeSecrets(): void {
     if (this.#hasPurged) return;
     this.#hasPurged = true;
@@ -284,7 +286,7 @@ export class DaemonCache {
   #mayShare(result: string): boolean {
     if (this.redact === NO_REDACTION) return true;
     const isClean = this.#isClean(result) &&
-      // In a long text, only its single strings show a secret that was cut off.
+      // A long text is not searched for truncated secrets, but its strings are.
       mapStrings(result, this.redact) === result;
     this.#hasWithheld ||= !isClean;
     return isClean;
@@ -342,7 +344,7 @@ export class DaemonCache {
     const key = listKeyOf(method, params);
     const cursor = getMember(params, "cursor");
     const before = cursor === undefined ? undefined : this.#pages.get(key);
-    // A page is missing, or arrived twice.
+    // A page was skipped, or arrives twice.
     if (cursor !== undefined && before?.cursor !== cursor) return;
     const next = nextCursorOf(value);
     if (cursor === undefined && next === undefined) {
@@ -350,7 +352,7 @@ export class DaemonCache {
     }
     const { start, end } = findValue(text, [name])!;
     const page = elementTextsOf(text.slice(start, end));
-    // A daemon that does not know its own cursor sends a page twice.
+    // A daemon that ignores the cursor sends the same page twice.
     const items = before?.items ?? new Set();
     let size = before?.size ?? 0;
     for (const item of page) {
@@ -361,7 +363,7 @@ export class DaemonCache {
     cursors.add(cursor);
     const isEnd = next === undefined || cursors.has(next) ||
       size > MAX_RESULT_CHARS;
-    // Most clients treat an empty cursor as the end, some do not.
+    // Most clients treat an empty cursor as the end; some request that page.
     if (isEnd || next === "") {
       const all = replaceValue(text, [name], `[${[...items].join(",")}]`);
       this.#storeList(key, removeMembers(all, ["nextCursor"]), value);
@@ -371,7 +373,7 @@ export class DaemonCache {
 
   #storeList(key: string, result: string, value: unknown): void {
     this.#pages.delete(key);
-    // The cached list is older than this one, which is too large to cache.
+    // The new list is too large to cache, and the cached one is out of date.
     if (result.length > MAX_RESULT_CHARS) return this.#evict("lists", key);
     const previous = this.#results.lists.get(key);
     if (previous !== undefined) {
@@ -382,7 +384,7 @@ export class DaemonCache {
     if (isShared) this.#share("lists", key, result);
   }
 
-  // If the new result is not shared, the old one is not valid for others either.
+  // The old result is out of date, even if the new one must not be saved.
   #replace(table: ResultTable, key: string, result: string): void {
     this.#evict(table, key);
     this.#results[table].set(key, result);
@@ -400,12 +402,12 @@ export class DaemonCache {
   }
 }
 
-// MCP 2026-07-28, cacheScope; results of older versions have no scope.
+// `cacheScope` exists since MCP 2026-07-28; without it, a result is public.
 function isPublicCacheScope(value: unknown): boolean {
   return (getMember(value, "cacheScope") ?? "public") === "public";
 }
 
-// A member other than these may select a part of the list.
+// Any other parameter may select a part of the list.
 function isCacheableList(method: Method, params: unknown): boolean {
   if (listKindOf(method) === undefined) return false;
   const members = isRecord(params) ? Object.keys(params) : [];

@@ -1,6 +1,6 @@
 /**
- * The text format of the cache file: a JSON object in which each result is a
- * string, so that it stays spelled as the daemon sent it.
+ * The format of the cache file: a JSON object. Each result in it is a string
+ * with the daemon's own JSON text, so that its spelling is kept.
  *
  * @module
  */
@@ -14,22 +14,22 @@ import { type CachedResults, EMPTY_CACHED_RESULTS } from "./cache.ts";
 export const MAX_CACHE_FILE_BYTES = 8 * 1024 * 1024;
 
 const CACHE_FORMAT_VERSION = 2;
-/** A file of version 1, whose results were objects, is simply replaced. */
+/** A file of version 1, with results as objects, counts as empty. */
 const OWN_VERSIONS: readonly unknown[] = [1, CACHE_FORMAT_VERSION];
 
-/** Identifies the daemon and the user of a cache file. */
+/** The identity of a cache: the daemon, the user and the dialect. */
 export interface CacheKey {
-  /** The daemon's address, without secrets. */
+  /** The daemon's address without secrets. */
   readonly daemon: string;
   /** A digest of the address with its secrets. */
   readonly key: string;
-  /** A digest of the credentials; users share a file that they have named. */
+  /** A digest of the credentials, for the default name of the file only. */
   readonly user: string;
   /** The name of the dialect. */
   readonly dialect: string;
 }
 
-/** Serializes the cache for its file. */
+/** Returns the text of the cache file. */
 export function serializeCache(
   { daemon, key, dialect }: CacheKey,
   results: CachedResults,
@@ -38,14 +38,14 @@ export function serializeCache(
   return `${JSON.stringify({ ...format, daemon, key, dialect, ...results })}\n`;
 }
 
-/** Parses a cache file of some age; a string says why it cannot be used. */
+/** Parses a cache file of this age. A string says why it is unusable. */
 export function parseCache(
   text: string,
   cacheKey: CacheKey,
   ageMs = 0,
 ): CachedResults | string {
   if (text.length > MAX_CACHE_FILE_BYTES) return "it is too large";
-  // A power cut leaves nothing, or zeros.
+  // After a power cut, a file may be empty or consist of zeros.
   if (/^\0*$/.test(text)) return EMPTY_CACHED_RESULTS;
   const value = tryParseJson(text);
   if (value === undefined) return "it is not JSON";

@@ -1,20 +1,24 @@
 /**
- * Finds the positions of values in a JSON text, so that one value can be
- * replaced while large numbers, key order and repeated keys are preserved.
- * Functions expect a valid JSON text, unless they say otherwise.
+ * Finds and replaces parts of JSON texts. This folder works on the text rather
+ * than on parsed values, so that large numbers, the order of members and
+ * repeated names are kept.
+ *
+ * The functions expect valid JSON, unless their comment says otherwise. A path
+ * is a list of member names; an empty one means the whole value. Of members
+ * with the same name, the last one counts. Offsets are in UTF-16 units.
  *
  * @module
  */
 
-/** The offsets of a value, without `end` (UTF-16 units). */
+/** The position of a value in a text: the offsets from `start` to `end`. */
 export interface Span {
-  /** The offset of its first character. */
+  /** The offset of the first character. */
   readonly start: number;
-  /** The offset after its last character. */
+  /** The offset after the last character. */
   readonly end: number;
 }
 
-/** Finds the value at a path of names; of repeated ones the last counts. */
+/** Returns the position of the value at a path; `undefined` if none. */
 export function findValue(
   text: string,
   path: readonly string[],
@@ -31,7 +35,7 @@ export function findValue(
   return found ?? { start, end: findClosedValueEnd(text, start)! };
 }
 
-/** Replaces the value at a path, if there is one, by another JSON text. */
+/** Replaces the value at a path by the JSON text `value`, if it exists. */
 export function replaceValue(
   text: string,
   path: readonly string[],
@@ -42,7 +46,7 @@ export function replaceValue(
   return text.slice(0, span.start) + value + text.slice(span.end);
 }
 
-/** Adds a member before those of the object at a path, if there is one. */
+/** Adds a member as the first one of the object at a path, if it exists. */
 export function prependMember(
   text: string,
   path: readonly string[],
@@ -57,30 +61,30 @@ export function prependMember(
     comma + text.slice(first);
 }
 
-/** Returns the texts of an array's elements, in order. */
+/** Returns the JSON texts of an array's elements, in order. */
 export function elementTextsOf(text: string): string[] {
   return memberSpansOf(text)
     .map(({ value: { start, end } }) => text.slice(start, end));
 }
 
-/** A member of an object. */
+/** The position of a member of an object. */
 export interface MemberSpan {
-  /** Its name. */
+  /** The name, without its quotes and escapes. */
   readonly name: string;
-  /** The offset of its name. */
+  /** The offset of the name's opening quote. */
   readonly start: number;
-  /** The offset after its name. */
+  /** The offset after the name's closing quote. */
   readonly nameEnd: number;
-  /** The position of its value. */
+  /** The position of the value. */
   readonly value: Span;
 }
 
-/** Returns the members of an object in order, with repeated names. */
+/** Returns all members of an object in order, including repeated names. */
 export function memberSpansOf(text: string): MemberSpan[] {
   return readChildren(text, skipWhitespace(text, 0)).children;
 }
 
-/** Removes members from an object; the text of all others is unchanged. */
+/** Removes all members with these names; the rest of the text is kept. */
 export function removeMembers(text: string, names: readonly string[]): string {
   const all = memberSpansOf(text);
   const removed = new Set(names);
@@ -94,7 +98,7 @@ export function removeMembers(text: string, names: readonly string[]): string {
   return result + text.slice(all.at(-1)?.value.end ?? text.length);
 }
 
-/** Replaces the string values of a JSON text; names stay. */
+/** Replaces each string value by the result of `change`, but no name. */
 export function mapStrings(
   text: string,
   change: (value: string) => string,
@@ -118,10 +122,10 @@ export function mapStrings(
 }
 
 /**
- * Reads the members of the object, or the elements of the array (with empty
- * names), that begins at `start`; `end` is after its closing bracket. Of a
- * broken one, it reads as far as it can. Of values, it looks only at strings
- * and brackets.
+ * Reads the members of the object, or the elements of the array, that begins at
+ * `start`. Elements have an empty name. `end` is the offset after the closing
+ * bracket. If the text is broken, `children` holds the part before the break,
+ * and `end` is `undefined`. Scalars are not validated.
  */
 function readChildren(
   text: string,
@@ -157,9 +161,10 @@ function isClosingBracket(char: string | undefined): boolean {
 }
 
 /**
- * Recovers the members before the place where an invalid object breaks: their
- * names and the texts of their values. The last one may have only a name. An
- * object that is complete and followed by other text gives none.
+ * Returns the members of an invalid object up to the point where it breaks:
+ * their names and the JSON texts of their values. The last value is `undefined`
+ * if it is incomplete or invalid. The result is empty if the text does not
+ * begin with an object, or begins with a complete one.
  */
 export function recoverLeadingMembers(
   text: string,
@@ -170,7 +175,7 @@ export function recoverLeadingMembers(
   const { children, end } = readChildren(text, start);
   for (const { name, value } of children) {
     const valueText = text.slice(value.start, value.end);
-    // A number at the end of the text may be incomplete.
+    // A number at the end of the text may be cut off.
     const isComplete = skipWhitespace(text, value.end) < text.length &&
       tryParseJson(valueText) !== undefined;
     found.set(name, isComplete ? valueText : undefined);
@@ -179,7 +184,7 @@ export function recoverLeadingMembers(
   return end === undefined ? found : new Map();
 }
 
-/** Parses a JSON text; `undefined` if it is invalid. */
+/** Parses a JSON text; returns `undefined` if it is invalid. */
 export function tryParseJson(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -188,7 +193,7 @@ export function tryParseJson(text: string): unknown {
   }
 }
 
-/** Returns the next place without white space, JSON's or the given. */
+/** Returns the next offset, from `at` on, of a character not in `chars`. */
 export function skipWhitespace(
   text: string,
   at: number,
@@ -198,7 +203,7 @@ export function skipWhitespace(
   return at;
 }
 
-/** The end of the value at `start`; `undefined` if it is not closed. */
+/** Returns the end of the value at `start`; `undefined` if it is not closed. */
 export function findClosedValueEnd(
   text: string,
   start: number,
@@ -220,7 +225,7 @@ export function findClosedValueEnd(
   return undefined;
 }
 
-/** The line number of an offset, counted from 1. */
+/** Returns the line number of an offset; lines are counted from 1. */
 export function lineNumberOf(text: string, offset: number): number {
   let line = 1;
   for (let at = -1;; line++) {
@@ -229,7 +234,7 @@ export function lineNumberOf(text: string, offset: number): number {
   }
 }
 
-/** The end of the string at `start`, or of the text if it is not closed. */
+/** Returns the end of the string at `start`, or of the text if not closed. */
 function findStringEnd(text: string, start: number): number {
   return findClosedStringEnd(text, start) ?? text.length;
 }

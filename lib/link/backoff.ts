@@ -1,13 +1,14 @@
 /**
- * When the next dial is due, by exponential backoff and the requests that wait;
- * and how long it may take, by what was measured of the daemon's handshakes.
+ * Calculates when the next dial is due, and how long it may take. The delay
+ * between dials grows exponentially, but is short while a request is waiting.
+ * The timeout depends on how long the daemon's last handshakes took.
  *
  * @module
  */
 
-/** The delays between dials. */
+/** The delays between dials, in milliseconds. */
 export interface BackoffConfig {
-  /** The delay after the first failure. */
+  /** The delay after the first failure; it doubles with each further one. */
   readonly backoffBase: number;
   /** The longest delay, without jitter. */
   readonly backoffCap: number;
@@ -16,16 +17,16 @@ export interface BackoffConfig {
 /** The longest delay while a request is waiting, without jitter. */
 const MAX_DEMAND_DELAY_MS = 900;
 const JITTER_FRACTION = 0.1;
-/** The longest life of the second of two displaced connections in a row. */
+/** A second displaced connection is a repeat if it lasted at most this long. */
 const MAX_RECURRENCE_LIFETIME_MS = 10_000;
-/** How long a connection must last for the displacement to be over. */
+/** A connection that lasts this long ends repeated displacement. */
 const STABLE_LIFETIME_MS = 60_000;
 const MIN_PHASE_TIMEOUT_MS = 2_000;
-/** The same after a long hang; with the next delay it is less than 3.5 s. */
+/** The shortest timeout after a long hang: below 3.5 s with the next delay. */
 const MIN_TIMEOUT_AFTER_HANGS_MS = 3_000;
-/** Two dials with the shortest timeout. */
+/** The total hang that counts as long: two dials with the short timeout. */
 const LONG_HANG_MS = 4_000;
-/** The delay before the next dial, with jitter, and the time of its answer. */
+/** Time for the delay before the next dial, with jitter, and its response. */
 const NEXT_DIAL_MARGIN_MS = 400;
 
 /** Until the WebSocket is open, and until the opening message is answered. */
@@ -33,46 +34,46 @@ export type ConnectingPhase = "dialing" | "handshaking";
 
 /** How a dial or a connection ended, as far as it affects the next dial. */
 export interface DialEnd {
-  /** The daemon will refuse it again: dialing continues at the backoff cap. */
+  /** True if the daemon would refuse the next dial: wait for `backoffCap`. */
   readonly isRefused?: boolean;
-  /** The dial neither opened nor failed before its timeout. */
+  /** True if the dial neither succeeded nor failed before its timeout. */
   readonly isHung?: boolean;
 }
 
 /** When the next dial is due. */
 export interface DialSchedule {
-  /** The time by the backoff schedule; `Infinity` for never. */
+  /** When the backoff schedule makes the dial; `Infinity` for never. */
   readonly scheduledAt: number;
-  /** The time while a request is waiting, if that is earlier. */
+  /** When a waiting request makes the dial, unless `scheduledAt` is earlier. */
   readonly demandAt: number;
 }
 
-/** The schedule of one link; an early dial on demand leaves it unchanged. */
+/** The backoff schedule of one link. A dial on demand does not change it. */
 export class Backoff {
   #failures = 0;
-  /** When the next dial is scheduled, if the last one was made before that. */
+  /** The scheduled time of the next dial, if the last dial came before it. */
   #pendingScheduledAt: number | undefined;
   #displacement: "none" | "once" | "recurring" = "none";
 
-  /** Creates a schedule with no failures. */
+  /** Creates a schedule without failures; `random` is from 0 to below 1. */
   constructor(
     private readonly config: BackoffConfig,
     private readonly random: () => number,
   ) {}
 
-  /** Records a dial, and when the schedule would have made it. */
+  /** Records a dial at `now` that was scheduled for `scheduledAt`. */
   onDial(now: number, scheduledAt: number): void {
     const isEarly = scheduledAt > now && scheduledAt < Infinity;
     this.#pendingScheduledAt = isEarly ? scheduledAt : undefined;
   }
 
-  /** Restarts the schedule at the base delay. */
+  /** Restarts the schedule: the next delay is `backoffBase`. */
   reset(): void {
     this.#failures = 0;
     this.#pendingScheduledAt = undefined;
   }
 
-  /** Returns when the next dial is due, now that the last one has ended. */
+  /** Returns when the next dial is due after the last one ended at `now`. */
   scheduleAfter({ isRefused, isHung }: DialEnd, now: number): DialSchedule {
     const { backoffBase, backoffCap } = this.config;
     if (isRefused) {
@@ -80,7 +81,7 @@ export class Backoff {
       return { scheduledAt: at, demandAt: at };
     }
     const isRecurring = this.#displacement === "recurring";
-    // A dial that hung has already used up time.
+    // A dial that hung has already taken time from the waiting request.
     const demandMs = isHung && !isRecurring
       ? Math.min(MAX_DEMAND_DELAY_MS, backoffBase)
       : MAX_DEMAND_DELAY_MS;
@@ -99,18 +100,19 @@ export class Backoff {
   }
 
   /**
-   * Returns when to repeat the same attempt in another way: at once, but if the
-   * last dial was ahead of the schedule only while a request is waiting.
+   * Returns when to repeat the last dial in another way. If the last dial came
+   * before its scheduled time, only a waiting request repeats it at once.
    */
   scheduleRepeat(now: number): DialSchedule {
     return { scheduledAt: this.#pendingScheduledAt ?? now, demandAt: now };
   }
 
   /**
-   * Records that the daemon displaced a connection that was ready. Once may be
-   * an accident. If the next one is displaced soon, the other client redials as
-   * often as this one does, and both would displace each other forever. The
-   * delay between the two does not count, because it grows.
+   * Records that another client displaced a connection that was ready. The
+   * first time may be an accident. If it happens again soon, that client also
+   * redials, and both would displace each other forever: then only a request
+   * makes a dial. The time between the two connections does not count, because
+   * the backoff delay in it grows.
    */
   onDisplaced(now: number, readySince: number): void {
     const lastedMs = now - readySince;
@@ -120,23 +122,23 @@ export class Backoff {
     this.#displacement = isAgain ? "recurring" : "once";
   }
 
-  /** Records another end: the daemon itself was down. */
+  /** Ends repeated displacement: the last end had another reason. */
   endDisplacement(): void {
     this.#displacement = "none";
   }
 }
 
-/** The handshake measurements that all links share. */
+/** The durations of the daemon's handshakes, which all links share. */
 export class HandshakeHistory {
   readonly #lastDurationMs = new Map<ConnectingPhase, number>();
   #subprotocolOffer: "try-with" | "always" | "try-without" | "never" =
     "try-with";
   #hasRepeatedDial = false;
 
-  /** Starts without measurements, from the full timeout of a phase. */
+  /** Starts empty; `maxTimeoutMs` is the full timeout of a phase. */
   constructor(private readonly maxTimeoutMs: number) {}
 
-  /** Records how long a phase took; an answer decides about the offer. */
+  /** Records a phase's duration; a handshake also settles the subprotocol. */
   onPhaseCompleted(phase: ConnectingPhase, ms: number): void {
     this.#lastDurationMs.set(phase, ms);
     if (phase === "dialing") return;
@@ -144,16 +146,17 @@ export class HandshakeHistory {
   }
 
   /**
-   * Returns the timeout of a phase while a request is waiting, after dials that
-   * have hung for `hungMs`. A dial that hangs may have reached a daemon that was
-   * booting, and the next one may reach it at once: so it is short. It grows,
-   * because the daemon may have become slow: one that can be reached again has
-   * answered after 3.5 s, or half of `hungMs`. One that has never answered gets
+   * Returns the timeout of a phase in ms while a request is waiting. The dials
+   * before this one have hung for `hungMs` in total. A dial may hang because
+   * the daemon was still booting, while a new dial would succeed at once. So
+   * the timeout is short. It grows with `hungMs`, because the daemon may have
+   * become slow. A daemon that can be reached again has then answered within
+   * 3.5 s, or within half of `hungMs`. A daemon that has never answered gets
    * the full timeout, because some start a process for each connection.
    */
   urgentTimeoutMs(phase: ConnectingPhase, hungMs: number): number {
     if (!this.#lastDurationMs.has("handshaking")) return this.maxTimeoutMs;
-    // The last, not the longest: that one may have met a daemon that booted.
+    // Not the longest duration, because a booting daemon may have caused it.
     const lastMs = this.#lastDurationMs.get(phase) ?? 0;
     const minMs = hungMs < LONG_HANG_MS
       ? MIN_PHASE_TIMEOUT_MS
@@ -163,16 +166,16 @@ export class HandshakeHistory {
     return Math.min(urgentMs, this.maxTimeoutMs);
   }
 
-  /** Whether the next dial offers the dialect's subprotocol. */
+  /** True if the next dial offers the dialect's subprotocol. */
   get offersSubprotocol(): boolean {
     return this.#subprotocolOffer === "try-with" ||
       this.#subprotocolOffer === "always";
   }
 
   /**
-   * Records that a dial failed, and returns whether to repeat it at once, which
-   * happens only once. Until the daemon has answered with or without the offer,
-   * dials with and without it alternate when the handshake fails.
+   * Records that a dial failed. Returns true if it must be repeated at once
+   * without the subprotocol, which happens only once. Until the daemon has
+   * answered a handshake, dials with and without the subprotocol alternate.
    */
   onDialFailed(mayBeSubprotocol: boolean): boolean {
     if (this.#subprotocolOffer === "try-without") {
@@ -188,10 +191,10 @@ export class HandshakeHistory {
 }
 
 /**
- * Returns whether a daemon that keeps running may close a connection with this
- * code in favor of another client (RFC 6455 section 7.4). The other codes mean
- * that the daemon ends, an error, "try again later", or a refusal (4003, after
- * the 403 of HTTP).
+ * Returns true if a daemon that keeps running may send this close code because
+ * another client has connected (RFC 6455 section 7.4). All other codes mean
+ * something else: the daemon stops, an error, "try again later", or a refusal
+ * (4003, like HTTP 403).
  */
 export function mayMeanDisplacement(code: number): boolean {
   return code === 1000 || code === 1005 || code === 1008 ||

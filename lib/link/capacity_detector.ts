@@ -1,31 +1,36 @@
 /**
  * Detects whether the daemon keeps more than one connection per client.
  *
- * The proxy opens a second connection once, before any call is sent, and the
- * daemon must answer on both. A daemon that keeps one connection closes one of
- * the two, or answers on the newest only. So the main one must also answer once
- * the second is closed; else it is dropped, because calls on it might never be
- * answered. A process checks only once, so that it displaces its own connection
- * at most once, and without a result it assumes that the daemon keeps one.
+ * Some daemons keep only one connection: if a second one opens, they close one
+ * of the two, or answer on the newest only. With such a daemon, the proxy must
+ * not open a second connection while calls are in flight.
  *
- * | state               | event                                          | next               | what the session does |
- * | ------------------- | ---------------------------------------------- | ------------------ | --------------------- |
- * | `unknown`           | a check starts                                 | `both-connections` | opens the second one  |
- * | `unknown`           | the cache says that this daemon keeps one      | `known`            |                       |
- * | `both-connections`  | the second one is ready, and the main one probed | the same         |                       |
- * | `both-connections`  | both have answered; the second one is lost; its time is over | `main-only` | closes the second one, and probes the main one |
- * | `main-only`         | the main one answers                           | `known`            | concludes: many, if both have answered; else one, proven if the second one was lost |
- * | `main-only`         | its time is over; the second was never ready   | `known` one        | concludes: the daemon is busy or frozen |
- * | `main-only`         | its time is over; only the second has answered | `displaced`        | drops the main one    |
- * | `main-only`         | its time is over in any other case             | `known` one        | drops the main one    |
- * | both of a check     | the time is over, but the process was late, for the first time | the same, later |  |
- * | both of a check     | a sleep, a full queue, the loss of the main one | `known` one       |                       |
- * | any but `configured` | the daemon closes the main one within 2 s of a second one's dial or opening | `displaced` | dials again at once after a check |
- * | `displaced`         | the main one is ready again                    | `known` one        | caches it, if `isCertain` and within a second |
- * | `displaced`         | a dial fails without hanging: the daemon was down | `known`: the previous capacity, or one | |
+ * To find out, the session runs a check before any call. It opens a second
+ * connection, and the daemon must answer a probe on both. Then the second
+ * connection is closed, and the main one must answer again. If it does not, it
+ * is dropped, because calls on it might never be answered. A process checks
+ * only once, so that it displaces its own connection at most once. If the check
+ * ends without a result, one connection is assumed.
  *
- * To start a second check, or to lose a second connection without a check, is
- * an error. Every other event without a row changes nothing.
+ * | state                           | event                                              | next                 | what the session does |
+ * | ------------------------------- | -------------------------------------------------- | -------------------- | --------------------- |
+ * | `unknown`                       | `startCheck`                                       | `both-connections`   | opens the second one  |
+ * | `unknown`                       | `record`: the cache says that this daemon keeps one | `known` one         |                       |
+ * | `both-connections`              | `onSecondReady`                                    | the same             | probes both           |
+ * | `both-connections`              | both have answered; `onSecondLost`; the time is over         | `main-only` | closes the second one, and probes the main one |
+ * | `main-only`                     | the main one answers, and both had answered before | `known` many         | sends the queue       |
+ * | `main-only`                     | the main one answers in any other case             | `known` one          | sends the queue; caches the result if the second one was lost |
+ * | `main-only`                     | the time is over; the second one was never ready: the daemon is busy or frozen | `known` one | sends the queue |
+ * | `main-only`                     | the time is over; only the second one has answered | `displaced`          | drops the main one    |
+ * | `main-only`                     | the time is over in any other case                 | `known` one          | drops the main one    |
+ * | `both-connections`, `main-only` | the time is over, but the process was late, for the first time | the same, longer |               |
+ * | `both-connections`, `main-only` | `abandonCheck`: a sleep, a full queue, the loss of the main one | `known` one | closes the second one |
+ * | any but `configured`            | `onMainConnectionClosed`: by the daemon, within 2 s of the dial or opening of a second one | `displaced` | during a check, dials again at once |
+ * | `displaced`                     | `onMainConnectionReady`                            | `known` one          | caches the result, if `isCertain` and within 1 s |
+ * | `displaced`                     | `onDaemonDown`: a dial fails without hanging       | `known`: the previous capacity; one if it was unknown |  |
+ *
+ * `startCheck` and `onSecondLost` throw in a state without a row for them.
+ * Every other event without a row changes nothing.
  *
  * @module
  */
@@ -33,45 +38,45 @@
 /** How many connections the daemon keeps per client. */
 export type ConnectionCapacity = "one" | "many";
 
-/** The `--connections` setting. */
+/** The `--connections` setting; `auto` detects the capacity. */
 export type ConnectionsSetting = ConnectionCapacity | "auto";
 
-/** How long a request waits for the main handshake and the check together. */
+/** How long a request may wait for the main handshake and the check. */
 const CAPACITY_CHECK_MS = 450;
-/** The part of that time for the main connection after the second is closed. */
+/** The part of that time that is left once the second one is closed. */
 const MAIN_ONLY_CHECK_MS = 100;
-/** The longest handshake of the main connection after which a check starts. */
+/** The longest main handshake after which a check may start. */
 export const QUICK_HANDSHAKE_MS = 150;
-/** A step that ends later than this gets more time: the program had none. */
+/** A step that ends later than this is extended: the process was late. */
 const TIMER_LAG_MS = 50;
-/** How long after a second connection opens a close is attributed to it. */
+/** A close this soon after a second dial or opening is attributed to it. */
 const DISPLACEMENT_WINDOW_MS = 2_000;
-/** How long a running daemon takes to be ready again. */
+/** The longest time that a running daemon needs to become ready again. */
 const QUICK_RECONNECT_MS = 1_000;
 
-/** What the session must do next in a check. */
+/** The next step of a check, which the session must carry out. */
 export type CheckStep =
-  | { readonly kind: "close-second" } // and probe the main connection
+  | { readonly kind: "close-second" } // then probe the main connection
   | {
     readonly kind: "conclude";
     readonly capacity: ConnectionCapacity;
-    /** The daemon has shown it, so that it can be cached. */
+    /** True if the daemon has shown the capacity, so it can be cached. */
     readonly isProven: boolean;
   }
-  | { readonly kind: "drop-main" }; // it must be dialed again
+  | { readonly kind: "drop-main" }; // then dial the main link again
 
-/** `until` is when the step ends, or began to be late. */
+/** A running check. `until` is when the current step times out. */
 interface CapacityCheck {
   readonly kind: "both-connections" | "main-only";
   readonly until: number;
-  /** The probe on the main connection that must be answered. */
+  /** The id of the pending probe on the main connection. */
   readonly mainProbeId?: string | undefined;
   readonly isSecondReady?: boolean;
   readonly hasSecondAnswered?: boolean;
-  /** While there were two. */
+  /** True once the main one has answered beside the second one. */
   readonly hasMainAnswered?: boolean;
   readonly isSecondLost?: boolean;
-  /** It got more time because the process was suspended or busy. */
+  /** True once it got more time, because the process was late. */
   readonly isExtended?: boolean;
 }
 
@@ -86,41 +91,41 @@ type CapacityState =
     readonly kind: "displaced";
     readonly since: number;
     readonly previousCapacity: ConnectionCapacity;
-    /** Closed cleanly or during a check: the daemon did not just die. */
+    /** True if it closed cleanly or during a check: the daemon did not die. */
     readonly isCertain: boolean;
   };
 
-/** Keeps what this process knows about the capacity. */
+/** The state machine of the capacity. */
 export class CapacityDetector {
   #state: CapacityState;
   /** When a second connection was last dialed or opened. */
   #secondConnectionAt = -Infinity;
 
-  /** Starts from the setting. */
+  /** Starts with the setting: `configured`, or `unknown` for `auto`. */
   constructor(setting: ConnectionsSetting) {
     this.#state = setting === "auto"
       ? { kind: "unknown" }
       : { kind: "configured", connectionCapacity: setting };
   }
 
-  /** The known capacity; `unknown` during a check. */
+  /** The capacity; `unknown` before and during a check. */
   get connectionCapacity(): ConnectionCapacity | "unknown" {
     const state = this.#state;
     if (state.kind === "displaced") return "one";
     return "connectionCapacity" in state ? state.connectionCapacity : "unknown";
   }
 
-  /** Whether the capacity is unknown and no check is running. */
+  /** True if the capacity is unknown and no check is running. */
   get isUnknown(): boolean {
     return this.#state.kind === "unknown";
   }
 
-  /** Whether a check is running: no request may be sent. */
+  /** True while a check is running: no request may be sent. */
   get isChecking(): boolean {
     return this.#check !== undefined;
   }
 
-  /** Whether a check is running in which both connections must answer. */
+  /** True during the part of a check in which both must answer. */
   get isAwaitingSecond(): boolean {
     return this.#state.kind === "both-connections";
   }
@@ -129,7 +134,7 @@ export class CapacityDetector {
     return "until" in this.#state ? this.#state : undefined;
   }
 
-  /** Starts a check after a handshake of the main connection of this length. */
+  /** Starts a check; `handshakeMs` is how long the main handshake took. */
   startCheck(handshakeMs: number, now: number): void {
     if (!this.isUnknown) {
       throw new Error(`A check cannot start: the state is ${this.#state.kind}`);
@@ -140,18 +145,18 @@ export class CapacityDetector {
     };
   }
 
-  /** Records that the second one is ready, and the main one was probed. */
+  /** Records that the second one is ready, with the probe on the main one. */
   onSecondReady(mainProbeId: string | undefined): void {
     if (this.#state.kind !== "both-connections") return;
     this.#state = { ...this.#state, isSecondReady: true, mainProbeId };
   }
 
-  /** Records the probe on the main connection that must be answered. */
+  /** Records which probe on the main connection must be answered. */
   setMainProbe(mainProbeId: string | undefined): void {
     if (this.#check) this.#state = { ...this.#check, mainProbeId };
   }
 
-  /** Records the answer to a probe, and returns what must be done. */
+  /** Records the answer to a probe; returns the next step, if there is one. */
   onProbeAnswered(
     connection: "main" | "second",
     id: string,
@@ -171,7 +176,7 @@ export class CapacityDetector {
     return this.#closeSecond(this.#state);
   }
 
-  /** Records that the second connection was lost. */
+  /** Records that the second connection was lost; returns the next step. */
   onSecondLost(): CheckStep {
     const state = this.#state;
     if (state.kind !== "both-connections") {
@@ -180,23 +185,23 @@ export class CapacityDetector {
     return this.#closeSecond({ ...state, isSecondLost: true });
   }
 
-  /** When the current step of the check must be over. */
+  /** Returns when the current step times out; `Infinity` without a check. */
   deadline(): number {
     return this.#check?.until ?? Infinity;
   }
 
-  /** Moves a check on if its step is over, and returns what must be done. */
+  /** Ends the current step if it has timed out; returns the next step. */
   advance(now: number): CheckStep | undefined {
     const check = this.#check;
     if (check === undefined || now < check.until) return undefined;
     if (now - check.until > TIMER_LAG_MS && !check.isExtended) {
-      // Responses may be waiting to be read.
+      // The answers may have arrived, and are not read yet.
       const until = now + MAIN_ONLY_CHECK_MS;
       this.#state = { ...check, until, isExtended: true };
       return undefined;
     }
     if (check.kind === "both-connections") return this.#closeSecond(check);
-    // A daemon that answers nothing is busy or frozen.
+    // A daemon that answers nothing at all is busy or frozen.
     if (!check.isSecondReady) return this.#conclude(check, false);
     if (check.hasSecondAnswered && !check.hasMainAnswered) {
       this.#markMainDisplaced(now, true);
@@ -217,7 +222,7 @@ export class CapacityDetector {
     return { kind: "conclude", capacity, isProven };
   }
 
-  /** Records the capacity; it never overrides a setting. */
+  /** Records the capacity, unless it is configured. */
   record(connectionCapacity: ConnectionCapacity): void {
     if (this.#state.kind === "configured") return;
     this.#state = { kind: "known", connectionCapacity };
@@ -233,12 +238,12 @@ export class CapacityDetector {
     this.#secondConnectionAt = at;
   }
 
-  /** The second connection is gone: it can no longer displace the main one. */
+  /** Records that the second one ended: it cannot displace the main one. */
   onSecondConnectionClosed(): void {
     this.#secondConnectionAt = -Infinity;
   }
 
-  /** Records a close by the daemon; returns whether a second one caused it. */
+  /** Records a close by the daemon; returns true if a second one caused it. */
   onMainConnectionClosed(isClean: boolean, now: number): boolean {
     const isRecent = now <= this.#secondConnectionAt + DISPLACEMENT_WINDOW_MS;
     this.#secondConnectionAt = -Infinity;
@@ -253,16 +258,16 @@ export class CapacityDetector {
     this.#state = { kind: "displaced", since, previousCapacity, isCertain };
   }
 
-  /** Records that the main one is ready; returns whether to cache the result. */
+  /** Ends a displacement; returns true if the result may be cached. */
   onMainConnectionReady(now: number): boolean {
     const state = this.#state;
     if (state.kind !== "displaced") return false;
     this.record("one");
-    // If it took long, the daemon may have been busy.
+    // If it took longer, the daemon may have been busy.
     return state.isCertain && now <= state.since + QUICK_RECONNECT_MS;
   }
 
-  /** Records that the daemon itself was down. */
+  /** Ends a displacement without a result: the daemon itself was down. */
   onDaemonDown(): void {
     const state = this.#state;
     if (state.kind === "displaced") this.record(state.previousCapacity);

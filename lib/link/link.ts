@@ -1,30 +1,43 @@
 /**
- * One link to the daemon, a state machine through all its connections.
+ * The state machine of one link to the daemon. The folder `lib/link/` decides
+ * when links dial, how long they wait, whether a connection is still alive, and
+ * how many connections a daemon keeps.
  *
- * When a dial fails or a connection ends, the link waits for the next dial, for
- * ever, under a new connection id. That dial comes by the backoff schedule, or
- * earlier while a request waits that no other link can carry. A dial has two
- * phases with a limit each: the WebSocket opens, and the daemon answers the
- * opening message. Nothing is due until that message can be sent. `deadline`
- * says exactly when `nextAction` must be called.
+ * A link makes one connection after another. If a dial fails or a connection
+ * ends, the link waits and dials again, without limit. Each connection has a
+ * new id, so late events of an old connection can be ignored.
  *
- * | state         | ends by itself                                     | event                                    | next          |
- * | ------------- | -------------------------------------------------- | ---------------------------------------- | ------------- |
- * | `waiting`     | `scheduledAt`; `demandAt` while a request waits    | `dial`                                   | `dialing`     |
- * |               | at once, in a pool that is not wanted nor refused  | the link is removed                      |               |
- * |               |                                                    | `redialRefused`: a request, 5 s after the last dial; `dialForRequest`: a request, and another client has the connection | `waiting`, sooner |
- * | `dialing`     | `--handshake-timeout`; `urgentUntil` while a request waits | `onOpen`                         | `handshaking` |
- * | `handshaking` | the same; never while the opening message is unsent | `onHandshakeSent`, `resetHandshake`     | `handshaking` |
- * |               |                                                    | `becomeReady`: the first answer          | `ready`       |
- * | `ready`       | when the connection shows no life (`liveness.ts`)  | `markSuspect`                            | `ready`       |
- * |               | a minute after a pool link was used; without calls, when it drains | the link is removed      |               |
- * | any but `waiting` |                                                | `onDisconnect`                           | `waiting`     |
- * | any           |                                                    | `onResume`: a sleep                      | the same, moved by its length; `waiting` and `ready` act at once |
+ * The backoff schedule (`backoff.ts`) sets the time of the next dial. A request
+ * that no other link can carry makes the dial urgent: it comes earlier, and has
+ * shorter timeouts. A dial has two phases, each with its own timeout:
  *
- * In a state without a row, an event is an error; but `redialRefused`,
- * `dialForRequest` and what is recorded of a connection (its backlog, and which
- * messages without a response were received) change nothing there. What was
- * recorded ends with the connection.
+ * 1. `dialing`: the WebSocket opens.
+ * 2. `handshaking`: the opening message is sent, and the daemon answers it.
+ *    Nothing is due until there is a message to send.
+ *
+ * `deadline` returns when something is due, and `nextAction` then returns what.
+ *
+ * | state             | what is due by itself                                         | event                                         | next          |
+ * | ----------------- | ------------------------------------------------------------- | --------------------------------------------- | ------------- |
+ * | `waiting`         | a dial, at `scheduledAt`; if it is urgent, at `demandAt`      | `dial`                                        | `dialing`     |
+ * |                   | removal of a pool link, unless it is wanted or refused        |                                               |               |
+ * |                   |                                                               | `redialRefused`: a request arrives, 5 s or more after the last dial | `waiting`, due now |
+ * |                   |                                                               | `dialForRequest`: a request arrives, and another client has the connection | `waiting`, due at `demandAt` |
+ * | `dialing`         | a disconnect, at `until`; if it is urgent, at `urgentUntil`   | `onOpen`                                      | `handshaking` |
+ * | `handshaking`     | the same, once the opening message is sent                    | `onHandshakeSent`, `resetHandshake`           | `handshaking` |
+ * |                   |                                                               | `becomeReady`: the daemon has answered        | `ready`       |
+ * | `ready`           | a probe, suspicion or a disconnect (`liveness.ts`)            | `markSuspect`                                 | `ready`       |
+ * |                   | removal of a pool link 60 s after its last use, or of a draining link without calls | |         |
+ * | any but `waiting` |                                                               | `onDisconnect`                                | `waiting`     |
+ * | any               |                                                               | `onResume`: the program slept                 | the same      |
+ *
+ * The length of a sleep is added to the times of a state. After it, a waiting
+ * link dials at once, unless it is refused or displaced by another client. A
+ * ready link is probed at once.
+ *
+ * An event throws in a state without a row for it; only `redialRefused` and
+ * `dialForRequest` then change nothing. Facts about the connection, such as
+ * `onBacklog` records, are dropped when it ends, and ignored in `waiting`.
  *
  * @module
  */
@@ -45,36 +58,36 @@ import {
   type LivenessConfig,
 } from "./liveness.ts";
 
-/** The timeouts of a link. */
+/** The timeouts of a link, in milliseconds. */
 export interface LinkConfig extends LivenessConfig, BackoffConfig {
-  /** How long a WebSocket may take to open, and then the first answer. */
+  /** The timeout of each phase of a dial; it is shorter for an urgent dial. */
   readonly handshakeTimeout: number;
 }
 
-/** How long a link must stay ready for its backoff schedule to restart. */
+/** How long a link must stay ready before its backoff schedule restarts. */
 const BACKOFF_RESET_MS = 5_000;
-/** After a sleep of this length the peer has dropped a dial. */
+/** After a sleep that is longer than this, the peer has given up a dial. */
 const LONG_SLEEP_MS = 10_000;
-/** How long after the last dial a request redials a daemon that refuses us. */
+/** How long after a refused dial a request may trigger the next one. */
 const MIN_REFUSED_REDIAL_MS = 5_000;
-/** A dial that exceeded its urgent timeout so far was not wanted till then. */
+/** A dial that hung for more than this many urgent timeouts was not urgent. */
 const NO_DEMAND_FACTOR = 1.5;
 const POOL_IDLE_MS = 60_000;
 const NEVER = { until: Infinity, urgentUntil: Infinity };
 
-/** What a link is for. */
+/** The purpose of a link. */
 export type LinkRole =
-  | "main" // everything
-  | "pool" // requests that may occupy a connection
-  | "standby" // to show whether the daemon lives while the main one is silent
-  | "draining" // the calls in flight on a link that was replaced
-  | "capacity-check"; // to detect whether the daemon keeps two connections
+  | "main" // carries all messages, except those for the pool
+  | "pool" // carries requests that occupy a connection
+  | "standby" // tests the daemon while the main connection is silent
+  | "draining" // was the main link, and keeps the calls in flight on it
+  | "capacity-check"; // tests whether the daemon keeps two connections
 
-/** The state of a link, with the time at which it ends by itself, if it does. */
+/** The state of a link, with the times at which something is due. */
 export type LinkState =
-  /** `scheduledAt` is infinite while another client has the connection. */
+  /** `scheduledAt` is `Infinity` while another client has the connection. */
   | { readonly phase: "waiting" } & DialSchedule
-  /** Both times are infinite while the opening message is unsent. */
+  /** Both deadlines are `Infinity` until the opening message is sent. */
   | {
     readonly phase: ConnectingPhase;
     readonly since: number;
@@ -87,51 +100,54 @@ export type LinkState =
     readonly liveness: Liveness;
   };
 
-/** What needs a link, and what it is busy with. */
+/** What requests need of a link, and what its connection carries. */
 export interface LinkUsage extends ConnectionUsage {
-  /** A request with a timeout waits to be written on it. */
+  /** True if a request with a timeout waits to be written on this link. */
   readonly isWanted: boolean;
-  /** No other link can carry it: the dial is on demand, with short timeouts. */
+  /** True if, in addition, no other link can carry it: a dial is urgent. */
   readonly isUrgent: boolean;
 }
 
-/** Why a connection ended or could not be made, where a program acts on it. */
+/** The causes of a failed dial or a lost connection that the code handles. */
 export const FAILURE_CAUSES = [
   "nobody there", // nothing listens at the address
-  "refused", // by the daemon, or a proxy before it (HTTP 401, 403)
-  "token refused", // the daemon says that our token is wrong
+  "refused", // by the daemon, or by a proxy in front of it (HTTP 401, 403)
+  "token refused", // the daemon rejects the configured token
   "policy violation", // the close code is 1008 (RFC 6455 section 7.4.1)
-  "other dialect", // the daemon speaks the other one
+  "other dialect", // the daemon speaks another dialect than the configured one
 ] as const;
 
-/** One of the causes. */
+/** One of {@linkcode FAILURE_CAUSES}. */
 export type FailureCause = typeof FAILURE_CAUSES[number];
 
-/** The end of a connection, or of a dial. */
+/** Why a connection ended or a dial failed. */
 export interface Failure {
-  /** For people: what happened, without a full stop. */
+  /** A description for people, without a full stop. */
   readonly reason: string;
-  /** For programs: the cause, if it is one of those that are distinguished. */
+  /** The cause, for code; `undefined` if it is not one of the known causes. */
   readonly cause?: FailureCause | undefined;
 }
 
-/** Why a link was disconnected. */
+/** Why a link was disconnected, and what that means for its next dial. */
 export interface DisconnectCause extends Failure, DialEnd {
-  /** Our own second connection is the cause, so the next dial is immediate. */
+  /** True if the proxy's own second connection caused it: dial at once. */
   readonly isSelfCaused?: boolean;
-  /** The client reads too slowly; no link is dialed until it has read. */
+  /** True if the client reads too slowly; it must read before the next dial. */
   readonly isStdoutFull?: boolean;
-  /** In favor of another client; `unclear` if a request may be the cause. */
+  /**
+   * Whether the daemon closed the connection in favor of another client;
+   * `unclear` if a request may be the cause.
+   */
   readonly displaced?: "likely" | "unclear" | "no";
-  /** A message was too large for the daemon, or its response for us. */
+  /** The message that was too large: a request, or the response to one. */
   readonly tooLarge?: "request" | "response" | undefined;
-  /** The offered subprotocol may be the cause. */
+  /** True if the daemon may have rejected the offered subprotocol. */
   readonly mayBeSubprotocol?: boolean;
-  /** How many milliseconds ago it ended; they do not delay the next dial. */
+  /** How long ago the connection ended, in ms. The backoff starts then. */
   readonly agoMs?: number;
 }
 
-/** One link to the daemon through all its connections. */
+/** The state machine of one link to the daemon. */
 export class Link {
   readonly #backoff: Backoff;
   #connectionId: number;
@@ -139,19 +155,19 @@ export class Link {
   #state: LinkState;
   #attempt = 0;
   #dialedAt = -Infinity;
-  /** When the first of the last dials was made, if all of them hung. */
+  /** When the current series of dials that hung began, if there is one. */
   #hungSince: number | undefined;
   #downSince: number;
   #handshakeMs = 0;
   #lastFailure: DisconnectCause | undefined;
-  /** Of a pool link only. */
+  /** When the pool link was last used; `Infinity` for any other role. */
   #lastUsedAt = Infinity;
   #isBacklogged = false;
-  /** The write number of the last message that gets no response. */
+  /** The write number of the last one-way message, which gets no response. */
   #lastOneWayNumber = -Infinity;
   #lastAnsweredNumber = 0;
 
-  /** Creates a link that is due to be dialed at once. */
+  /** Creates a link in `waiting` whose first dial is due at `now`. */
   constructor(
     private readonly config: LinkConfig,
     random: () => number,
@@ -167,58 +183,58 @@ export class Link {
     this.#downSince = now;
   }
 
-  /** The id of the current or next connection; other events are stale. */
+  /** The id of the current connection, or of the next one while waiting. */
   get connectionId(): number {
     return this.#connectionId;
   }
 
-  /** What the link is for. */
+  /** The purpose of the link. */
   get role(): LinkRole {
     return this.#role;
   }
 
-  /** It was the standby, and takes over. */
+  /** Changes the role of a standby that replaces the main link. */
   becomeMain(): void {
     this.#role = "main";
   }
 
-  /** It was the main link, and keeps the calls in flight on it. */
+  /** Changes the role of a main link that was replaced. */
   startDraining(): void {
     this.#role = "draining";
   }
 
-  /** Whether it is a second connection, which carries no calls yet. */
+  /** True if it is a second connection, which tests and carries no calls. */
   get isSecondConnection(): boolean {
     return this.role === "standby" || this.role === "capacity-check";
   }
 
-  /** The current phase. */
+  /** The name of the current state. */
   get phase(): LinkState["phase"] {
     return this.#state.phase;
   }
 
-  /** How many dials were made since the link was last ready. */
+  /** The number of attempts to connect since the link was last ready. */
   get attempt(): number {
     return this.#attempt;
   }
 
-  /** Since when the link has not been ready; meaningless while it is. */
+  /** When the current outage began; meaningless while the link is usable. */
   get downSince(): number {
     return this.#downSince;
   }
 
-  /** Since when the link has been ready; `undefined` while it is not. */
+  /** When the link became ready; `undefined` if it is not ready. */
   get readySince(): number | undefined {
     return this.#state.phase === "ready" ? this.#state.since : undefined;
   }
 
-  /** Why the daemon refuses the link, until it does something else. */
+  /** Why the daemon refuses the link; `undefined` if it does not. */
   get refusal(): string | undefined {
     const isRefused = this.phase !== "ready" && this.#lastFailure?.isRefused;
     return isRefused ? this.lastFailure : undefined;
   }
 
-  /** Whether another client has the connection: only a request makes a dial. */
+  /** True while another client has the connection: only a request redials. */
   get isDisplaced(): boolean {
     const state = this.#state;
     return state.phase === "waiting" && state.scheduledAt === Infinity;
@@ -229,57 +245,57 @@ export class Link {
     return this.#lastFailure?.reason;
   }
 
-  /** The cause of the last failure, for programs. */
+  /** Why the last dial or connection ended, for code. */
   get lastCause(): FailureCause | undefined {
     return this.#lastFailure?.cause;
   }
 
-  /** The liveness of the connection, while the link is ready. */
+  /** The liveness of the connection; `undefined` unless the link is ready. */
   get liveness(): Liveness | undefined {
     return this.#state.phase === "ready" ? this.#state.liveness : undefined;
   }
 
-  /** Whether messages may be written. */
+  /** True if messages may be written: ready, verified and not suspect. */
   get isUsable(): boolean {
     return this.liveness?.isUsable ?? false;
   }
 
-  /** How many milliseconds the opening and the handshake took. */
+  /** How long both phases of the last dial took, in milliseconds. */
   get handshakeMs(): number {
     return this.#handshakeMs;
   }
 
-  /** Whether the next dial offers the dialect's subprotocol. */
+  /** True if the next dial offers the dialect's subprotocol. */
   get offersSubprotocol(): boolean {
     return this.history.offersSubprotocol;
   }
 
-  /** Whether the connection is open and the opening message was not sent. */
+  /** True while the WebSocket is open and the opening message is unsent. */
   get isHandshakeUnsent(): boolean {
     return this.#state.phase === "handshaking" &&
       this.#state.until === Infinity;
   }
 
-  /** Whether the daemon reads so slowly that nothing may be written. */
+  /** True while the daemon reads so slowly that nothing may be written. */
   get isBacklogged(): boolean {
     return this.#isBacklogged;
   }
 
-  /** Whether something behind the last one-way message was answered. */
+  /** True if the daemon has answered a message after the last one-way one. */
   get hasReceivedAllOneWay(): boolean {
-    // Before that, an error without an id may be about that message.
+    // Before that, an error without an id may refer to the one-way message.
     return this.#lastOneWayNumber < this.#lastAnsweredNumber;
   }
 
-  /** When something is due on the link. */
+  /** Returns when `nextAction` must be called next; `Infinity` for never. */
   deadline(usage: LinkUsage): number {
     const { isWanted, isUrgent } = usage;
     const state = this.#state;
     switch (state.phase) {
       case "waiting":
         if (isUrgent) return Math.min(state.demandAt, state.scheduledAt);
-        // A pool link exists only while it is wanted, but it stays while the
-        // daemon refuses the connection.
+        // A pool link that no request wants is removed, unless the daemon
+        // refuses it: then it stays and keeps trying.
         return isWanted || this.role !== "pool" || this.refusal
           ? state.scheduledAt
           : -Infinity;
@@ -301,7 +317,7 @@ export class Link {
     return mayBeIdle ? this.#lastUsedAt + POOL_IDLE_MS : Infinity;
   }
 
-  /** Returns what is due now. */
+  /** Returns what to do at `now`; `close` removes the link from the set. */
   nextAction(now: number, usage: LinkUsage): LivenessAction | "dial" | "close" {
     if (now < this.deadline(usage)) return "nothing";
     const state = this.#state;
@@ -319,8 +335,9 @@ export class Link {
   }
 
   /**
-   * waiting -> waiting: a request arrives that would be refused. Returns whether
-   * a dial is due, or has been made.
+   * waiting -> waiting: makes a dial due, because a request needs a link that
+   * the daemon refuses. Returns false if the last dial is too recent: then the
+   * request fails at once.
    */
   redialRefused(now: number): boolean {
     if (this.#state.phase !== "waiting") return true;
@@ -331,16 +348,16 @@ export class Link {
     return true;
   }
 
-  /** waiting -> waiting: a request arrives while the link is displaced. */
+  /** waiting -> waiting: lets a request redial a link that is displaced. */
   dialForRequest(now: number): void {
     if (this.#state.phase !== "waiting" || !this.isDisplaced) return;
     const { demandAt } = this.#state;
-    // No request needed the link until now.
+    // The outage begins with this request: none needed the link before.
     this.#downSince = now;
     this.#state = { phase: "waiting", scheduledAt: demandAt, demandAt };
   }
 
-  /** waiting -> dialing. */
+  /** waiting -> dialing: starts an attempt to connect. */
   dial(now: number): void {
     const { scheduledAt } = this.#expectPhase("waiting", "dial");
     this.#backoff.onDial(now, scheduledAt);
@@ -349,7 +366,7 @@ export class Link {
     this.#state = this.#startPhase("dialing", now);
   }
 
-  /** dialing -> handshaking: the WebSocket is open. */
+  /** dialing -> handshaking: records that the WebSocket is open. */
   onOpen(now: number): void {
     const { since } = this.#expectPhase("dialing", "open");
     this.#handshakeMs = now - since;
@@ -357,10 +374,10 @@ export class Link {
     this.#state = { phase: "handshaking", since: now, ...NEVER };
   }
 
-  /** handshaking -> handshaking: the opening message was sent. */
+  /** handshaking -> handshaking: records that the opening message was sent. */
   onHandshakeSent(now: number): void {
     const { since } = this.#expectPhase("handshaking", "send the handshake");
-    // The link was not needed until there was a message to send.
+    // The outage begins with this message: the link was not needed before.
     if (now > since) this.#downSince = now;
     this.#state = this.#startPhase("handshaking", now);
   }
@@ -371,7 +388,7 @@ export class Link {
     this.#state = { phase: "handshaking", since: now, ...NEVER };
   }
 
-  /** How long a phase has taken; `undefined` if it had the full timeout. */
+  /** Returns the age of the phase in ms; `undefined` after its full timeout. */
   shortenedPhaseMs(now: number): number | undefined {
     const state = this.#state;
     const isShortened = "until" in state && now < state.until;
@@ -381,7 +398,7 @@ export class Link {
   #startPhase(phase: ConnectingPhase, now: number): LinkState {
     const { handshakeTimeout } = this.config;
     const hungMs = now - (this.#hungSince ?? now);
-    // If a second connection hangs as well, the daemon itself hangs.
+    // A standby gets the full timeout: if it hangs, too, the daemon hangs.
     const urgentTimeout = this.role === "standby"
       ? handshakeTimeout
       : this.history.urgentTimeoutMs(phase, hungMs);
@@ -393,7 +410,7 @@ export class Link {
     };
   }
 
-  /** handshaking -> ready: the daemon has answered the handshake. */
+  /** handshaking -> ready: records that the daemon answered the handshake. */
   becomeReady(now: number): void {
     const { since } = this.#expectPhase("handshaking", "become ready");
     this.#handshakeMs += now - since;
@@ -404,43 +421,43 @@ export class Link {
     this.#state = { phase: "ready", since: now, liveness };
   }
 
-  /** The daemon has answered a request: the backoff schedule restarts. */
+  /** Restarts the backoff schedule: the daemon has answered a request. */
   onResponse(): void {
     this.#backoff.reset();
   }
 
-  /** Records that a message that belongs to a request used the link. */
+  /** Records that a message of a request was sent or received on the link. */
   markUsed(now: number): void {
     if (this.role === "pool") this.#lastUsedAt = now;
   }
 
-  /** Records that the daemon reads too slowly, or has read most of it. */
+  /** Records that the unsent output exceeds its limit, or is mostly sent. */
   onBacklog(backlog: "full" | "drained"): void {
     this.#isBacklogged = backlog === "full" && this.phase !== "waiting";
   }
 
-  /** Records the write of a message that gets no response. */
+  /** Records that a message that gets no response was written. */
   onOneWaySent(writeNumber: number): void {
     if (this.phase !== "waiting") this.#lastOneWayNumber = writeNumber;
   }
 
-  /** Records the answer to the request with this write number. */
+  /** Records that the message with this write number was answered. */
   onAnswered(writeNumber: number): void {
     if (this.phase === "waiting") return;
     this.#lastAnsweredNumber = Math.max(this.#lastAnsweredNumber, writeNumber);
   }
 
-  /** ready -> ready: a second connection is to show whether it is alive. */
+  /** ready -> ready: begins a suspicion; a second connection will test it. */
   markSuspect(now: number, lastCallNumber: number): void {
     const { liveness } = this.#expectPhase("ready", "become suspect");
     liveness.markSuspect(now, lastCallNumber);
     this.#downSince = now;
   }
 
-  /** Handles a sleep, of which the monotonic clock counted `monotonicGapMs`. */
+  /** Handles a sleep; `now` includes `monotonicGapMs` of its whole length. */
   onResume(now: number, monotonicGapMs: number, totalSleepMs: number): void {
     const state = this.#state;
-    // After a long sleep the peer has dropped the connection attempt.
+    // After a long sleep the peer has given up the dial, so it ends soon.
     const maxUntil = totalSleepMs > LONG_SLEEP_MS
       ? now + AFTER_SLEEP_TIMEOUT_MS
       : Infinity;
@@ -473,7 +490,7 @@ export class Link {
     }
   }
 
-  /** dialing, handshaking, ready -> waiting, under the next connection id. */
+  /** any but waiting -> waiting: records the end of a connection or a dial. */
   onDisconnect(
     now: number,
     cause: DisconnectCause,
@@ -488,8 +505,8 @@ export class Link {
     this.#lastOneWayNumber = -Infinity;
     this.#lastAnsweredNumber = 0;
     this.#lastFailure = cause;
-    // A dial that no request waited for may have hung for longer than the next
-    // timeout, and does not count.
+    // A dial that was not urgent may have hung for its full timeout. It must
+    // not make the next urgent timeout longer, so it does not count.
     const hadNoDemand = "urgentUntil" in state && now - state.since >
         NO_DEMAND_FACTOR * (state.urgentUntil - state.since);
     if (!cause.isHung) this.#hungSince = undefined;
@@ -500,7 +517,7 @@ export class Link {
     if (state.phase === "ready") {
       if (displaced === "likely") this.#backoff.onDisplaced(now, state.since);
       this.#downSince = now;
-      // Dial a standby ever more seldom while the daemon does not answer on it.
+      // Without answers, a standby is dialed less and less often.
       const isStable = now >= state.since + BACKOFF_RESET_MS;
       if (isStable && this.role !== "standby") this.#backoff.reset();
     }
@@ -520,12 +537,12 @@ export class Link {
       previous.phase !== "ready" &&
       this.history.onDialFailed(isDialFailed && mayBeSubprotocol)
     ) {
-      // The same attempt goes on without the offer.
+      // The repeat without the subprotocol is the same attempt.
       this.#attempt--;
       return this.#backoff.scheduleRepeat(now - agoMs);
     }
     const schedule = this.#backoff.scheduleAfter(cause, now - agoMs);
-    // Dial a standby ever more seldom while the daemon closes it.
+    // A standby that the daemon closes is dialed less and less often.
     const isUnwelcome = this.role === "standby" &&
       previous.phase === "handshaking";
     const { scheduledAt } = schedule;

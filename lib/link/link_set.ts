@@ -1,5 +1,5 @@
 /**
- * The set of links, keyed by connection id.
+ * The set of all links, by connection id.
  *
  * @module
  */
@@ -18,22 +18,22 @@ import {
 
 /** The settings of the links. */
 export interface LinkSetConfig extends LinkConfig {
-  /** How many connections the daemon keeps for a client, if configured. */
+  /** How many connections the daemon keeps per client; `auto`: detect it. */
   readonly connections: ConnectionsSetting;
 }
 
-/** All links to the daemon, whatever state they are in. */
+/** All links to the daemon, in any state. */
 export class LinkSet {
-  /** Detects how many connections the daemon keeps for a client. */
+  /** Detects how many connections the daemon keeps per client. */
   readonly capacity: CapacityDetector;
   readonly #handshakeHistory: HandshakeHistory;
   readonly #byConnection = new Map<number, Link>();
-  /** The same links; another array after each change, so that none is copied. */
+  /** The same links. Each change makes a new array, so iterators stay valid. */
   #all: readonly Link[] = [];
   #lastConnectionId = 0;
   #main: Link;
 
-  /** Creates the set with the main link, which is due to be dialed at once. */
+  /** Creates the set with a main link, which is due to be dialed at once. */
   constructor(
     private readonly config: LinkSetConfig,
     private readonly random: () => number,
@@ -49,34 +49,34 @@ export class LinkSet {
     return this.#main;
   }
 
-  /** The link that shows whether the daemon lives while the main is silent. */
+  /** The link that tests the daemon while the main link is silent, if any. */
   get standby(): Link | undefined {
     return this.#find("standby", () => true);
   }
 
-  /** The second link of a running capacity check. */
+  /** The second link of the running capacity check, if there is one. */
   get capacityCheck(): Link | undefined {
     return this.#find("capacity-check", () => true);
   }
 
-  /** How many links only keep the calls in flight on them. */
+  /** The number of replaced links that still have calls in flight. */
   get drainingCount(): number {
     return this.#all.filter(({ role }) => role === "draining").length;
   }
 
-  /** Makes the standby the main link; the old one is draining. */
+  /** Makes the standby the main link, and lets the old main link drain. */
   promote(standby: Link): void {
     this.#main.startDraining();
     standby.becomeMain();
     this.#main = standby;
   }
 
-  /** Whether a link is in the set. */
+  /** Returns true if the link is in the set. */
   has(link: Link): boolean {
     return this.get(link.connectionId) === link;
   }
 
-  /** Adds a link, which is due to be dialed at once. */
+  /** Adds and returns a link, which is due to be dialed at once. */
   add(role: LinkRole, now: number): Link {
     const link = new Link(
       this.config,
@@ -91,7 +91,7 @@ export class LinkSet {
     return link;
   }
 
-  /** Removes a link. */
+  /** Removes a link from the set. */
   remove(link: Link): void {
     this.#byConnection.delete(link.connectionId);
     this.#onChange();
@@ -101,7 +101,11 @@ export class LinkSet {
     this.#all = [...this.#byConnection.values()];
   }
 
-  /** Ends the connection of a link, which waits under a new connection id. */
+  /**
+   * Ends the connection of a link, and gives the link a new connection id.
+   *
+   * @throws {Error} if the link is not in the set
+   */
   disconnect(link: Link, cause: DisconnectCause, now: number): void {
     if (!this.has(link)) throw new Error("The link is not in the set");
     this.#byConnection.delete(link.connectionId);
@@ -110,27 +114,27 @@ export class LinkSet {
     this.#onChange();
   }
 
-  /** Finds a link by its connection id; `undefined` if that has ended. */
+  /** Returns the link with this connection id; `undefined` if it has ended. */
   get(connectionId: number | undefined): Link | undefined {
     return this.#byConnection.get(connectionId!);
   }
 
-  /** Iterates over the links of this moment; they may disconnect meanwhile. */
+  /** Iterates over the current links, even if the set changes in the loop. */
   [Symbol.iterator](): Iterator<Link> {
     return this.#all.values();
   }
 
-  /** Whether the main link can be used. */
+  /** True if messages may be written on the main link. */
   get isMainUsable(): boolean {
     return this.#main.isUsable;
   }
 
-  /** Finds a usable link with this role that passes a test. */
+  /** Returns a usable link with this role that passes `test`, if any. */
   findUsable(role: LinkRole, test: (link: Link) => boolean): Link | undefined {
     return this.#find(role, (link) => link.isUsable && test(link));
   }
 
-  /** Whether a link with this role is usable, busy or not. */
+  /** Returns true if a link with this role is usable, even if it is busy. */
   hasUsable(role: LinkRole): boolean {
     return this.findUsable(role, () => true) !== undefined;
   }
@@ -143,21 +147,21 @@ export class LinkSet {
   blockingLink(role: LinkRole): Link | undefined {
     const isMain = role === "main";
     if (isMain ? this.isMainUsable : this.hasUsable(role)) return undefined;
-    // Without a main link there is no pool.
+    // Pool links open only while the main link is usable.
     if (isMain || !this.isMainUsable) return this.standby ?? this.main;
     return this.#find(role, ({ refusal }) => refusal !== undefined) ??
       this.#find(role, ({ lastFailure }) => lastFailure !== undefined) ??
       this.#find(role, () => true);
   }
 
-  /** Since when the main link is unusable, unless it waits for the client. */
+  /** When the main link's outage began; `Infinity` if usable or unneeded. */
   get downSince(): number {
     const { main } = this;
     const isWaiting = main.isHandshakeUnsent || main.isDisplaced;
     return this.isMainUsable || isWaiting ? Infinity : main.downSince;
   }
 
-  /** Since when the main link has been disconnected; a suspect one is not. */
+  /** Like `downSince`, but `Infinity` while suspect or unverified, too. */
   get disconnectedSince(): number {
     return this.main.phase === "ready" ? Infinity : this.downSince;
   }

@@ -1,75 +1,81 @@
 /**
- * The liveness of one ready connection: silence, probes, and evidence that the
- * connection is dead.
+ * Decides when one ready connection is probed, and whether it is still alive.
  *
- * A probe is a message that the daemon must answer. Any frame shows that the
- * connection is alive, and ends silence and suspicion. Silence while calls are
- * in flight proves nothing, because many daemons do one thing at a time: the
- * connection becomes suspect, and a second one shows whether the daemon or the
- * connection is at fault. After a sleep only the answer to a new probe proves
- * something, because a frame may have arrived before the sleep; but a frame on
- * a connection that is suspect ends that, too.
+ * A probe is a message that every live daemon answers. Any frame from the
+ * daemon shows that the connection is alive: it ends the silence, and clears a
+ * suspicion. What silence means depends on what the connection carries:
  *
- * There are three state machines, and an event may have a row in several:
+ * - Without a call, an unanswered probe means that the connection is dead.
+ * - With a call, it proves nothing, because many daemons do one thing at a
+ *   time. The connection becomes suspect, and no new messages are written on
+ *   it. A second connection then shows whether the daemon is busy, or the
+ *   connection is dead.
+ * - After a sleep the connection is unverified: a frame may have arrived before
+ *   the sleep. Only the answer to a new probe counts, unless the connection is
+ *   also suspect: then any frame counts.
  *
- * | machine      | state                   | event                                        | next       |
- * | ------------ | ----------------------- | -------------------------------------------- | ---------- |
- * | verification | any                     | a sleep, if probes are enabled               | `unprobed` |
- * |              | `unprobed`, `deferred`  | a probe is sent                              | `probed`   |
- * |              | any but `verified`      | the connection is not free for the probe     | `deferred` |
- * |              | any but `verified`      | a probe is answered; the check is skipped; suspicion is waived; the connection is replaced; a frame, if it is suspect | `verified` |
- * | suspicion    | `none`                  | silence with calls in flight or delayed      | `suspect`  |
- * |              | `suspect`               | the second connection is not answered either | `waived`   |
- * |              | `suspect`, `waived`     | a frame; a sleep; the connection is replaced | `none`     |
- * | call delay   | `undefined`             | a call must wait for the answer to a probe   | its end    |
- * |              | its end                 | its time; a frame; a sleep; the call is gone; suspicion is waived; the connection is replaced | `undefined` |
+ * Three state machines run side by side. An event may have a row in several:
  *
- * To defer the probe of a verified connection, or to mark one as suspect twice,
- * is an error. Every other event without a row changes nothing.
+ * | machine      | state                   | event                                                        | next        |
+ * | ------------ | ----------------------- | ------------------------------------------------------------ | ----------- |
+ * | verification | any                     | `onResume`: a sleep, if probes are enabled                   | `unprobed`  |
+ * |              | `unprobed`, `deferred`  | `onProbeSent`                                                | `probed`    |
+ * |              | any but `verified`      | `deferProbe`: no probe can be sent now                       | `deferred`  |
+ * |              | any but `verified`      | `onProbeAnswered`; `skipVerification`; `waiveSuspicion`; `onReplaced`; `onFrame`, if it is suspect | `verified` |
+ * | suspicion    | `none`                  | `markSuspect`: silence while calls are in flight or delayed  | `suspect`   |
+ * |              | `suspect`               | `waiveSuspicion`: the second connection shows nothing        | `waived`    |
+ * |              | `suspect`, `waived`     | `onFrame`; `onResume`; `onReplaced`                          | `none`      |
+ * | call delay   | `undefined`             | `delayCall`: a call must wait for the answer to a probe      | a time      |
+ * |              | a time                  | this time; `onFrame`; `onResume`; `endCallDelay`; `cancelCallDelay`; `waiveSuspicion`; `onReplaced` | `undefined` |
  *
- * | the connection                       | after                             | what is due                                       |
- * | ------------------------------------ | --------------------------------- | ------------------------------------------------- |
- * | carries no call                      | silence of `--ping-interval`      | a probe                                           |
- * | carries no call, probed              | silence of `--ping-timeout`       | disconnect; suspicion, if a call waits for that probe and a second connection may be opened |
- * | gets a call, carries none            | at once, once a second at most    | a probe, and the call may wait for its answer     |
- * | carries calls                        | 250 ms after the first of them    | a probe                                           |
- * | carries calls                        | each `--ping-interval` of silence | a probe                                           |
- * | carries calls                        | silence of both times together    | suspicion, if a second connection may be opened   |
- * | carries only abandoned calls, probed | silence of `--ping-timeout`       | disconnect, if it seems to be dead                |
- * | carries requests of the proxy itself | 60 s after it was ready, at least | a probe, and `--ping-timeout` later a disconnect  |
- * | is a pool link, carries a call       | never                             | nothing                                           |
- * | `unprobed`                           | at once                           | a probe, with 1 s for its answer                  |
- * | `probed`, `deferred`, carries no call | no answer                        | disconnect                                        |
- * | `probed`, `deferred`, carries a call | no answer                         | suspicion; if no second connection may be opened, it is used |
+ * `deferProbe` throws if the connection is verified, and `markSuspect` throws
+ * if it is suspect or waived. Other events without a row change nothing.
+ *
+ * This table shows what is due, and when:
+ *
+ * | the connection                        | when                                    | what is due                        |
+ * | ------------------------------------- | --------------------------------------- | ---------------------------------- |
+ * | carries no call                       | after `--ping-interval` of silence      | a probe                            |
+ * | carries no call, was probed           | `--ping-timeout` after the probe, without a frame | disconnect; but suspicion, if a call waits for that probe and a second connection may be opened |
+ * | gets a call, carries none             | at once, but at most once a second      | a probe; the call may wait for it  |
+ * | carries calls                         | 250 ms after the first of them          | a probe                            |
+ * | carries calls                         | after each `--ping-interval` of silence | a probe                            |
+ * | carries calls                         | after `--ping-interval` plus `--ping-timeout` of silence | suspicion, if a second connection may be opened |
+ * | carries only abandoned calls          | at `deadAt`                             | disconnect                         |
+ * | carries requests of the proxy itself  | as without calls, but not before it was ready for 60 s | a probe, then disconnect |
+ * | is a pool link with a call; or has no call, but another link has, and there is a pool | never | nothing              |
+ * | `unprobed`                            | at once                                 | a probe                            |
+ * | `probed`, `deferred`, carries no call | after 1 s without an answer             | disconnect                         |
+ * | `probed`, `deferred`, carries a call  | after 1 s without an answer; never, if `deferred` on a pool link | suspicion; if no second connection may be opened, the verification is skipped |
  *
  * @module
  */
 
-/** The limits of silence. */
+/** The limits of silence, in milliseconds. */
 export interface LivenessConfig {
-  /** Silence after which a connection is probed; `Infinity` disables probes. */
+  /** The silence after which a probe is due; `Infinity` disables probes. */
   readonly pingInterval: number;
   /** How long a probe may stay unanswered. */
   readonly pingTimeout: number;
 }
 
-/** What a connection is busy with, and what may be done about its silence. */
+/** What a connection carries, and what may be done about its silence. */
 export interface ConnectionUsage {
-  /** What it is busy with. */
+  /** What may keep the daemon from answering on the connection. */
   readonly load:
     | "idle"
     | "own-requests" // only requests of the proxy itself are in flight
-    | "busy-on-other-link" // and the daemon may do one thing at a time
-    | "busy"; // the daemon may be working on a call of the client there
-  /** It can be probed while it carries a call. */
+    | "busy-on-other-link" // the daemon may work on a call there only
+    | "busy"; // the daemon may be working on a call on this connection
+  /** True if probes may be sent while the connection carries a call. */
   readonly mayProbe: boolean;
-  /** A second connection may be opened to show whether the daemon is alive. */
+  /** True if a second connection may be opened to test the daemon. */
   readonly mayFailOver: boolean;
-  /** It carries calls, and nobody waits for one of them. */
+  /** True if it carries calls, and all of them were cancelled or timed out. */
   readonly hasOnlyAbandonedCalls: boolean;
 }
 
-/** What is due on a connection. */
+/** What to do about a connection now. */
 export type LivenessAction =
   | "nothing"
   | "probe"
@@ -77,21 +83,21 @@ export type LivenessAction =
   | "skip-verification"
   | "disconnect";
 
-/** How long a new daemon may be silent about the proxy's own requests. */
+/** How long a new daemon may leave the proxy's own requests unanswered. */
 const OWN_REQUESTS_GRACE_MS = 60_000;
 const CALL_PROBE_DELAY_MS = 250;
 const PRE_CALL_PROBE_INTERVAL_MS = 1_000;
-/** How long no call waits for a probe: the daemon has just answered. */
+/** How long after a handshake calls do not wait for a probe. */
 const JUST_READY_MS = 100;
 /** How long a call waits for a probe if no second connection may be opened. */
 export const MAX_CALL_DELAY_MS = 250;
-/** The longest time until the answer to a probe after a sleep. */
+/** The longest timeout after a sleep, of a probe or of a dial. */
 export const AFTER_SLEEP_TIMEOUT_MS = 1_000;
 const SUSPICION_NOTICE_INTERVAL_MS = 5_000;
-/** How many unanswered probes of a connection are tracked. */
+/** How many unanswered probes of a connection are remembered. */
 export const MAX_UNANSWERED_PROBES = 64;
 
-/** `until` is when a probe is due, or must have been answered or sent. */
+/** `until` is when a probe is due, or must have been sent or answered. */
 type Verification =
   | { readonly name: "verified" }
   | {
@@ -101,13 +107,13 @@ type Verification =
 
 const VERIFIED: Verification = { name: "verified" };
 
-/** `noticeAt` is when clients get the next notice. */
+/** `noticeAt` is when the client gets the next notice about the silence. */
 type Suspicion =
   | { readonly name: "none"; readonly noticeAt: number }
   | {
     readonly name: "suspect" | "waived";
     readonly noticeAt: number;
-    /** The write number of the last call in flight when it began. */
+    /** The write number of the last call in flight when the suspicion began. */
     readonly lastCallNumber: number;
     readonly mayBeDead: boolean;
   };
@@ -115,12 +121,13 @@ type Suspicion =
 const NOT_SUSPECT: Suspicion = { name: "none", noticeAt: Infinity };
 
 interface Probe {
-  /** `undefined` if the answer to an earlier frame shows the same. */
+  /** `undefined` if a pending response serves as the answer. */
   readonly id: string | undefined;
   readonly writeNumber: number;
   sentAt: number;
+  /** True if no call was in flight when the probe was sent. */
   readonly isWithoutCalls: boolean;
-  /** A frame has arrived since. */
+  /** True once any frame has arrived after the probe. */
   isHeard?: boolean;
 }
 
@@ -131,12 +138,12 @@ export class Liveness {
   #callDelayUntil: number | undefined;
   #readySince: number;
   #lastFrameAt: number;
-  /** Since when it has been silent with calls in flight. */
+  /** When the current silence began; the first call restarts it. */
   #silentSince = 0;
   #silenceProbeAt = 0;
   #callProbeAt = Infinity;
   #extraProbeAt = Infinity;
-  /** When a probe before a call was last sent, or not needed. */
+  /** When a probe was last sent before a call, or was found unnecessary. */
   #lastPreCallProbeAt = -Infinity;
   #lastWriteNumber = 0;
   #unansweredProbes: Probe[] = [];
@@ -145,7 +152,7 @@ export class Liveness {
   #lastAnsweredProbeNumber = 0;
   #firstProbeAnsweredAt = Infinity;
 
-  /** Starts with a connection on which a frame has just arrived. */
+  /** Starts at the moment when a frame has completed the handshake. */
   constructor(private readonly config: LivenessConfig, now: number) {
     this.#readySince = this.#lastFrameAt = now;
     this.#startSilence(now);
@@ -156,63 +163,63 @@ export class Liveness {
     this.#silenceProbeAt = now + this.config.pingInterval;
   }
 
-  /** How many probes were answered. */
+  /** The number of probes that were answered. */
   get answeredProbeCount(): number {
     return this.#answeredProbeCount;
   }
 
-  /** The write number of the latest answered probe; 0 for none. */
+  /** The write number of the latest answered probe; 0 if there is none. */
   get lastAnsweredProbeNumber(): number {
     return this.#lastAnsweredProbeNumber;
   }
 
-  /** Whether a second connection is to show whether the daemon is alive. */
+  /** True if the connection is suspect, or its suspicion is waived. */
   get isSuspect(): boolean {
     return this.#suspicion.name !== "none";
   }
 
-  /** Whether there may be evidence soon that the connection is dead. */
+  /** True if the suspicion may end with proof that the connection is dead. */
   get mayBeDead(): boolean {
     return this.#suspicion.name !== "none" && this.#suspicion.mayBeDead;
   }
 
-  /** Whether it has not yet shown that it has survived a sleep. */
+  /** True from a sleep until the connection is verified. */
   get isUnverified(): boolean {
     return this.#verification.name !== "verified";
   }
 
-  /** Whether a probe is due as soon as the connection is free. */
+  /** True if a probe must be sent as soon as the connection can take it. */
   get isProbeDeferred(): boolean {
     return this.#verification.name === "deferred";
   }
 
-  /** Whether messages may be written. */
+  /** True if messages may be written: verified, and not suspect. */
   get isUsable(): boolean {
     return !this.isUnverified && this.#suspicion.name !== "suspect";
   }
 
-  /** Whether a call waits for the answer to the probe before it. */
+  /** True while a call waits for the answer to the probe before it. */
   get isDelayingCalls(): boolean {
     return this.#callDelayUntil !== undefined;
   }
 
-  /** Whether the first answer to a probe came `--ping-timeout` ago. */
+  /** Returns true if the first answer is at least `--ping-timeout` old. */
   hasAnsweredForPingTimeout(now: number): boolean {
     return now >= this.#firstProbeAnsweredAt + this.config.pingTimeout;
   }
 
-  /** Assigns the next position in the order of written messages. */
+  /** Returns the next write number: messages are numbered from 1. */
   assignWriteNumber(): number {
     return ++this.#lastWriteNumber;
   }
 
-  /** Records that a call was written while none was in flight. */
+  /** Records that a call was written while no other was in flight. */
   onFirstCallSent(now: number): void {
     this.#startSilence(now);
     this.#callProbeAt = now + CALL_PROBE_DELAY_MS;
   }
 
-  /** Whether a probe must precede a call that finds none in flight. */
+  /** Returns true if a probe must precede a call while none is in flight. */
   needsPreCallProbe(now: number): boolean {
     return this.config.pingInterval < Infinity &&
       now >= this.#lastPreCallProbeAt + PRE_CALL_PROBE_INTERVAL_MS;
@@ -223,39 +230,39 @@ export class Liveness {
     this.#lastPreCallProbeAt = now;
   }
 
-  /** Whether no frame has arrived since a probe that calls wait for. */
+  /** Returns true if a call may wait: no frame has followed the last probe. */
   hasProbeToAwait(now: number): boolean {
     return this.#isProbeAwaited && now >= this.#readySince + JUST_READY_MS;
   }
 
-  /** Delays a call by `ms` at most, until the probe before it is answered. */
+  /** Delays calls until the next frame, but for `ms` at most. */
   delayCall(now: number, ms: number): void {
     this.#callDelayUntil ??= now + ms;
   }
 
-  /** Ends the delay because the delayed call is gone. */
+  /** Ends the delay, because no call waits any more. */
   cancelCallDelay(): void {
     this.#callDelayUntil = undefined;
   }
 
-  /** Ends the delay if its time has passed. */
+  /** Ends the delay if its time is over. */
   endCallDelayIfDue(now: number): void {
     if (now >= (this.#callDelayUntil ?? Infinity)) this.endCallDelay(now);
   }
 
-  /** Ends the delay; calls need no other probe for a while. */
+  /** Ends the delay. For a second, calls need no further probe. */
   endCallDelay(now: number): void {
     this.#callDelayUntil = undefined;
     this.#lastPreCallProbeAt = now;
     this.#isProbeAwaited = false;
   }
 
-  /** Schedules an extra probe, whatever the daemon sends until then. */
+  /** Schedules an extra probe, even if frames arrive before it. */
   scheduleProbe(at: number): void {
     this.#extraProbeAt = at;
   }
 
-  /** Records a probe, or (without an id) a frame whose answer shows as much. */
+  /** Records a sent probe; without an `id`, any frame serves as its answer. */
   onProbeSent(
     id: string | undefined,
     now: number,
@@ -279,7 +286,10 @@ export class Liveness {
     return now + Math.min(AFTER_SLEEP_TIMEOUT_MS, this.config.pingTimeout);
   }
 
-  /** Defers the probe until the connection is free: soon, if without a call. */
+  /**
+   * Defers the probe until the connection can take it. Without a call on the
+   * connection, the probe must be sent before its timeout is over.
+   */
   deferProbe(now: number, carries: "call" | "no-call"): void {
     if (this.#verification.name === "verified") {
       throw new Error("A connection that is verified cannot defer its probe");
@@ -288,12 +298,15 @@ export class Liveness {
     this.#verification = { name: "deferred", until };
   }
 
-  /** Skips the check after a sleep: losing the calls would cost more. */
+  /** Uses an unverified connection anyway: losing its calls would cost more. */
   skipVerification(): void {
     this.#verification = VERIFIED;
   }
 
-  /** Records a frame, which may have been in the buffer during a sleep. */
+  /**
+   * Records a frame. After a sleep it proves nothing, because it may be older:
+   * an unverified connection ignores it, unless it is suspect.
+   */
   onFrame(now: number): void {
     if (this.isUnverified && !this.isSuspect) return;
     this.#lastFrameAt = now;
@@ -303,18 +316,18 @@ export class Liveness {
     if (this.isDelayingCalls) this.endCallDelay(now);
     this.#isProbeAwaited = false;
     if (this.#firstUnheardProbe === undefined) return;
-    // A probe without an id is answered by any frame.
+    // Any frame answers a probe without an id.
     this.#unansweredProbes = this.#unansweredProbes
       .filter(({ id }) => id !== undefined);
     for (const probe of this.#unansweredProbes) probe.isHeard = true;
   }
 
-  /** Records an answer, and returns its probe's number, if it still counts. */
+  /** Records an answer; returns the write number of its probe, if it counts. */
   onProbeAnswered(id: string, now: number): number | undefined {
     const probes = this.#unansweredProbes;
     const index = probes.findIndex((probe) => probe.id === id);
     if (index < 0) return undefined;
-    // Earlier probes will not be answered any more.
+    // Earlier probes no longer count, because nothing will answer them.
     const { writeNumber } = probes.splice(0, index + 1).at(-1)!;
     if (this.#answeredProbeCount++ === 0) this.#firstProbeAnsweredAt = now;
     this.#lastAnsweredProbeNumber = writeNumber;
@@ -323,7 +336,7 @@ export class Liveness {
     return writeNumber;
   }
 
-  /** Whether a probe behind a call has been unanswered for a second. */
+  /** Returns true if a probe after this call is unanswered for 1 s or more. */
   hasUnansweredProbeAfter(callNumber: number, now: number): boolean {
     return this.#unansweredProbes.some(({ writeNumber, sentAt }) =>
       writeNumber > callNumber && now - sentAt >= 1_000
@@ -335,10 +348,13 @@ export class Liveness {
   }
 
   /**
-   * Whether a suspect connection is dead, provided that the daemon answers on
-   * another one. The evidence: no frame arrived for `--ping-timeout` after a
-   * probe, and a probe was answered while the same calls were in flight: those
-   * when the suspicion began, for later ones cannot have caused the silence.
+   * Returns true if a suspect connection is dead, provided that the daemon
+   * answers on another one. The evidence has two parts. First, the daemon has
+   * answered a probe that followed the last call, so the calls do not keep it
+   * from answering. Second, no frame has followed a later probe for
+   * `--ping-timeout`. The last call is that of the moment when the suspicion
+   * began, because later ones cannot have caused the silence. Once the
+   * suspicion is waived, it is `lastCallNumber`, the last one in flight now.
    */
   isDead(lastCallNumber: number, now: number): boolean {
     const suspicion = this.#suspicion;
@@ -352,11 +368,11 @@ export class Liveness {
   }
 
   /**
-   * When a connection that carries only abandoned calls seems to be dead: no
-   * frame arrived after a probe before all calls. That proves nothing where
-   * somebody waits for a call: a daemon that has read both may have started the
-   * call first, and answer the probe after it. No probe after an abandoned call
-   * was answered, for that ends the call.
+   * Returns when a connection that carries only abandoned calls counts as
+   * dead: `--ping-timeout` after a probe that was sent before the calls, if no
+   * frame has followed. That is too weak a proof while the client waits for a
+   * call: the daemon may answer the probe after the call. The proof of `isDead`
+   * is impossible here: an answered probe ends the abandoned calls before it.
    */
   deadAt({ hasOnlyAbandonedCalls }: ConnectionUsage): number {
     if (!hasOnlyAbandonedCalls || this.#answeredProbeCount === 0) {
@@ -368,7 +384,7 @@ export class Liveness {
     return (probe?.sentAt ?? Infinity) + this.config.pingTimeout;
   }
 
-  /** A second connection is to show whether the daemon is alive. */
+  /** Begins a suspicion: a second connection will test the daemon. */
   markSuspect(now: number, lastCallNumber: number): void {
     const { name } = this.#suspicion;
     if (name !== "none") {
@@ -380,7 +396,7 @@ export class Liveness {
     this.#suspicion = { name: "suspect", lastCallNumber, mayBeDead, noticeAt };
   }
 
-  /** The second connection was not answered either: this one is used again. */
+  /** Allows messages again: the second connection has proved nothing. */
   waiveSuspicion(now: number): void {
     if (this.#suspicion.name === "suspect") {
       this.#suspicion = { ...this.#suspicion, name: "waived" };
@@ -389,13 +405,13 @@ export class Liveness {
     this.skipVerification();
   }
 
-  /** Records that another connection has taken over. */
+  /** Ends the suspicion, because another connection has replaced this one. */
   onReplaced(now: number): void {
     this.#suspicion = NOT_SUSPECT;
     this.waiveSuspicion(now);
   }
 
-  /** Whether clients get a notice now; schedules the next one. */
+  /** Returns true if a notice about the silence is due; schedules the next. */
   takeDueNotice(now: number): boolean {
     if (now < this.#suspicion.noticeAt) return false;
     const noticeAt = now + SUSPICION_NOTICE_INTERVAL_MS;
@@ -403,13 +419,13 @@ export class Liveness {
     return true;
   }
 
-  /** Restarts the probes' timeouts: the daemon was busy elsewhere. */
+  /** Restarts the timeouts of the probes: the daemon was busy elsewhere. */
   restartProbeTimers(now: number): void {
     if (this.isUnverified) return;
     for (const probe of this.#unansweredProbes) probe.sentAt = now;
   }
 
-  /** Handles a sleep, of which the monotonic clock counted `monotonicGapMs`. */
+  /** Handles a sleep; `now` includes `monotonicGapMs` of its length. */
   onResume(now: number, monotonicGapMs: number): void {
     this.#readySince += monotonicGapMs;
     this.#firstProbeAnsweredAt += monotonicGapMs;
@@ -425,7 +441,7 @@ export class Liveness {
     this.#verification = { name: "unprobed", until: -Infinity };
   }
 
-  /** When something is due. */
+  /** Returns when something is due; `Infinity` for never. */
   deadline(usage: ConnectionUsage): number {
     return Math.min(
       this.#callDelayUntil ?? Infinity,
@@ -444,7 +460,7 @@ export class Liveness {
   #actionAt(usage: ConnectionUsage): number {
     const { pingInterval, pingTimeout } = this.config;
     const verification = this.#verification;
-    // The second connection decides.
+    // The second connection decides what happens to this one.
     if (verification.name !== "verified") {
       return this.isSuspect ? Infinity : verification.until;
     }
@@ -461,7 +477,8 @@ export class Liveness {
           this.#suspectAt(usage),
         );
       case "own-requests": {
-        // A second connection will show whether the daemon is slow.
+        // A call that waits ends the grace: a second connection will show
+        // whether the daemon is only slow.
         const graceUntil = this.isDelayingCalls && usage.mayFailOver
           ? -Infinity
           : this.#readySince + OWN_REQUESTS_GRACE_MS;
@@ -479,7 +496,7 @@ export class Liveness {
     }
   }
 
-  /** Returns what is due now. */
+  /** Returns what to do at `now`. */
   nextAction(now: number, usage: ConnectionUsage): LivenessAction {
     if (now < this.#actionAt(usage)) return "nothing";
     const { load, mayFailOver } = usage;

@@ -1,37 +1,38 @@
 /**
- * Limits what is kept for a client or a daemon that does not read.
+ * Limits the output that is buffered for a slow client or a slow daemon. A
+ * WebSocket has no back-pressure of its own.
  *
  * @module
  */
 
 import type { SessionEvent } from "../events.ts";
 
-/** The most that is kept for a reader: a WebSocket has no back-pressure. */
+/** The limit of unread output, in bytes (daemon) or UTF-16 units (client). */
 export const MAX_UNREAD: number = 64 * 1024 * 1024;
 
-/** Who reads what is written: the client, or a daemon (a connection). */
+/** A reader of our output: the client (stdout) or a daemon (a connection). */
 export interface Reader {
-  /** How much is written and not read. */
+  /** The amount of output that the reader has not read yet. */
   readonly backlog: number;
 }
 
-/** Tells the session who does not read, and who reads again. */
+/** Reports when a reader has too much unread output, and when it recovers. */
 export class BackPressure {
   readonly #emit: (event: SessionEvent) => void;
-  /** What to report when a full reader has read. */
+  /** The full readers, each with the event that reports its recovery. */
   readonly #full = new Map<Reader, SessionEvent>();
 
-  /** Creates an object that reports to `emit`. */
+  /** Creates the object; `emit` receives its events. */
   constructor(emit: (event: SessionEvent) => void) {
     this.#emit = emit;
   }
 
-  /** True while a reader does not read, and `checkAgain` is to be called. */
+  /** True while a reader is full; `checkAgain` must then be called often. */
   get isWaiting(): boolean {
     return this.#full.size > 0;
   }
 
-  /** Looks at a connection, or at stdout, after something was written to it. */
+  /** Checks a reader after a write; `connectionId` is undefined for stdout. */
   check(reader: Reader, connectionId?: number): void {
     if (reader.backlog <= MAX_UNREAD || this.#full.has(reader)) return;
     if (connectionId === undefined) {
@@ -44,7 +45,7 @@ export class BackPressure {
     }
   }
 
-  /** Looks again at the readers that did not read. */
+  /** Reports readers whose backlog has fallen below an eighth of the limit. */
   checkAgain(): void {
     for (const [reader, drained] of this.#full) {
       if (reader.backlog >= MAX_UNREAD / 8) continue;

@@ -1,5 +1,5 @@
 /**
- * The cache file, with the daemon's last results.
+ * Reads and writes the cache file, which contains the daemon's last results.
  *
  * @module
  */
@@ -32,36 +32,36 @@ import {
   writeAtomic,
 } from "../runtime/own_files.ts";
 
-/** How long results wait for others to be written with them, in milliseconds. */
+/** The delay of a write, in milliseconds: several results share one write. */
 const SAVE_DELAY_MS = 50;
-/** The longest time between a write and its check, in milliseconds. */
+/** The longest delay between a write and its check, in milliseconds. */
 const CHECK_DELAY_MS = 500;
-/** The same while the proxy exits. */
+/** The longest delay before a check while the proxy exits, in milliseconds. */
 const CLOSE_CHECK_DELAY_MS = 50;
-/** How often the same results are written at most. */
+/** The most attempts to write results. As many failures cause a warning. */
 const MAX_WRITES = 4;
-/** How many files a daemon may have: one for each user of it. */
+/** The most cache files of one daemon; each set of credentials has its own. */
 const MAX_FILES_PER_DAEMON = 8;
-/** The age at which a temporary file is abandoned, in milliseconds. */
+/** The age from which a temporary file counts as abandoned, in milliseconds. */
 const ORPHANED_TEMP_FILE_MS = 3_600_000;
 
 /** A cache file and its content. */
 export interface CacheFile {
   /** The file's path. */
   readonly path: string;
-  /** The results that were in it. */
+  /** The results in the file; empty if there are none that can be used. */
   readonly results: CachedResults;
-  /** Why nothing was read, if that is worth a log line. */
+  /** Why the file is not used. Undefined if it was read or does not exist. */
   readonly problem?: string;
-  /** Set if the file is there and a read failed, perhaps for a moment only. */
+  /** True if the read failed; a later attempt may succeed. */
   readonly isUnreadable?: true;
-  /** The file or folder that is not owned. */
+  /** The file or folder that another user may have written, if any. */
   readonly notOwnedPath?: string;
-  /** Set if it must not be written: not ours, or named by the user. */
+  /** True if an unusable file must be kept: not ours, or named by the user. */
   readonly isReadOnly?: true;
 }
 
-/** Reads the cache that a `--cache` setting names; `undefined` for none. */
+/** Reads the cache file; `undefined` if `--cache` is off or has no folder. */
 export function readCacheFile(
   setting: string,
   cacheKey: CacheKey,
@@ -79,8 +79,7 @@ export function readCacheFile(
     ...(isReadOnly && { isReadOnly }),
   });
   try {
-    // The folder of a file that the user has named is not checked: it is the
-    // user's.
+    // The folder of a file that the user has named is not ours to check.
     if (!isUserNamed) secureOwnFolder(host, stateFolder(host)!);
     const file = readOwned(host, path, MAX_CACHE_FILE_BYTES);
     if (file === undefined) return { path, results: EMPTY_CACHED_RESULTS };
@@ -98,21 +97,21 @@ export function readCacheFile(
 
 /**
  * Writes one proxy's results to its cache file. Processes that share the file
- * use no lock: each reads the file, merges its results and renames the new file
- * over the old one. Of two that do so at the same moment, one loses its
- * results. Each process therefore reads the file again a moment later, and
- * writes again what is missing.
+ * use no lock. Each process reads the file, merges its results into it, and
+ * renames a new file over the old one. If two processes do so at the same
+ * moment, the results of one are lost. Therefore each process reads the file
+ * again a moment later, and repeats the write if its results are missing.
  */
 export class CacheWriter {
   readonly #config: Config;
   readonly #host: Host;
   readonly #log: (entry: LogEffect) => void;
-  /** The results that a check has not found in the file yet. */
+  /** The results that no check has found in the file yet, if any. */
   #unconfirmed: CachedResults | undefined;
   #hasWritten = false;
   #writesLeft = 0;
   #isSaveScheduled = false;
-  /** How many writes in a row have failed. */
+  /** The number of failed writes in a row. */
   #failures = 0;
 
   /** Creates a writer with nothing to write. */
@@ -122,7 +121,7 @@ export class CacheWriter {
     this.#log = log;
   }
 
-  /** Writes results soon: the client must not wait for a file. */
+  /** Writes results after a short delay, so that no client waits for a file. */
   save(results: CachedResults): void {
     this.#unconfirmed = results;
     this.#hasWritten = false;
@@ -135,7 +134,7 @@ export class CacheWriter {
     });
   }
 
-  /** Writes what is not in the file yet, and waits until a check finds it. */
+  /** Writes the results, up to `MAX_WRITES` times, until a check finds them. */
   async close(): Promise<void> {
     this.#writesLeft = MAX_WRITES;
     while (this.#writeUnlessFound()) {
@@ -151,7 +150,7 @@ export class CacheWriter {
     );
   }
 
-  /** Returns whether the file is to be checked again. */
+  /** Writes the unconfirmed results. Returns true if a check must follow. */
   #writeUnlessFound(): boolean {
     const results = this.#unconfirmed;
     if (results === undefined) return false;
@@ -164,19 +163,21 @@ export class CacheWriter {
       return false;
     }
     try {
-      // To replace what may become readable would lose the results of others.
+      // A file that cannot be read at the moment may contain results of other
+      // processes, so only the last attempt replaces it.
       const mustNotReplace = file.isReadOnly ||
         file.isUnreadable && this.#writesLeft > 0;
       if (mustNotReplace) throw new Error(file.problem);
       const merged = mergeCachedResults(file.results, results);
       this.#write(file.path, serializeCache(cacheKey, merged));
-      // The lifetimes of the others would begin again with each write.
+      // `discover` and `one` have lifetimes that begin with a write. A second
+      // write would extend them.
       const { initialize, lists } = results;
       this.#unconfirmed = { initialize, lists };
       this.#hasWritten = true;
       this.#failures = 0;
     } catch (error) {
-      // On Windows, another program may hold the file for a moment.
+      // On Windows, another program may hold the file open for a moment.
       if (++this.#failures === MAX_WRITES) this.#warn(file.path, error);
     }
     return true;
@@ -196,15 +197,16 @@ export class CacheWriter {
     try {
       this.#removeObsoleteFiles(path);
     } catch {
-      // Obsolete files do no harm.
+      // Obsolete files do no harm, so the failure is ignored.
     }
   }
 
   /**
-   * Removes what has the name of a cache file of this daemon, is ours, and is
-   * of no use: the oldest files, because a client with a new token at each
-   * start has a new file each time, and the temporary files of processes that
-   * were killed before the rename.
+   * Removes this daemon's cache files that are ours and no longer needed:
+   *
+   * - the oldest files over the limit: a client that has a new token at each
+   *   start creates a new file each time
+   * - temporary files of processes that were killed before the rename
    */
   #removeObsoleteFiles(path: string): void {
     const folder = parentFolderOf(path);
@@ -232,12 +234,12 @@ export class CacheWriter {
   }
 }
 
-/** Half of the time to all of it, so that processes do not write together. */
+/** Returns a random time from `ms / 2` to `ms`, against simultaneous writes. */
 function withJitter(ms: number): number {
   return ms * (1 + Math.random()) / 2;
 }
 
-/** Returns the key of the cache for these settings. */
+/** Returns the key of the cache file for a daemon and its credentials. */
 export function cacheKeyOf(
   { url, redactedUrl, dialect, headers, helloToken }: Pick<
     Config,
@@ -265,7 +267,7 @@ function cachePathOf(
   return `${folder}/${file}.json`;
 }
 
-/** FNV-1a, 32 bits. */
+/** Returns the 32-bit FNV-1a hash of a text, as 8 hexadecimal digits. */
 function fnv1a(text: string, seed: number): string {
   let value = seed;
   for (let i = 0; i < text.length; i++) {
@@ -274,7 +276,7 @@ function fnv1a(text: string, seed: number): string {
   return (value >>> 0).toString(16).padStart(8, "0");
 }
 
-/** Tells secrets apart: 16 bits do not reveal one. */
+/** Returns 16 bits of a hash. They distinguish secrets, but reveal none. */
 function fingerprint(secret: string): string {
   const value = Number.parseInt(fnv1a(secret, 0x811c9dc5), 16);
   return ((value >>> 16) ^ (value & 0xffff)).toString(16).padStart(4, "0");

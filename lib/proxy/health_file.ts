@@ -1,6 +1,6 @@
 /**
- * The exai daemon's health file, which the daemon writes every ten seconds: how
- * old it is, and what that tells.
+ * Reads and describes the exai daemon's health file. The daemon writes this
+ * file every ten seconds, so its age shows whether the daemon runs.
  *
  * @module
  */
@@ -10,15 +10,15 @@ import { tryParseJson } from "../json/spans.ts";
 import type { Host } from "../runtime/host.ts";
 import { formatSeconds } from "../session/errors.ts";
 
-/** The greatest age that shows a living daemon (the Python shim's). */
+/** The largest age of a running daemon's file, in ms, as in the Python shim. */
 export const HEALTH_FRESH_MS = 120_000;
 
-/** What a health file contains. */
+/** The age of a health file in milliseconds, or why the age is unknown. */
 export type HealthFileState = "missing" | "unreadable" | {
   readonly ageMs: number;
 };
 
-/** Reads a health file, perhaps half of it: the daemon writes it in place. */
+/** Reads a file that may be incomplete, because it is written in place. */
 export function readHealthFile(
   { readFile }: Pick<Host, "readFile">,
   path: string,
@@ -36,8 +36,10 @@ export function readHealthFile(
 }
 
 /**
- * Returns what the log says of a health file. `disconnectedForMs` is how long
- * ago the connection was lost, if there was one.
+ * Returns the predicate of a log message whose subject is the health file.
+ *
+ * @param disconnectedForMs how long ago the last connection was lost, in
+ * milliseconds; `undefined` if there was none
  */
 export function describeHealthFile(
   found: HealthFileState,
@@ -53,7 +55,7 @@ export function describeHealthFile(
     return `is stale (${age} old): the daemon is down, or busy with a call ` +
       "that blocks it.";
   }
-  // The file stays behind when the daemon ends.
+  // The daemon does not remove its file when it ends.
   return disconnectedForMs !== undefined && found.ageMs >= disconnectedForMs
     ? `is ${age} old, from before the connection was lost: it says nothing ` +
       "about now."

@@ -1,6 +1,6 @@
 /**
- * The log on stderr: log effects as lines, and a limit for those that a peer
- * can cause with every message.
+ * Formats log effects as lines for stderr, and limits the rate of lines that a
+ * client or a daemon can cause with each message.
  *
  * @module
  */
@@ -9,12 +9,12 @@ import type { LogEffect, LogLevel } from "../events.ts";
 import type { Redactor } from "../config/secrets.ts";
 
 const LEVEL_RANK = { debug: 0, info: 1, warn: 2, error: 3 } as const;
-/** How many lines of one kind are written before more are only counted. */
+/** How many lines of a kind are written before others are only counted. */
 const MAX_LINES_PER_BURST = 10;
-/** How long lines are counted before the summary, in milliseconds. */
+/** The time between two summaries of counted lines, in milliseconds. */
 const COUNTING_WINDOW_MS = 1_000;
 
-/** Creates a function that writes entries of at least a level, redacted. */
+/** Returns a function that redacts and writes entries of `level` or higher. */
 export function createLogger(
   level: LogLevel,
   format: "text" | "json",
@@ -34,28 +34,28 @@ export function createLogger(
 }
 
 interface LineGroup {
-  /** When the summary is due. */
+  /** When the next summary is due. */
   windowEndsAt: number;
-  /** How many lines were not written; negative while more may be written. */
+  /** The number of unwritten lines; negative while more may be written. */
   surplus: number;
   last: LogEffect;
 }
 
-/** Writes the first lines of each kind, and then one a second with a count. */
+/** Writes the first lines of each kind, and then one summary per second. */
 export class LogRateLimiter {
   readonly #log: (line: LogEffect) => void;
   readonly #groups = new Map<string, LineGroup>();
   #nextSummaryAt = Infinity;
 
-  /** Creates a limiter in front of a log. */
+  /** Creates a limiter that writes to `log`. */
   constructor(log: (line: LogEffect) => void) {
     this.#log = log;
   }
 
-  /** Writes a line, or counts it. */
+  /** Writes a line, or only counts it if there were too many of its kind. */
   write(line: LogEffect, now: number): void {
-    // By level, too: lines of a level that is not shown must not use up the
-    // limit of one that is.
+    // The level is part of the kind, because lines below the log level must not
+    // use up the limit of lines that are shown.
     const name = `${line.level} ${line.event}`;
     const group = this.#groups.get(name) ?? {
       windowEndsAt: now + COUNTING_WINDOW_MS,
@@ -68,7 +68,7 @@ export class LogRateLimiter {
     if (++group.surplus <= 0) this.#log(line);
   }
 
-  /** Writes the summaries that are due; with `Infinity`, all of them. */
+  /** Writes the summaries that are due by `now`; `Infinity` means all. */
   writeSummaries(now: number): void {
     if (now < this.#nextSummaryAt) return;
     this.#nextSummaryAt = Infinity;
@@ -81,7 +81,7 @@ export class LogRateLimiter {
       if (windowEndsAt <= now) {
         const more = surplus === 1 ? "" : ` (and ${surplus - 1} more like it)`;
         this.#log({ ...last, message: last.message + more });
-        // The burst goes on, so the next window has no free lines.
+        // The burst continues, so lines in the next window are only counted.
         group.surplus = 0;
         group.windowEndsAt = now + COUNTING_WINDOW_MS;
       }

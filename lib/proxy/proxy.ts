@@ -1,6 +1,9 @@
 /**
- * Runs a session: turns what happens outside into events, performs the effects,
- * and sets the program's only timer.
+ * Runs a session: turns input lines, socket events and signals into events for
+ * the session, performs its effects, and sets its timer.
+ *
+ * This folder connects the session to the outside. It contains this loop,
+ * stdio, the log, and the files of a running proxy (cache and status).
  *
  * @module
  */
@@ -27,27 +30,31 @@ import { createWebSocketTransport } from "../transport/websocket.ts";
 import { SleepDetector } from "./sleep_detector.ts";
 import { LineSplitter, LineWriter } from "./stdio.ts";
 
-/** The limit for a line follows `--max-message`, within these bounds. */
+/** The bounds of the limit for a line, which is four times `--max-message`. */
 const MIN_LINE_LIMIT_BYTES = 64 * 1024 * 1024;
 const MAX_LINE_LIMIT_BYTES = 512 * 1024 * 1024;
-/** How long the lines of a chunk may block sockets, timers and signals. */
+/** How long a chunk may delay sockets, timers and signals, in milliseconds. */
 const MAX_BUSY_MS = 5;
-/** How many lines of a chunk are handled between two reads of the clock. */
+/** The most lines of a chunk that are handled in one turn. */
 const MAX_LINES_PER_TURN = 64;
-/** How often a reader that does not read is checked. */
+/** The interval at which full readers are checked, in milliseconds. */
 const BACKLOG_CHECK_INTERVAL_MS = 100;
-/** How often the program checks whether the machine slept. */
+/** The interval at which the proxy checks for a sleep, in milliseconds. */
 const SLEEP_CHECK_INTERVAL_MS = 2_000;
-/** How long the shutdown waits for the daemon to see the close code. */
+/** How long the shutdown waits for the closing handshakes, in milliseconds. */
 const CLOSE_GRACE_MS = 50;
 /**
- * How long the client may still read its responses after the first request to
- * end; after two seconds it kills the process.
+ * How long the client may read its responses after stdin's end or a signal, in
+ * milliseconds. After two seconds, the client kills the process.
  */
 const DRAIN_STDOUT_MS = 1_800;
+/** The least time for this after the end of the session, in milliseconds. */
 const MIN_DRAIN_STDOUT_MS = 300;
 
-/** Runs a session until it exits; resolves with the process's exit code. */
+/**
+ * Runs a session until it exits, and resolves with the process's exit code.
+ * `onSnapshot` is called at the end of each turn.
+ */
 export function runProxy(
   config: Config,
   version: string,
@@ -60,10 +67,10 @@ export function runProxy(
 }
 
 /**
- * A session and what is around it. Events are handled in turns: an event of a
- * connection, lines of stdin that came together, or the timer, and what arises
- * meanwhile. A turn reads the clocks once, at its start; what need not follow
- * each event comes at its end.
+ * A session with its stdio, connections and files. Events are handled in turns.
+ * A turn begins with one event, or with several lines of stdin. It also handles
+ * the events that occur during the turn. It reads the clocks only once, at its
+ * start. Work that is not needed after each event is done at its end.
  */
 class Proxy {
   readonly #config: Config;
@@ -78,14 +85,14 @@ class Proxy {
   readonly #cacheFile: ReturnType<typeof readCacheFile>;
   readonly #cacheWriter: CacheWriter | undefined;
   readonly #exitCode = Promise.withResolvers<number>();
-  /** The events of this turn. */
+  /** The events of the current turn, or of the next one. */
   readonly #queue: SessionEvent[] = [];
   #isInTurn = false;
-  /** When the turn began. */
+  /** When the current turn began, by the monotonic clock. */
   #now = performance.now();
-  /** Resolve when the connections that this turn has closed are closed. */
+  /** The closing handshakes that this turn has begun, one per connection. */
   #closing: Promise<void>[] = [];
-  /** When the timer that was set last fires, or has fired. */
+  /** When the newest timer fires or has fired. */
   #timerAt = Infinity;
   #isTimerSet = false;
   #endRequestedAt: number | undefined;
@@ -158,8 +165,7 @@ class Proxy {
         yieldedAt = performance.now();
       }
       if (this.#queue.length > 0) this.#runTurn();
-      // Our own messages fill the buffer, too; the client waits until there is
-      // room.
+      // The proxy's own responses fill the buffer, too. Further requests wait.
       if (this.#stdout.backlog > 2 * MAX_UNREAD) {
         await this.#stdout.drained(MAX_UNREAD);
       }
@@ -170,14 +176,14 @@ class Proxy {
     this.#handle({ type: "end", cause: "stdin" });
   }
 
-  /** An event that arises in a turn belongs to it. */
+  /** Adds an event to the current turn, or else starts a turn with it. */
   readonly #handle = (event: SessionEvent): void => {
     this.#queue.push(event);
     if (!this.#isInTurn) this.#runTurn();
   };
   readonly #backPressure = new BackPressure(this.#handle);
 
-  /** If the program sleeps meanwhile, the next turn detects it. */
+  /** Handles the queued events. The next turn detects a sleep in this turn. */
   #runTurn(): void {
     this.#isInTurn = true;
     const now = performance.now();
@@ -186,7 +192,7 @@ class Proxy {
     const resumed = this.#sleepDetector.detect(now, Date.now(), this.#timerAt);
     if (resumed !== undefined) this.#queue.unshift(resumed);
     let hasChanged = false;
-    // This loop also takes the events that arise in it.
+    // The effects may add events, which this loop handles, too.
     for (const event of this.#queue) {
       if (event.type === "end") this.#endRequestedAt ??= now;
       const effects = this.#session.handle(event, now);
@@ -211,7 +217,7 @@ class Proxy {
   }
 
   #setTimer(): void {
-    // Without regular turns, a sleep of the machine would be detected late.
+    // Only a turn detects a sleep of the machine, so turns must be regular.
     const intervalMs = this.#backPressure.isWaiting
       ? BACKLOG_CHECK_INTERVAL_MS
       : SLEEP_CHECK_INTERVAL_MS;
@@ -225,7 +231,7 @@ class Proxy {
     this.#isTimerSet = true;
     const delayMs = Math.max(0, Math.ceil(at - performance.now()));
     this.#host.setTimer(delayMs, () => {
-      // A timer that is no longer the current one does nothing.
+      // Timers cannot be cleared, so a replaced one does nothing.
       if (at !== this.#timerAt) return;
       this.#isTimerSet = false;
       this.#backPressure.checkAgain();
@@ -276,7 +282,7 @@ class Proxy {
     }
   }
 
-  /** If another user may have written there, the proxy goes on without it. */
+  /** Writes the status file. Drops it if another user may have written it. */
   #updateStatusFile(file: StatusFile): void {
     const wallClockOffsetMs = Date.now() - this.#now;
     try {
@@ -284,7 +290,7 @@ class Proxy {
     } catch (error) {
       const isNotOwned = error instanceof NotOwnedError;
       if (isNotOwned) this.#statusFile = undefined;
-      // One line per folder: the cache may have reported it already.
+      // The cache may have reported the folder already. One warning is enough.
       const isUnreported = isNotOwned &&
         error.path !== this.#cacheFile?.notOwnedPath;
       const text =
@@ -331,7 +337,7 @@ function createDialect(config: Config, version: string): Dialect {
         ackGrace: config.ackGrace,
         output: config.toolOutput,
         maxMessage: config.maxMessage,
-        // The daemon shares results by our ids, so they must not be guessable.
+        // Any client can get a result by its id, so ids must not be guessable.
       }, () => crypto.getRandomValues(new Uint32Array(1))[0]! / 2 ** 32);
   }
 }

@@ -1,31 +1,31 @@
 /**
- * Detects that the program slept: the process was stopped, or the machine
- * slept.
+ * Detects that the process was stopped, or that the machine slept.
  *
  * @module
  */
 
 import type { SessionEvent } from "../events.ts";
 
-/** A shorter delay only means a busy machine. */
+/** The longest delay, in milliseconds, that may only mean a busy machine. */
 const SLEEP_THRESHOLD_MS = 3_000;
 
-/** Compares the clocks with those of the last check. */
+/** Detects sleep by comparing the clocks with those of the last check. */
 export class SleepDetector {
   #lastNow: number;
   #lastWallClock: number;
 
-  /** Takes the monotonic clock and the wall clock, in milliseconds. */
+  /** Takes the times of the monotonic and the wall clock, in milliseconds. */
   constructor(now: number, wallClock: number) {
     this.#lastNow = now;
     this.#lastWallClock = wallClock;
   }
 
   /**
-   * Returns the sleep since the last check. A stopped process finds its timer
-   * late; it may have been stopped right after the last check. While a machine
-   * sleeps, the wall clock goes on; the monotonic clock stops on some systems,
-   * and goes on on others.
+   * Returns a `resumed` event if the program slept since the last check.
+   *
+   * If the process was stopped, its timer is late. The stop may have begun
+   * right after the last check, so all the time since then counts. While a
+   * machine sleeps, its wall clock runs; its monotonic clock may run or stop.
    *
    * @param timerAt when the program's timer was due
    */

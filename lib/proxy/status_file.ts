@@ -1,6 +1,6 @@
 /**
- * The status file: a running proxy writes it, and `alwaysup status` reads it.
- * Its age shows whether the proxy still runs.
+ * Writes the status file of a running proxy, and reads those of all proxies for
+ * `alwaysup status`. The age of a file shows whether its proxy still runs.
  *
  * @module
  */
@@ -23,19 +23,19 @@ import {
   writeAtomic,
 } from "../runtime/own_files.ts";
 
-/** The start itself must stay fast, because the client waits. */
+/** The delay of the first write, in ms, because a client waits at the start. */
 const INITIAL_DELAY_MS = 200;
-/** The shortest time between two writes. */
+/** The shortest time between two writes, in milliseconds. */
 const MIN_WRITE_INTERVAL_MS = 1_000;
-/** The longest time between two writes. */
+/** The longest time between two writes, in milliseconds. */
 const REFRESH_INTERVAL_MS = 5_000;
-/** The age at which a file's proxy counts as ended. */
+/** The age from which a file's proxy counts as ended, in milliseconds. */
 const STALE_STATUS_MS = 3 * REFRESH_INTERVAL_MS;
 const MAX_STATUS_FILE_BYTES = 64 * 1024;
 /** The name of a proxy's file, or of the temporary file before its rename. */
 const STATUS_FILE_NAME = /^\d+-[0-9a-z]+\.json(\.\d+-[0-9a-z]+\.tmp)?$/;
 
-/** The folder of the status files; `undefined` where the user has none. */
+/** Returns the folder of the status files, if the user has a state folder. */
 export function statusFolder(host: Host): string | undefined {
   const folder = stateFolder(host);
   return folder && `${folder}/running`;
@@ -48,7 +48,7 @@ export class StatusFile {
   readonly #path: string;
   #written = "";
   #hasFailed = false;
-  /** When it may be written again, and when it must be. */
+  /** When the file may be written again, and when it must be. */
   #earliestWriteAt: number;
   #refreshAt = -Infinity;
   #nextWriteAt: number;
@@ -57,8 +57,7 @@ export class StatusFile {
   constructor(host: Host, folder: string, info: ProxyInfo, now: number) {
     this.#host = host;
     this.#info = info;
-    // Containers may share the folder, and their processes may have the same
-    // pids.
+    // Containers may share the folder and have processes with the same pid.
     this.#path = `${folder}/${info.pid}-${info.startedAt.toString(36)}.json`;
     this.#earliestWriteAt = this.#nextWriteAt = now + INITIAL_DELAY_MS;
   }
@@ -77,11 +76,11 @@ export class StatusFile {
   }
 
   /**
-   * Writes the file if the state has changed, or before it looks stale. Throws
-   * only for the first of several failures in a row: another program may hold
-   * the file for a moment on Windows.
+   * Writes the file if the state has changed, or before the file looks stale.
    *
    * @param wallClockOffsetMs how far the wall clock is ahead of `now`
+   * @throws {NotOwnedError} if another user may have written the file
+   * @throws {Error} at the first of several failures in a row
    */
   update(snapshot: Snapshot, now: number, wallClockOffsetMs: number): void {
     const text = JSON.stringify(snapshot);
@@ -107,12 +106,12 @@ export class StatusFile {
     this.#earliestWriteAt = now + MIN_WRITE_INTERVAL_MS;
   }
 
-  /** Removes the file. */
+  /** Removes the file, because the proxy exits. */
   remove(): void {
     try {
       this.#host.remove(this.#path);
     } catch {
-      // A reader sees that the proxy has ended.
+      // Readers ignore the file once it is stale.
     }
   }
 }
@@ -121,9 +120,9 @@ export class StatusFile {
 export interface RunningProxies {
   /** Every running proxy, the oldest first. */
   readonly proxies: readonly ProxyStatus[];
-  /** What cannot be read, and why. */
+  /** A message for each file or folder that cannot be used. */
   readonly problems: readonly string[];
-  /** True if the folder itself could be read. */
+  /** True if the folder could be read, or does not exist. */
   readonly isComplete: boolean;
 }
 
@@ -148,7 +147,7 @@ export function findRunningProxies(host: Host): RunningProxies {
     try {
       if (removeIfStale(host, path) || !name.endsWith(".json")) continue;
       const text = readOwned(host, path, MAX_STATUS_FILE_BYTES)?.text;
-      if (text === undefined) continue; // it has just ended
+      if (text === undefined) continue; // The proxy has just ended.
       const status = parseStatus(text);
       if (status !== undefined) proxies.push(status);
       else problems.push(`${path} is not a status file of this version`);
@@ -165,7 +164,10 @@ export function findRunningProxies(host: Host): RunningProxies {
   return { proxies, problems, isComplete: true };
 }
 
-/** True if the file is stale or gone. A proxy that slept writes it again. */
+/**
+ * Removes a stale file of ours. Returns true if the file is stale or gone. If
+ * the proxy of a stale file only slept, it writes the file again.
+ */
 function removeIfStale(host: Host, path: string): boolean {
   const info = host.lstat(path);
   if (info === undefined) return true;

@@ -1,5 +1,5 @@
 /**
- * The format of the status file: how it is written and parsed.
+ * Serializes, parses and describes the content of a status file.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { tryParseJson } from "../json/spans.ts";
 import { FAILURE_CAUSES } from "../link/link.ts";
 import type { ConnectionState, Snapshot } from "../session/snapshot.ts";
 
-/** What does not change while a proxy runs. */
+/** The properties of a proxy that do not change while it runs. */
 export interface ProxyInfo {
   /** The process id. */
   readonly pid: number;
@@ -21,14 +21,14 @@ export interface ProxyInfo {
   readonly url: string;
   /** The daemon's dialect. */
   readonly dialect: string;
-  /** When it was started, in milliseconds since 1970. */
+  /** When the proxy was started, in milliseconds since 1970. */
   readonly startedAt: number;
 }
 
-/** A running proxy; every moment is in milliseconds since 1970. */
+/** The status of a running proxy; all times are in milliseconds since 1970. */
 export interface ProxyStatus extends ProxyInfo, Snapshot {}
 
-/** Drops what only this program uses, for `alwaysup status --json`. */
+/** Returns the status for `status --json`, without its internal members. */
 export function toPublicStatus(
   { lastErrorCause: _, ...running }: ProxyStatus,
 ): Omit<ProxyStatus, "lastErrorCause"> {
@@ -37,7 +37,7 @@ export function toPublicStatus(
 
 const STATUS_FORMAT_VERSION = 1;
 
-/** Returns the file's text, with moments by the wall clock. */
+/** Returns the text of a status file, with all times by the wall clock. */
 export function serializeStatus(
   info: ProxyInfo,
   snapshot: Snapshot,
@@ -47,7 +47,7 @@ export function serializeStatus(
     /^(since|nextAt)$/.test(name)
       ? Math.round(Number(value) + wallClockOffsetMs)
       : value;
-  // An older version asks by what sign others see that the proxy runs.
+  // Older versions require `sign`, which says how to see that the proxy runs.
   const format = { alwaysup: STATUS_FORMAT_VERSION, sign: "heartbeat" };
   const status = { ...format, ...info, ...snapshot };
   return `${JSON.stringify(status, toWallClock)}\n`;
@@ -64,14 +64,14 @@ const MEMBER_TYPES = {
   dialect: "string",
 } as const satisfies { readonly [Name in keyof ProxyStatus]?: string };
 
-/** Parses the file's text; `undefined` if it is not one of ours. */
+/** Parses a status file; `undefined` if it is invalid or of another version. */
 export function parseStatus(text: string): ProxyStatus | undefined {
   const parsed = tryParseJson(text);
   if (!isRecord(parsed) || parsed.alwaysup !== STATUS_FORMAT_VERSION) {
     return undefined;
   }
   const { client = "", lastError = "", lastErrorCause: cause } = parsed;
-  // A proxy of an older version writes nothing about its daemon.
+  // Older versions write neither. `answersDuringCalls` may also be unknown.
   const { connections = "unknown", answersDuringCalls = false } = parsed;
   const isStatus = isConnectionState(parsed.standing) &&
     Object.entries(MEMBER_TYPES).every(([name, type]) =>
@@ -81,7 +81,7 @@ export function parseStatus(text: string): ProxyStatus | undefined {
     /^(one|many|unknown)$/.test(String(connections)) &&
     typeof answersDuringCalls === "boolean";
   if (!isStatus) return undefined;
-  // A cause that only a newer version knows is dropped.
+  // Drops a cause that only newer versions know.
   const lastErrorCause = FAILURE_CAUSES.find((it) => it === cause);
   return { ...parsed, connections, lastErrorCause } as unknown as ProxyStatus;
 }
@@ -103,7 +103,7 @@ function isConnectionState(value: unknown): value is ConnectionState {
   }
 }
 
-/** Describes a connection, e.g. `waiting, attempt 14, next in 12 s`. */
+/** Describes a connection's state, e.g. `waiting, attempt 14, next in 12 s`. */
 export function describeConnectionState(
   standing: ConnectionState,
   now: number,
@@ -130,7 +130,7 @@ export function describeConnectionState(
   }
 }
 
-/** Formats a duration in its largest unit, e.g. `2 h`. */
+/** Formats a duration in its largest unit, rounded down, e.g. `2 h`. */
 export function formatDuration(ms: number): string {
   const units = [["d", 86_400_000], ["h", 3_600_000], ["min", 60_000]] as const;
   const [unit, size] = units.find(([, size]) => ms >= size) ?? ["s", 1_000];

@@ -1,5 +1,5 @@
 /**
- * Turns bytes into lines and lines into bytes.
+ * Splits the bytes of stdin into lines, and writes lines to stdout and stderr.
  *
  * @module
  */
@@ -12,37 +12,37 @@ import {
 
 const LF = 0x0a;
 const CR = 0x0d;
-/** How many bytes of each end of a line that is too long are kept. */
+/** How many bytes are kept of each end of a line that is too long. */
 const EDGE_BYTES = 1024;
-/** How much is written at once, in UTF-16 units. */
+/** The most UTF-16 units per write, except for a longer line. */
 const MAX_WRITE_UNITS = 1024 * 1024;
-/** Begins a header with which a client frames its messages. */
+/** Matches a header line of a client that frames its messages with headers. */
 const FIRST_CONTENT_HEADER = /^content-/i;
 
 /**
- * Splits bytes into lines: LF or CRLF ends a line, and characters may be split
- * over chunks. The work is linear in the bytes. After a `Content-Length`
- * header, the length ends the message instead.
+ * Splits bytes into lines. LF or CRLF ends a line. A line or a character may be
+ * spread over several chunks. The work is linear in the number of bytes. After
+ * a `Content-Length` header, the message ends after that many bytes instead.
  */
 export class LineSplitter {
   readonly #maxBytes: number;
   readonly #decoder = new TextDecoder();
-  /** Set from the first header on. */
+  /** Undefined until the first `Content-*` header. */
   #contentLengthParser: ContentLengthParser | undefined;
-  /** Contains what has come of a line; of one over the limit, its end. */
+  /** The bytes of the unfinished line; only its end if it is over the limit. */
   #buffer = new Uint8Array();
   #bufferedBytes = 0;
-  /** How long the line is so far. */
+  /** The length of the unfinished line so far. */
   #lineBytes = 0;
-  /** The start of a line over the limit. */
+  /** The start of the unfinished line if it is over the limit. */
   #head: string | undefined;
 
-  /** Creates a splitter. Of a line over `maxBytes`, it keeps both ends. */
+  /** Creates a splitter that keeps only both ends of a line over `maxBytes`. */
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
   }
 
-  /** Yields the lines that end in this chunk. */
+  /** Yields the lines, headers and framed messages that end in this chunk. */
   *push(chunk: Uint8Array): Generator<InputLine | ContentLengthEvent> {
     let start = 0;
     for (;;) {
@@ -73,7 +73,7 @@ export class LineSplitter {
     if (start < chunk.length) this.#append(chunk.subarray(start));
   }
 
-  /** Yields the last line, which has no line break. */
+  /** Yields the unfinished line or framed message at the end of the input. */
   *flush(): Generator<InputLine | ContentLengthEvent> {
     if (this.#lineBytes > 0) yield* this.push(Uint8Array.of(LF));
     if (this.#contentLengthParser) yield* this.#contentLengthParser.flush();
@@ -97,7 +97,7 @@ export class LineSplitter {
   }
 
   #finishLine(part: Uint8Array): InputLine {
-    // Most lines lie in one chunk and need no copy.
+    // Most lines lie in one chunk, so they need no copy.
     if (this.#lineBytes === 0 && part.length <= this.#maxBytes) {
       return { type: "line", text: this.#decode(part) };
     }
@@ -158,7 +158,7 @@ export class LineWriter {
     this.#onError = onError;
   }
 
-  /** Writes a line after the lines before it. */
+  /** Queues a line. Drops it if the buffer is full or writing has failed. */
   push(line: string): void {
     if (this.#isBroken || this.#backlog > this.#maxUnits) return;
     this.#pending.push(line);
@@ -166,7 +166,7 @@ export class LineWriter {
     if (!this.#isWriting) void this.#writePending();
   }
 
-  /** How many UTF-16 units are not written yet. */
+  /** The number of UTF-16 units that are not written yet. */
   get backlog(): number {
     return this.#backlog;
   }
@@ -178,7 +178,7 @@ export class LineWriter {
 
   async #writePending(): Promise<void> {
     this.#isWriting = true;
-    // Lines pushed in the same turn go out with the same write.
+    // Waits, so that lines pushed in the same turn need only one write.
     await Promise.resolve();
     while (this.#pending.length > 0) {
       const batch = this.#takeBatch();
@@ -200,7 +200,7 @@ export class LineWriter {
     this.#isWriting = false;
   }
 
-  /** Takes as many lines as fit into one write, but at least one. */
+  /** Removes and returns the lines for one write, at least one. */
   #takeBatch(): string {
     let units = 0;
     const end = this.#pending.findIndex((line) =>

@@ -1,5 +1,6 @@
 /**
- * A priority queue of keys, and a map of values with one deadline each.
+ * Two collections for deadlines: a priority queue of keys, and a map whose
+ * values have a deadline each.
  *
  * @module
  */
@@ -9,12 +10,12 @@ import type { Id } from "../protocol/jsonrpc.ts";
 interface HeapNode<K> {
   readonly key: K;
   priority: number;
-  /** Of equal priorities, the one inserted first comes first. */
+  /** The order of insertion, which decides between equal priorities. */
   readonly insertion: number;
   index: number;
 }
 
-/** A binary heap in which every change takes logarithmic time. */
+/** A binary heap in which a change of one key takes logarithmic time. */
 export class IndexedMinHeap<K> {
   readonly #heap: HeapNode<K>[] = [];
   readonly #byKey = new Map<K, HeapNode<K>>();
@@ -30,12 +31,12 @@ export class IndexedMinHeap<K> {
     return this.#heap[0]?.priority ?? Infinity;
   }
 
-  /** The key with the smallest priority. */
+  /** The key with the smallest priority; `undefined` if the heap is empty. */
   get first(): K | undefined {
     return this.#heap[0]?.key;
   }
 
-  /** Sets the priority of a key; `Infinity` removes it. */
+  /** Adds a key or changes its priority; `Infinity` removes the key. */
   set(key: K, priority: number): void {
     if (priority === Infinity) return this.delete(key);
     const known = this.#byKey.get(key);
@@ -50,7 +51,7 @@ export class IndexedMinHeap<K> {
     this.#siftUpOrDown(node);
   }
 
-  /** Removes a key, if it is there. */
+  /** Removes a key, if the heap has it. */
   delete(key: K): void {
     const node = this.#byKey.get(key);
     if (node === undefined) return;
@@ -61,7 +62,7 @@ export class IndexedMinHeap<K> {
     this.#siftUpOrDown(last);
   }
 
-  /** Removes and returns all keys up to a priority, smallest first. */
+  /** Removes and returns the keys with priorities up to `limit`, in order. */
   takeUpTo(limit: number): K[] {
     const taken: K[] = [];
     while (this.#heap.length > 0 && this.minPriority <= limit) {
@@ -72,7 +73,7 @@ export class IndexedMinHeap<K> {
     return taken;
   }
 
-  /** Adds to every priority. */
+  /** Adds `by` to every priority. */
   addToAll(by: number): void {
     for (const node of this.#heap) node.priority += by;
   }
@@ -110,13 +111,13 @@ function isBefore<K>(one: HeapNode<K>, other: HeapNode<K>): boolean {
     one.priority === other.priority && one.insertion < other.insertion;
 }
 
-/** A value with a deadline, which a sleep postpones. */
+/** A value with a deadline. */
 export interface ExpiringValue {
-  /** The deadline. */
+  /** The deadline in milliseconds; `postpone` moves it. */
   until: number;
 }
 
-/** The values and their deadlines. */
+/** A map from ids to values that have a deadline each. */
 export class DeadlineMap<V extends ExpiringValue> {
   readonly #values = new Map<Id, V>();
   readonly #deadlines = new IndexedMinHeap<Id>();
@@ -126,12 +127,12 @@ export class DeadlineMap<V extends ExpiringValue> {
     return this.#deadlines.minPriority;
   }
 
-  /** Returns the value of an id. */
+  /** Returns the value of an id, if the map has it. */
   get(id: Id): V | undefined {
     return this.#values.get(id);
   }
 
-  /** Sets the value of an id, replacing an earlier one. */
+  /** Sets the value of an id, and replaces an earlier value. */
   set(id: Id, value: V): void {
     this.#values.set(id, value);
     this.#deadlines.set(id, value.until);
@@ -143,7 +144,7 @@ export class DeadlineMap<V extends ExpiringValue> {
     this.#deadlines.delete(id);
   }
 
-  /** Removes the earliest values as long as they are over. */
+  /** Removes values in order of deadlines, until `isOver` returns false. */
   dropLeading(isOver: (id: Id, value: V) => boolean): void {
     for (;;) {
       const id = this.#deadlines.first;
@@ -152,7 +153,7 @@ export class DeadlineMap<V extends ExpiringValue> {
     }
   }
 
-  /** Removes and returns the values that are due, earliest first. */
+  /** Removes and returns the values whose deadline is reached, in order. */
   takeDue(now: number): (readonly [id: Id, value: V])[] {
     return this.#deadlines.takeUpTo(now).map((id) => {
       const value = this.#values.get(id)!;
@@ -161,7 +162,7 @@ export class DeadlineMap<V extends ExpiringValue> {
     });
   }
 
-  /** Postpones every deadline, after a sleep. */
+  /** Moves every deadline by the time asleep, in milliseconds. */
   postpone(ms: number): void {
     for (const value of this.#values.values()) value.until += ms;
     this.#deadlines.addToAll(ms);

@@ -1,14 +1,15 @@
 /**
- * Tracks abandoned requests, whose responses may still arrive.
+ * Tracks abandoned requests. They are no longer pending, for example because
+ * they were cancelled, but their responses may still arrive.
  *
  * @module
  */
 
 import type { Id } from "../protocol/jsonrpc.ts";
 
-/** Per connection: an MCP daemon never answers cancelled requests. */
+/** Ids per connection: responses to cancelled requests may never arrive. */
 const MAX_LATE_IDS = 1_000;
-/** How long an abandoned call counts as running: it may never be answered. */
+/** How long an abandoned call counts as running, if no response arrives. */
 const MAX_ABANDONED_CALL_MS = 60_000;
 
 interface AbandonedCall {
@@ -16,13 +17,13 @@ interface AbandonedCall {
   until: number;
 }
 
-/** The abandoned requests, by the connection they were written to. */
+/** The abandoned requests of each connection. */
 export class LateResponses {
   readonly #responses = new Map<number, Map<Id, "expected" | "unclear">>();
-  /** The calls among them, in the order of their deadlines. */
+  /** The abandoned calls that the daemon may still run, in deadline order. */
   readonly #calls = new Map<number, Map<Id, AbandonedCall>>();
 
-  /** Records a request; `unclear` if its response could not be read. */
+  /** Records a request; `unclear`: more than one response may arrive. */
   add(
     id: Id,
     connectionId: number,
@@ -36,7 +37,7 @@ export class LateResponses {
     this.#calls.get(connectionId)?.delete(oldest!);
   }
 
-  /** Records that the request is a call that the daemon may be working on. */
+  /** Records that the daemon may still run the call with this id. */
   addAbandonedCall(
     id: Id,
     connectionId: number,
@@ -48,7 +49,7 @@ export class LateResponses {
     this.#calls.set(connectionId, calls.set(id, call));
   }
 
-  /** Whether a late response could be mistaken for that to another request. */
+  /** Returns true if a response with this id may arrive on any connection. */
   has(id: Id): boolean {
     for (const responses of this.#responses.values()) {
       if (responses.has(id)) return true;
@@ -56,18 +57,18 @@ export class LateResponses {
     return false;
   }
 
-  /** Whether a response is expected on a connection. */
+  /** Returns true if a late response is expected on a connection. */
   isAnyExpected(connectionId: number): boolean {
     const states = this.#responses.get(connectionId)?.values() ?? [];
     return [...states].includes("expected");
   }
 
-  /** Whether the daemon may be working on an abandoned call. */
+  /** Returns true if the daemon may still run an abandoned call. */
   hasAbandonedCall(connectionId: number): boolean {
     return (this.#calls.get(connectionId)?.size ?? 0) > 0;
   }
 
-  /** The write number of the last of these calls; 0 for none. */
+  /** Returns the write number of the last abandoned call; 0 if none. */
   lastCallNumber(connectionId: number): number {
     let last = 0;
     const calls = this.#calls.get(connectionId)?.values() ?? [];
@@ -75,14 +76,14 @@ export class LateResponses {
     return last;
   }
 
-  /** Records a late response. After an `unclear` one another may arrive. */
+  /** Records a late response. An `unclear` id stays: more may arrive. */
   onResponse(id: Id, connectionId: number): void {
     const responses = this.#responses.get(connectionId);
     if (responses?.get(id) === "expected") responses.delete(id);
     this.#calls.get(connectionId)?.delete(id);
   }
 
-  /** Records an answered probe: the daemon has ended the calls before it. */
+  /** Drops the calls before an answered probe: the daemon has ended them. */
   onProbeAnswered(connectionId: number, probeNumber: number): void {
     const calls = this.#calls.get(connectionId);
     for (const [id, { writeNumber }] of calls ?? []) {
@@ -90,13 +91,13 @@ export class LateResponses {
     }
   }
 
-  /** Forgets a lost connection. */
+  /** Drops the requests of a lost connection. */
   onDisconnect(connectionId: number): void {
     this.#responses.delete(connectionId);
     this.#calls.delete(connectionId);
   }
 
-  /** When the first abandoned call ceases to count as running. */
+  /** Returns when the first abandoned call no longer counts as running. */
   deadline(): number {
     let earliest = Infinity;
     for (const calls of this.#calls.values()) {
@@ -116,7 +117,7 @@ export class LateResponses {
     }
   }
 
-  /** Postpones every deadline, after a sleep. */
+  /** Moves every deadline by the time asleep, in milliseconds. */
   postpone(ms: number): void {
     for (const calls of this.#calls.values()) {
       for (const call of calls.values()) call.until += ms;

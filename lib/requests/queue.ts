@@ -1,5 +1,5 @@
 /**
- * The queue of messages to the daemon, oldest first.
+ * The queue of messages that wait to be written to the daemon, oldest first.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { isLongLived, isSubscriptionMethod } from "../protocol/methods.ts";
 import { IndexedMinHeap } from "./deadlines.ts";
 import type { PendingEntry } from "./request_state.ts";
 
-/** How much text may be queued, in UTF-16 units. */
+/** The limit of all queued texts together, in UTF-16 units. */
 export const QUEUE_TEXT_LIMIT = 64 * 1024 * 1024;
 const NO_ROLES: ReadonlySet<LinkRole> = new Set();
 
@@ -19,53 +19,54 @@ export class MessageQueue {
   readonly #entries = new Set<PendingEntry>();
   readonly #writableByRole = new Map<LinkRole, IndexedMinHeap<PendingEntry>>();
   #textLength = 0;
-  /** How many queued requests have a time limit. */
+  /** How many queued requests are not long-lived. */
   shortLivedCount = 0;
-  /** How many queued requests have none, but end with their response. */
+  /** How many queued requests are long-lived, but not subscriptions. */
   discoverCount = 0;
 
-  /** Creates an empty queue for at most `limit` messages. */
+  /** Creates an empty queue; `limit` is the largest number of messages. */
   constructor(
     private readonly limit: number,
     private readonly roleOf: (message: OutboundMessage) => LinkRole,
   ) {}
 
-  /** The entries whose hints wait for the tool list of a connection. */
+  /** Returns the entries that wait for the tool list of a connection. */
   waitingForHint(connectionId: number): PendingEntry[] {
     return [...this.#entries]
       .filter((it) => it.hintRequirement?.connectionId === connectionId);
   }
 
-  /** Whether an entry may be written now. */
+  /** True if some entry may be written as soon as a link can carry it. */
   get hasWritable(): boolean {
     return this.#nextRole(NO_ROLES) !== undefined;
   }
 
-  /** Whether there is no room for another message. */
+  /** Returns true if the queue has no room for this message. */
   isFull({ method, text }: OutboundMessage): boolean {
     const { size } = this.#entries;
-    // Long-lived ones must not be refused.
+    // An error would end a subscription, or suggest an older MCP version. So
+    // long-lived requests still have room when others are refused.
     const factor = isLongLived(method) ? 2 : 1;
     return size >= this.limit * factor ||
-      // A single message is accepted whatever its size.
+      // If the queue is empty, the message may have any size.
       size > 0 && this.#textLength + text.length > QUEUE_TEXT_LIMIT * factor;
   }
 
-  /** Adds a message; a requeued one keeps its position ahead of newer ones. */
+  /** Adds a message; a requeued message is still ahead of newer messages. */
   add(entry: PendingEntry): void {
     this.#entries.add(entry);
     this.#count(entry.message, 1);
     this.update(entry);
   }
 
-  /** Removes a message, if it is there. */
+  /** Removes a message, if the queue has it. */
   remove(entry: PendingEntry): void {
     if (!this.#entries.delete(entry)) return;
     this.#count(entry.message, -1);
     this.#writableByRole.get(this.roleOf(entry.message))?.delete(entry);
   }
 
-  /** Updates what a message waits for, if it is there. */
+  /** Updates whether a queued message may be written. */
   update(entry: PendingEntry): void {
     if (!this.#entries.has(entry)) return;
     const role = this.roleOf(entry.message);
@@ -81,21 +82,21 @@ export class MessageQueue {
     else this.shortLivedCount += change;
   }
 
-  /** All entries that do not wait for a time, oldest first. */
+  /** Returns the entries, oldest first, without the delayed ones. */
   all(): PendingEntry[] {
     return sortByArrival(this.#entries)
       .filter(({ state }) => state !== "delayed");
   }
 
-  /** How many messages may be written to the links of a role. */
+  /** Returns how many messages may be written to the links of a role. */
   writableCount(role: LinkRole): number {
     return this.#writableByRole.get(role)?.size ?? 0;
   }
 
   /**
-   * Yields the entries that may be written now, oldest first. An entry that the
-   * caller leaves in the queue is skipped. Once the caller adds a role to
-   * `fullRoles`, no more entries of that role are yielded.
+   * Yields the writable entries, oldest first, and each entry once. The caller
+   * may remove an entry or leave it in the queue. Once the caller adds a role
+   * to `fullRoles`, no more entries of that role are yielded.
    */
   *writable(fullRoles: ReadonlySet<LinkRole>): Iterable<PendingEntry> {
     const skipped: PendingEntry[] = [];
@@ -115,6 +116,7 @@ export class MessageQueue {
     }
   }
 
+  /** Returns the role that has the oldest writable entry. */
   #nextRole(fullRoles: ReadonlySet<LinkRole>): LinkRole | undefined {
     let next: LinkRole | undefined;
     let oldest = Infinity;
@@ -127,7 +129,7 @@ export class MessageQueue {
   }
 }
 
-/** Sorts entries by the order in which their messages arrived. */
+/** Returns the entries sorted by the arrival of their messages. */
 export function sortByArrival<E extends { readonly arrivalNumber: number }>(
   entries: Iterable<E>,
 ): E[] {

@@ -1,40 +1,57 @@
 /**
- * The state machine of one message of the client's: a request until it is
- * answered, a notification until it is written.
+ * The state machine of one message from the client.
  *
- * A message that has arrived is written at once, or else it is queued. What was
- * written waits for its response. If its connection is lost, it fails, or it is
- * queued again: it may be repeated, or the daemon can be asked for its outcome.
- * A call that is repeated only because of its tool's hint first waits until the
- * tool list of the new daemon confirms the hint. A daemon can also say "later":
- * then the message is delayed. The request that opens a connection is queued
- * again whenever that connection is lost before the response.
+ * The tracker keeps an entry for each request until the response, and for each
+ * notification until it is written. An entry is in one of five states:
  *
- * | state                        | event                                        | next               |
- * | ---------------------------- | -------------------------------------------- | ------------------ |
- * | `arrived`                    | `enqueue`: it cannot be written now          | `queued`           |
- * | `arrived`, `queued`          | `send`: it was written                       | `sent`             |
- * | `waiting-for-hint`           | `send`: the hint is confirmed                | `sent`             |
- * |                              | `awaitToolList`: the list does not decide it | the same, parked   |
- * |                              | `onToolList`: more of the list has arrived   | the same           |
- * | `queued`, `waiting-for-hint` | `requestHint`: the tool list was requested   | `waiting-for-hint` |
- * |                              | `requireHint`: to be confirmed anew          | `queued`           |
- * |                              | `clearOutcomePoll`: the outcome is lost      | the same           |
- * | `delayed`                    | `advance`: its time has come                 | `queued`           |
- * | `sent`                       | `onDisconnect`: it may be written again      | `queued`           |
- * |                              | `onDisconnect`: it may not, and fails        | the same           |
- * |                              | `requeue`: another connection takes over     | `queued`           |
- * |                              | `requeue`: its response was unreadable       | `delayed`          |
- * |                              | `delayPoll`: its outcome is not known yet    | `delayed`          |
- * |                              | `delayRetry`: the daemon has no room         | `delayed`          |
- * |                              | `requireHint`: before it is written again    | the same           |
+ * - `arrived`: the message arrived during the current event.
+ * - `queued`: the message can be written as soon as a link can carry it.
+ * - `waiting-for-hint`: as `queued`, but a tool list must first confirm that
+ *   the tool may be called twice (the tool's hint). If the pages so far do not
+ *   name the tool, the entry is parked until another page arrives.
+ * - `delayed`: as `queued`, but a delay must end first.
+ * - `sent`: the request was written, and the response is pending.
  *
- * Another of these events in a state is a bug of ours, and an error that names
- * both; so are `send`, `requestHint` and `clearOutcomePoll` while a message is
- * parked. In every state time passes (`advance`), the daemon may show that it
- * works (`onDaemonWorking`, `setDaemonTimeout`, `acceptProgress`), and a message
- * is closed when it is answered, cancelled or expired (its queue, idle, total or
- * daemon timeout): the tracker forgets it in its last state.
+ * If a message cannot be written when it arrives, it is queued. A request
+ * leaves `sent` without a response in four cases:
+ *
+ * - The connection is lost. The request is queued again if it may be sent
+ *   twice, or if the daemon can be asked for its outcome. Otherwise it fails.
+ *   At the second loss it always fails, unless it is long-lived. But a request
+ *   that opens a connection (the handshake) is always queued again.
+ * - The daemon has no room for the request, or has no outcome of it yet. The
+ *   request is delayed, and then sent again.
+ * - The response is unreadable. A request that may be sent twice is sent again.
+ * - The proxy moves to another connection. Long-lived requests move with it.
+ *
+ * If a tool call may be sent twice only because of the tool's hint, the tool
+ * list of the connection for the second write must first confirm the hint.
+ *
+ * | state                        | event                                               | next                 |
+ * | ---------------------------- | --------------------------------------------------- | -------------------- |
+ * | `arrived`                    | `enqueue`: the message cannot be written now        | `queued`             |
+ * | `arrived`, `queued`          | `send`: the message was written                     | `sent`               |
+ * | `waiting-for-hint`           | `send`: the hint was confirmed, the message written | `sent`               |
+ * |                              | `awaitToolList`: no page so far names the tool      | the same, parked     |
+ * |                              | `onToolList`: another page of the list arrived      | the same, not parked |
+ * | `queued`, `waiting-for-hint` | `requestHint`: the tool list was requested          | `waiting-for-hint`   |
+ * |                              | `requireHint`: the hint must be confirmed (again)   | `queued`             |
+ * |                              | `clearOutcomePoll`: the daemon lost the outcome     | the same             |
+ * | `delayed`                    | `advance`: the delay is over                        | `queued`             |
+ * | `sent`                       | `onDisconnect`: the request may be written again    | `queued`             |
+ * |                              | `onDisconnect`: the request must fail               | the same             |
+ * |                              | `requeue`: another connection takes over            | `queued`             |
+ * |                              | `requeue`: the response was unreadable              | `delayed`            |
+ * |                              | `delayPoll`: the daemon has no outcome yet          | `delayed`            |
+ * |                              | `delayRetry`: the daemon has no room                | `delayed`            |
+ * |                              | `requireHint`: a second write needs the hint        | the same             |
+ *
+ * Any of these events in another state is a bug, except `advance`. The method
+ * then throws an error that names the event and the state. While an entry is
+ * parked, `send`, `requestHint` and `clearOutcomePoll` throw, too.
+ *
+ * All other methods may be called in every state. There is no final state: the
+ * tracker removes an entry when the message is answered, cancelled or expired.
  *
  * @module
  */
@@ -48,29 +65,29 @@ import {
 import { isLongLived } from "../protocol/methods.ts";
 import type { Timeouts } from "./timeouts.ts";
 
-/** The settings that limit how long messages wait; `Infinity` for no limit. */
+/** The settings of the tracker; `Infinity` means no limit. */
 export interface TrackerConfig {
-  /** How long a request may wait in all outages together, in milliseconds. */
+  /** How long a message may wait for usable links in total, in milliseconds. */
   readonly queueTimeout: number;
-  /** How many messages may be queued. */
+  /** The limit of queued messages; twice as high for long-lived requests. */
   readonly queueLimit: number;
-  /** Whether a client that asked for progress gets wait notices. */
+  /** `on` if a client that asked for progress gets wait notices. */
   readonly waitProgress: "on" | "off";
 }
 
-/** A state, what has meaning only in it, and when it ends by itself. */
+/** A state with its data. It ends by itself at `until`; `Infinity`: never. */
 export type RequestState =
   & { until: number }
   & (
-    /** `arrived` lasts only within one event. */
+    /** An entry leaves `arrived` in the event that created it. */
     | { readonly kind: "arrived" | "queued" | "delayed" }
-    /** While it is parked, the tool list has brought nothing new. */
+    /** While `isParked` is true, the list's next page has not arrived yet. */
     | {
       readonly kind: "waiting-for-hint";
       readonly connectionId: number;
       isParked: boolean;
     }
-    /** It ends when the daemon has not worked on it for the idle timeout. */
+    /** `until` is the end of the idle timeout, which daemon activity moves. */
     | {
       readonly kind: "sent";
       readonly connectionId: number;
@@ -80,80 +97,82 @@ export type RequestState =
     }
   );
 
-/** What happens to a request whose connection was lost. */
+/** What the proxy does with a sent request after its connection was lost. */
 export type Recovery =
-  | "resend"
-  | "confirm-hint"
-  | "fail"
+  | "resend" // sends the request again
+  | "confirm-hint" // sends it again once a tool list confirms the hint
+  | "fail" // responds with an error
+  // Asks the daemon for the outcome, for `limitMs` milliseconds at most.
   | { readonly kind: "poll-outcome"; readonly limitMs: number };
 
-/** Why the tracker closed the entry of a request. */
+/** The timeout that ended an entry. */
 export type ExpiryReason =
-  | "queue-timeout"
-  | "hint-timeout"
-  | "total-timeout"
-  | "daemon-timeout"
-  | "idle-timeout";
+  | "queue-timeout" // the sum of all waits for a usable link
+  | "hint-timeout" // the sum of all waits for a tool list
+  | "total-timeout" // from the arrival of the request to the response
+  | "daemon-timeout" // the daemon's own, if there is no total timeout
+  | "idle-timeout"; // since the write, or the daemon's last activity
 
-/** A progress notification to a client while its request waits. */
+/** A progress notification that shows the client that its request waits. */
 export interface WaitNotice {
-  /** The request. */
+  /** The request that waits. */
   readonly message: Request;
   /** The client's progress token. */
   readonly progressToken: Id;
-  /** The progress value; smaller than any progress of the daemon itself. */
+  /** The progress value: the daemon's last one, or 0, plus very small steps. */
   readonly progress: number;
 }
 
-/** After how many losses in flight a request is assumed to crash daemons. */
+/** At this number of lost connections a request fails: it may cause them. */
 const MAX_CONNECTION_LOSSES = 2;
-/** How long daemons may take in total to list their tools. */
+/** How long a request may wait for tool lists, on all connections together. */
 const HINT_TIMEOUT_MS = 5_000;
 const FIRST_WAIT_NOTICE_MS = 1_000;
 const WAIT_NOTICE_INTERVAL_MS = 5_000;
-/** How much each notice adds: so little that the daemon's steps are larger. */
+/** What each wait notice adds: less than a step of the daemon's progress. */
 const WAIT_PROGRESS_STEP = 1e-6;
 
-/** A message, its state, and what outlasts a change of the state. */
+/** A message with its state, and the data that it keeps in every state. */
 export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
   #state: RequestState = { kind: "arrived", until: Infinity };
-  /** The id; a notification has a key that is not JSON and so equals no id. */
+  /** A request's id. A notification's key is not JSON, so it equals no id. */
   readonly key: string;
-  /** When it arrived; a later sleep moves it. */
+  /** When the message arrived; the time asleep since then is added. */
   arrivedAt: number;
-  /** The progress token from the client. */
+  /** The client's progress token; `undefined` if it wants no progress. */
   readonly progressToken: Id | undefined;
-  /** How often it was written since a daemon last had no room for it. */
+  /** The number of writes, since a daemon last had no room for the request. */
   writeCount = 0;
-  /** How many connections were lost while it was in flight. */
+  /** How many connections were lost while the request was in flight. */
   connectionLosses = 0;
-  /** It is written only to ask the daemon for its outcome. */
+  /** True if the request is written only to ask the daemon for its outcome. */
   isOutcomePoll = false;
-  /** When the daemon last reported progress, and the value if it gave one. */
+  /** When the daemon last reported work, and its last progress value if any. */
   daemonProgress: { at: number; value: number | undefined } | undefined;
-  /** The length of the daemon's timeout when the daemon announced it. */
+  /** The daemon timeout that was last set, in milliseconds, if one was. */
   daemonTimeoutMs: number | undefined;
-  /** When the total timeout ends; if there is none, the daemon's. */
+  /** When the total timeout ends, or the daemon's if there is no total one. */
   #endsAt: number;
+  /** When the daemon first had no room; `undefined` once it had some. */
   #daemonFullSince: number | undefined;
-  /** How much longer it may wait for a link, without the current wait. */
+  /** The rest of the queue timeout when the current wait began. */
   #queueTimeLeftMs: number;
-  /** Since when it waits for a link; `undefined` while it does not. */
+  /** When the current wait for a usable link began; `undefined` if none. */
   #waitingSince: number | undefined;
-  /** How much longer daemons may take to confirm its hint, if it needs one. */
+  /** The rest of the hint timeout; `undefined` if no hint must be confirmed. */
   #hintTimeLeftMs: number | undefined;
-  /** The last progress value that the client got: the next must be larger. */
+  /** The largest progress value that was sent to the client. */
   #clientProgress = -Infinity;
   #waitNoticeAt = Infinity;
   #waitNoticeCount = 0;
 
-  /** Creates the entry of a message that has just arrived. */
+  /** Creates an `arrived` entry; `queueTimeout` is in milliseconds. */
   constructor(
     /** The message. */
     readonly message: M,
-    /** Its position in the order of arrival. */
+    /** The position of the message in the order of arrival. */
     readonly arrivalNumber: number,
-    /** Its timeouts. */
+    /** The timeouts of the message. */
     readonly timeouts: Timeouts,
     now: number,
     queueTimeout: number,
@@ -170,55 +189,55 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
     this.#queueTimeLeftMs = isLongLived(method) ? Infinity : queueTimeout;
   }
 
-  /** The state. */
+  /** The name of the current state. */
   get state(): RequestState["kind"] {
     return this.#state.kind;
   }
 
-  /** Whether it is in the queue. */
+  /** True if the message is in the queue, in any of its three states. */
   get isQueued(): boolean {
     return this.state !== "arrived" && this.state !== "sent";
   }
 
-  /** Whether it may be written as soon as a link can carry it. */
+  /** True if the message may be written as soon as a link can carry it. */
   get isWritable(): boolean {
     return this.#state.kind === "queued" ||
       this.#state.kind === "waiting-for-hint" && !this.#state.isParked;
   }
 
-  /** The connection it was written to; `undefined` while it is queued. */
+  /** The connection that carries the request; `undefined` unless `sent`. */
   get sentOnConnectionId(): number | undefined {
     return this.#state.kind === "sent" ? this.#state.connectionId : undefined;
   }
 
-  /** Whether that connection is not ready before the response. */
+  /** True if the request opens its connection, and has no response yet. */
   get isHandshake(): boolean {
     return this.#state.kind === "sent" && this.#state.isHandshake;
   }
 
-  /** When it was written to that connection. */
+  /** When the request was written; `-Infinity` unless `sent`. */
   get sentAt(): number {
     return this.#state.kind === "sent" ? this.#state.sentAt : -Infinity;
   }
 
-  /** Its position in the order of writes on that connection. */
+  /** The position among the connection's writes; 0 for a handshake or none. */
   get writeNumber(): number {
     return this.#state.kind === "sent" ? this.#state.writeNumber : 0;
   }
 
-  /** Its hint must be confirmed; by the tool list of the connection, if any. */
+  /** Set if a hint must be confirmed; `connectionId` once it was requested. */
   get hintRequirement(): { readonly connectionId?: number } | undefined {
     if (this.#state.kind === "waiting-for-hint") return this.#state;
     return this.#hintTimeLeftMs === undefined ? undefined : {};
   }
 
-  /** From `arrived` to `queued`. */
+  /** Moves the entry from `arrived` to `queued`. */
   enqueue(now: number): void {
     if (this.state !== "arrived") throw this.#unexpected("enqueue");
     this.#enterQueue(now);
   }
 
-  /** From `arrived`, `queued` or `waiting-for-hint` to `sent`. */
+  /** Moves a writable entry, or one in `arrived`, to `sent`. */
   send(
     connectionId: number,
     now: number,
@@ -226,9 +245,9 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
   ): void {
     const mayBeSent = this.state === "arrived" || this.isWritable;
     if (!mayBeSent) throw this.#unexpected("send");
-    // The next connection would have to confirm the hint again.
+    // If this connection is lost, the next one must confirm the hint again.
     if (this.state === "waiting-for-hint") this.requireHint(now);
-    // The queue timer of a handshake request runs until the link is ready.
+    // A handshake request waits for a usable link until its own response.
     const isHandshake = writeNumber === "handshake";
     if (!isHandshake) this.stopQueueTimer(now);
     this.#waitNoticeAt = Infinity;
@@ -243,7 +262,7 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
     };
   }
 
-  /** From `queued` or `waiting-for-hint` to `queued`; `sent` stays. */
+  /** Requires a confirmed hint; moves `waiting-for-hint` to `queued`. */
   requireHint(now: number): void {
     const { kind, until } = this.#state;
     if (kind === "waiting-for-hint") {
@@ -254,7 +273,7 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
     } else throw this.#unexpected("requireHint");
   }
 
-  /** From `queued` or `waiting-for-hint` to `waiting-for-hint`. */
+  /** Moves a writable entry to `waiting-for-hint`. */
   requestHint(connectionId: number, now: number): void {
     if (!this.isWritable) throw this.#unexpected("requestHint");
     this.requireHint(now);
@@ -263,35 +282,35 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
     this.#state = { kind: "waiting-for-hint", connectionId, isParked, until };
   }
 
-  /** From `waiting-for-hint` to the same, parked. */
+  /** Parks an entry in `waiting-for-hint`. */
   awaitToolList(): void {
     const state = this.#state;
     if (state.kind === "waiting-for-hint") state.isParked = true;
     else throw this.#unexpected("awaitToolList");
   }
 
-  /** From `waiting-for-hint` to the same, no longer parked. */
+  /** Makes a parked entry in `waiting-for-hint` writable again. */
   onToolList(): void {
     const state = this.#state;
     if (state.kind === "waiting-for-hint") state.isParked = false;
     else throw this.#unexpected("onToolList");
   }
 
-  /** From `queued` or `waiting-for-hint` to the same, to be executed. */
+  /** Ends the polling: the next write makes the daemon execute the request. */
   clearOutcomePoll(): void {
     if (!this.isWritable) throw this.#unexpected("clearOutcomePoll");
     this.isOutcomePoll = false;
     if (this.timeouts.total === undefined) this.#endsAt = Infinity;
   }
 
-  /** From `sent` to `queued`; a request that may not be repeated stays. */
+  /** Moves the entry from `sent` to `queued`, unless the request must fail. */
   onDisconnect(
     now: number,
     recoveryFor: (request: Request) => Recovery,
   ): "requeued" | "failed" {
     if (this.state !== "sent") throw this.#unexpected("onDisconnect");
     this.connectionLosses++;
-    // The handshake request opens every connection.
+    // A handshake request is always sent again, to open the next connection.
     if (!this.isHandshake) {
       const request = this.message as OutboundMessage as Request;
       const mayRecover = this.connectionLosses < MAX_CONNECTION_LOSSES ||
@@ -309,13 +328,13 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
     return "requeued";
   }
 
-  /** From `sent` to `queued`, or to `delayed` if there is a pause. */
+  /** Moves the entry from `sent` to `queued`, or to `delayed` with a pause. */
   requeue(now: number, pauseMs?: number): void {
     if (this.state !== "sent") throw this.#unexpected("requeue");
     this.#enterQueue(now, pauseMs);
   }
 
-  /** From `sent` to `delayed`, to poll the outcome for `limitMs` at most. */
+  /** Moves the entry from `sent` to `delayed`; `limitMs` limits the polling. */
   delayPoll(now: number, pauseMs: number, limitMs: number): void {
     if (this.state !== "sent") throw this.#unexpected("delayPoll");
     this.isOutcomePoll = true;
@@ -323,7 +342,10 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
     this.#enterQueue(now, pauseMs);
   }
 
-  /** From `sent` to `delayed`; expired if that repeats for the idle timeout. */
+  /**
+   * Moves the entry from `sent` to `delayed`. Without a total timeout, returns
+   * `expired` once the daemon had no room for as long as the idle timeout.
+   */
   delayRetry(now: number, pauseMs: number): "requeued" | "expired" {
     if (this.state !== "sent") throw this.#unexpected("delayRetry");
     this.#daemonFullSince ??= now;
@@ -345,7 +367,7 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
       : { kind: "delayed", until: now + pauseMs };
   }
 
-  /** From `delayed` to `queued`, if it is time; returns why it has expired. */
+  /** Ends a delay that is over; returns the timeout that expired, if any. */
   advance(now: number): ExpiryReason | undefined {
     const { kind, until } = this.#state;
     if (now >= this.#endsAt) {
@@ -364,7 +386,7 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
     return new Error(`a message in the state ${this.state} got ${event}`);
   }
 
-  /** The earliest time at which {@linkcode advance} or a notice is due. */
+  /** When {@linkcode advance} or a wait notice is due; `Infinity`: never. */
   get deadline(): number {
     return Math.min(
       this.#endsAt,
@@ -379,28 +401,28 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
     return since === undefined ? Infinity : since + this.#queueTimeLeftMs;
   }
 
-  /** Starts the queue timer: the time in the queue is the sum of all waits. */
+  /** Starts the queue timer, if the message is queued or opens a connection. */
   startQueueTimer(now: number): void {
     if (this.isQueued || this.isHandshake) this.#waitingSince ??= now;
   }
 
-  /** Stops the queue timer, if it runs. */
+  /** Stops the queue timer; the wait counts towards the queue timeout. */
   stopQueueTimer(now: number): void {
     if (this.#waitingSince === undefined) return;
     this.#queueTimeLeftMs -= now - this.#waitingSince;
     this.#waitingSince = undefined;
   }
 
-  /** Sets the daemon's timeout, which counts if there is no total timeout. */
+  /** Starts the daemon's timeout, unless there is a total timeout. */
   setDaemonTimeout(ms: number, now: number): void {
-    // The daemon has started the request.
+    // The daemon has started the request, so it had room.
     this.#daemonFullSince = undefined;
     if (this.timeouts.total !== undefined) return;
     this.#endsAt = now + ms;
     this.daemonTimeoutMs = ms;
   }
 
-  /** Records that the daemon works on it, and its progress if it gave any. */
+  /** Restarts the idle timeout, because the daemon works on the request. */
   onDaemonWorking(now: number, value = this.daemonProgress?.value): void {
     this.daemonProgress = { at: now, value };
     const state = this.#state;
@@ -409,16 +431,17 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
     }
   }
 
-  /** Records the daemon's progress; returns whether the client gets it. */
+  /** Records the daemon's progress; returns true if the client must get it. */
   acceptProgress(now: number, value: number): boolean {
     this.onDaemonWorking(now, value);
-    // A request that was written again begins anew.
+    // After a second write, the daemon's progress starts again. But the values
+    // that the client gets must increase (MCP, utilities/progress).
     if (this.writeCount > 1 && !(value > this.#clientProgress)) return false;
     this.#clientProgress = Math.max(this.#clientProgress, value);
     return true;
   }
 
-  /** Returns the wait notice of a queued request, if one is due. */
+  /** Returns a wait notice if one is due and no link is usable. */
   takeDueWaitNotice(now: number): WaitNotice | undefined {
     if (now < this.#waitNoticeAt) return undefined;
     this.#waitNoticeAt = now + WAIT_NOTICE_INTERVAL_MS;
@@ -427,7 +450,7 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
     return undefined;
   }
 
-  /** Returns a wait notice, if the client wants one and the value increases. */
+  /** Returns a wait notice, if the client wants one and its value increases. */
   takeWaitNotice(): WaitNotice | undefined {
     const { progressToken } = this;
     if (progressToken === undefined) return undefined;
@@ -439,7 +462,7 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
     return { message, progressToken, progress };
   }
 
-  /** Postpones all moments, after a sleep. */
+  /** Moves every moment by the time asleep, in milliseconds. */
   postpone(ms: number): void {
     this.arrivedAt += ms;
     if (this.daemonProgress !== undefined) this.daemonProgress.at += ms;
@@ -451,9 +474,9 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
   }
 }
 
-/** A request without a response yet, or a queued notification. */
+/** The entry of a pending request or of a queued notification. */
 export type ReadonlyEntry<M extends OutboundMessage = OutboundMessage> =
   Readonly<PendingEntry<M>>;
 
-/** A request without a response yet. */
+/** The entry of a request that has no response yet. */
 export type PendingRequest = ReadonlyEntry<Request>;

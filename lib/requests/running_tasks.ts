@@ -1,6 +1,7 @@
 /**
- * Tracks tasks that continue after the requests that created them were answered
- * (MCP 2025-11-25, tasks): their progress still goes to the client.
+ * Tracks running tasks (MCP 2025-11-25, tasks). A task continues after the
+ * response to the request that created it, and so does its progress. The client
+ * must get this progress although the request is no longer pending.
  *
  * @module
  */
@@ -22,11 +23,11 @@ interface RunningTask {
   readonly connectionId: number;
 }
 
-/** The running tasks by progress token. */
+/** The running tasks, by the progress token of the request. */
 export class RunningTasks {
   readonly #byProgressToken = new Map<Id, RunningTask>();
 
-  /** Records a response: it may create a task, or show that one has ended. */
+  /** Records a response that may create a task, or show the end of a task. */
   onResponse(
     { message, progressToken }: PendingRequest,
     response: Response,
@@ -49,13 +50,13 @@ export class RunningTasks {
     if (method === "tasks/get" || method === "tasks/cancel") {
       this.onTaskStatus(response.result);
     } else if (method === "tasks/result") {
-      // It is answered only when the task has ended.
+      // The daemon answers `tasks/result` only after the end of the task.
       const taskId = getMember(message.params, "taskId");
       this.onTaskStatus({ taskId, status: "completed" });
     }
   }
 
-  /** Records a task status from the daemon. */
+  /** Records a task's status from the daemon; drops a task that has ended. */
   onTaskStatus(state: unknown): void {
     const status = getMember(state, "status");
     if (!FINAL_STATUSES.some((end) => end === status)) return;
@@ -65,7 +66,7 @@ export class RunningTasks {
     }
   }
 
-  /** Whether a progress value belongs to a task of the same connection. */
+  /** Returns true if this is progress of a running task on the connection. */
   matchesProgress(
     token: Id | undefined,
     value: unknown,

@@ -1,10 +1,11 @@
 /**
- * Tracks the daemon's requests (elicitation, sampling, roots, ping) that the
- * client has not answered yet.
+ * Tracks the daemon's requests to the client (elicitation, sampling, roots,
+ * ping) that have no response yet.
  *
- * A new daemon counts its ids from 0 again, so a response to request 0 of the
- * old daemon would be taken for one to the new one's. So the client gets ids
- * that contain the connection id, and only these are translated back.
+ * A new daemon counts its ids from 0 again. A late response to request 0 of the
+ * old daemon must not reach the new daemon as a response to its own request 0.
+ * So the client gets another id, which contains the connection id. Only a
+ * response with such an id goes to the daemon, with the daemon's own id.
  *
  * @module
  */
@@ -17,11 +18,11 @@ import {
 } from "../protocol/jsonrpc.ts";
 import { replaceValue } from "../json/spans.ts";
 
-/** A message for the daemon on one connection. */
+/** A frame that must be sent to the daemon on a certain connection. */
 export interface RoutedFrame {
-  /** The connection id. */
+  /** The id of the connection. */
   readonly connectionId: number;
-  /** The frame. */
+  /** The text of the frame. */
   readonly text: string;
 }
 
@@ -31,20 +32,20 @@ interface OpenServerRequest {
   readonly progressToken: Id | undefined;
 }
 
-/** This limits the cost of a client that answers none. */
+/** Limits the memory for requests that the client never answers. */
 const MAX_OPEN_SERVER_REQUESTS = 1_000;
 
-/** The daemon's open requests by the ids that the client got. */
+/** The daemon's open requests, by the ids that the client got. */
 export class ServerRequests {
   readonly #open = new Map<Id, OpenServerRequest>();
   #count = 0;
 
-  /** Whether there is no room for another request. */
+  /** True if no other request may be forwarded now. */
   get isFull(): boolean {
     return this.#open.size >= MAX_OPEN_SERVER_REQUESTS;
   }
 
-  /** Translates the daemon's request and its progress token for the client. */
+  /** Records the daemon's request; returns it with the id for the client. */
   forward(connectionId: number, request: Request): string {
     const id = JSON.stringify(`e${connectionId}:${++this.#count}`);
     const progressToken = getNestedId(request, "_meta", "progressToken");
@@ -54,7 +55,7 @@ export class ServerRequests {
     return replaceValue(text, ["params", "_meta", "progressToken"], id);
   }
 
-  /** Translates the client's response to an open request for the daemon. */
+  /** Closes an open request; returns the response with the daemon's id. */
   resolve(id: Id | undefined, text: string): RoutedFrame | undefined {
     const open = this.#open.get(id!);
     if (open === undefined) return undefined;
@@ -63,7 +64,7 @@ export class ServerRequests {
     return { connectionId, text: replaceValue(text, ["id"], open.id) };
   }
 
-  /** Translates the client's progress on a request for the daemon. */
+  /** Returns the client's progress with the daemon's token, if it sent one. */
   forwardProgress(notification: Notification): RoutedFrame | undefined {
     const open = this.#open.get(getNestedId(notification, "progressToken")!);
     if (open?.progressToken === undefined) return undefined;
@@ -73,7 +74,7 @@ export class ServerRequests {
     return { connectionId, text };
   }
 
-  /** Translates the daemon's cancellation, and drops the request. */
+  /** Closes a request that the daemon cancels; returns the text to forward. */
   forwardCancellation(
     connectionId: number,
     notification: Notification,
@@ -87,7 +88,7 @@ export class ServerRequests {
     return undefined;
   }
 
-  /** Drops the requests of a lost connection and returns their ids. */
+  /** Closes a lost connection's requests; returns the ids the client got. */
   onDisconnect(connectionId: number): Id[] {
     const ids = [...this.#open.keys()]
       .filter((id) => this.#open.get(id)?.connectionId === connectionId);

@@ -1,5 +1,6 @@
 /**
- * The timeouts of a request, from its provider or the user's settings.
+ * The timeouts of a request, from its model provider's settings or the general
+ * settings.
  *
  * @module
  */
@@ -7,43 +8,43 @@
 import { isLongLived, isSubscriptionMethod } from "../protocol/methods.ts";
 import { getMember, type OutboundMessage } from "../protocol/jsonrpc.ts";
 
-/** A timeout, and the setting it comes from. */
+/** A timeout with its source. */
 export interface Timeout {
-  /** The name of the setting. */
+  /** The name of the setting, for error messages. */
   readonly setting: string;
-  /** Its length. */
+  /** The length in milliseconds; `Infinity` for no timeout. */
   readonly ms: number;
 }
 
 /** The timeouts of one request. */
 export interface Timeouts {
-  /** From the arrival of the request to its response, if that is limited. */
+  /** From the arrival of the request to the response; `undefined` for none. */
   readonly total: Timeout | undefined;
-  /** From the daemon's last activity on it to the response or progress. */
+  /** The longest time in which the daemon may show no work on the request. */
   readonly idle: Timeout;
 }
 
-/** A model provider and the timeouts of its calls; `Infinity` for none. */
+/** A model provider with the timeouts of its calls; `Infinity` for none. */
 export interface Provider {
-  /** Its name, as in `<NAME>_STREAM_TIMEOUT`. */
+  /** The name, as in `<NAME>_STREAM_TIMEOUT`. */
   readonly name: string;
-  /** The time for the whole call, in milliseconds. */
+  /** The total timeout in milliseconds. */
   readonly total: number;
-  /** The time without progress, in milliseconds. */
+  /** The idle timeout in milliseconds. */
   readonly idle: number;
 }
 
-/** The settings that limit a request, in milliseconds; `Infinity` for none. */
+/** The timeout settings, in milliseconds; `Infinity` for no timeout. */
 export interface TimeoutConfig {
-  /** For every response. */
+  /** The total timeout of each request. */
   readonly requestTimeout: number;
-  /** For every response, or progress on it. */
+  /** The idle timeout of each request. */
   readonly idleTimeout: number;
-  /** The providers; their timeouts replace the above for their calls. */
+  /** The providers, whose timeouts replace the general ones for their calls. */
   readonly providers: readonly Provider[];
 }
 
-/** How the names of models or tools begin, if not with the provider's name. */
+/** Patterns for providers whose name is not the only prefix of their models. */
 const PROVIDER_PREFIXES: Readonly<Record<string, RegExp>> = {
   GLM: /^(glm(?![a-z])|zhipu)/i, //     glm-4.6, glm_web_search, zhipuai
   KIMI: /^(kimi(?![a-z])|moonshot)/i, // kimi-k2, kimi_chat_with_tools, moonshot-v1-8k
@@ -55,7 +56,7 @@ export function timeoutsOf(
   config: TimeoutConfig,
 ): Timeouts {
   const { kind, method } = message;
-  // A subscription gets no response before it ends.
+  // A subscription gets its response only when it ends.
   const idleMs = isSubscriptionMethod(method) ? Infinity : config.idleTimeout;
   let total = { setting: "--request-timeout", ms: config.requestTimeout };
   let idle = { setting: "--idle-timeout", ms: idleMs };
@@ -68,14 +69,17 @@ export function timeoutsOf(
   if (idleOf !== undefined) {
     idle = { setting: `${idleOf.name}_STREAM_IDLE_TIMEOUT`, ms: idleOf.idle };
   }
-  // A long-lived request is held while there is no daemon: an error would mean
-  // that the daemon implements an older protocol version.
+  // A long-lived request waits until there is a daemon. An error would end a
+  // subscription, or suggest that the daemon has an older protocol version.
   const isLimited = kind === "request" && !isLongLived(method) &&
     total.ms < Infinity;
   return { total: isLimited ? total : undefined, idle };
 }
 
-/** The longest name comes first (`GLM_AIR` before `GLM`). */
+/**
+ * Returns the providers whose name is a prefix of the call's model, or else of
+ * the tool's name. The longest name comes first (`GLM_AIR` before `GLM`).
+ */
 function providersOf(
   { method, params }: OutboundMessage,
   providers: readonly Provider[],
@@ -91,7 +95,7 @@ function providersOf(
   return [];
 }
 
-/** A name is not followed by a letter; `_` and `-` are equivalent in it. */
+/** Returns the pattern for a name: `_` also matches `-`; no letter follows. */
 function prefixOf(name: string): RegExp {
   return PROVIDER_PREFIXES[name] ??
     new RegExp(`^${name.replaceAll("_", "[-_]")}(?![a-z])`, "i");

@@ -1,6 +1,6 @@
 /**
- * Tracks which tools are safe to call twice according to the daemon
- * (`readOnlyHint`, `idempotentHint`; MCP, server/tools).
+ * Tracks which tools are safe to call twice, according to the hints in the
+ * daemon's tool list (`readOnlyHint`, `idempotentHint`; MCP, server/tools).
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { nextCursorOf } from "../protocol/methods.ts";
 import { isRecord } from "../protocol/jsonrpc.ts";
 import type { ToolAnnotations, Unvalidated } from "../protocol/mcp_types.ts";
 
-/** The daemon's hint for a tool; `unknown` until its list has arrived. */
+/** A tool's hint; `unknown` while an incomplete list does not have the tool. */
 export type ToolHint = "idempotent" | "not-idempotent" | "unknown";
 
 class ToolList {
@@ -19,12 +19,12 @@ class ToolList {
   isComplete = false;
 }
 
-/** The hints from all connections of this process. */
+/** The hints from the tool lists of all connections. */
 export class ToolHints {
   readonly #latestByTool = new Map<string, boolean>();
   readonly #byConnection = new Map<number, ToolList>();
 
-  /** Records a page of the tool list; without a cursor it is the first. */
+  /** Records a page of the tool list; the first page has no cursor. */
   onToolsPage(
     connectionId: number,
     cursor: string | undefined,
@@ -50,18 +50,18 @@ export class ToolHints {
     toolList.isComplete = isLast && toolList.hasFirstPage;
   }
 
-  /** Records that no further page will be requested on a connection. */
+  /** Records that the proxy requests no further page on a connection. */
   onListEnd(connectionId: number): void {
     const toolList = this.#toolListOf(connectionId);
     toolList.isComplete = toolList.hasFirstPage;
   }
 
-  /** Whether the tool may be called twice, by the last hint of any daemon. */
+  /** Returns true if the latest hint from any connection allows two calls. */
   isIdempotent(tool: string): boolean {
     return this.#latestByTool.get(tool) ?? false;
   }
 
-  /** The hint of a tool on one connection. */
+  /** Returns the hint of a connection's tool list for a tool. */
   hintOf(connectionId: number, tool: string): ToolHint {
     const toolList = this.#byConnection.get(connectionId);
     const isIdempotentTool = toolList?.tools.get(tool);
@@ -76,12 +76,12 @@ export class ToolHints {
     this.#toolListOf(connectionId).isRequested = true;
   }
 
-  /** Whether the tool list was requested on a connection. */
+  /** Returns true if the tool list was requested on a connection. */
   isListRequested(connectionId: number): boolean {
     return this.#byConnection.get(connectionId)?.isRequested ?? false;
   }
 
-  /** Forgets a connection that ended. */
+  /** Drops the tool list of a connection that ended. */
   onDisconnect(connectionId: number): void {
     this.#byConnection.delete(connectionId);
   }

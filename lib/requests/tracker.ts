@@ -1,6 +1,8 @@
 /**
- * Tracks the client's messages: which are unanswered, until when, and whether
- * they may be sent again.
+ * Tracks the client's messages: which requests have no response yet, which
+ * messages are queued, and when each one expires. This folder keeps the state
+ * of requests in both directions, and of what outlives a request: late
+ * responses, running tasks and tool hints.
  *
  * @module
  */
@@ -27,18 +29,18 @@ import {
 } from "./request_state.ts";
 import type { Timeouts } from "./timeouts.ts";
 
-/** What is due at a moment; the expired entries are closed. */
+/** The result of {@linkcode RequestTracker.advance}. */
 export interface DueEntries {
-  /** For the clients whose requests wait for a link. */
+  /** The notices for requests that wait for a usable link. */
   readonly notices: readonly WaitNotice[];
-  /** The expired entries, and why they have expired. */
+  /** The entries that expired, already closed, and the timeout of each. */
   readonly expired: readonly {
     readonly entry: ReadonlyEntry;
     readonly expiry: ExpiryReason;
   }[];
 }
 
-/** In the order of writes; calls may take the daemon long. */
+/** Requests in the order of writes; the daemon may need long for `calls`. */
 interface InFlight {
   readonly entries: Set<PendingEntry>;
   readonly calls: Set<PendingEntry>;
@@ -50,79 +52,79 @@ export class RequestTracker {
   readonly #byProgressToken = new Map<Id, PendingEntry>();
   readonly #queue: MessageQueue;
   readonly #inFlight = new Map<number, InFlight>();
-  /** When each entry expires, or earlier. */
+  /** The deadline of each entry, or an earlier time. */
   readonly #deadlines = new IndexedMinHeap<PendingEntry>();
   #lastArrivalNumber = 0;
   #requestCount = 0;
   #subscriptionCount = 0;
-  /** The requests that were abandoned and whose responses may still arrive. */
+  /** The abandoned requests whose responses may still arrive. */
   readonly lateResponses: LateResponses = new LateResponses();
   /** The JSON types of the client's progress tokens. */
   readonly progressTokens: ObservedIdTypes = new ObservedIdTypes();
 
-  /** Creates an empty tracker; `roleOf` names the links that carry a message. */
+  /** Creates an empty tracker; `roleOf` returns which links carry a message. */
   constructor(
     private readonly config: TrackerConfig,
     roleOf: (message: OutboundMessage) => LinkRole,
-    /** While this is false, the time of a message in the queue is limited. */
+    /** While this returns false, the queue timer of a message runs. */
     private readonly hasUsableLink: (message: OutboundMessage) => boolean,
   ) {
     this.#queue = new MessageQueue(config.queueLimit, roleOf);
   }
 
-  /** How many requests have no response yet. */
+  /** The number of requests that have no response yet. */
   get pendingRequestCount(): number {
     return this.#requestCount;
   }
 
-  /** How many responses are worth waiting for; subscriptions do not count. */
+  /** Returns how many responses a shutdown waits for, without subscriptions. */
   responsesWorthAwaiting(daemon: "up" | "down"): number {
-    // Long-lived requests in the queue are held until the daemon is up.
+    // A queued `server/discover` waits until the daemon is up.
     const heldCount = daemon === "down" ? this.#queue.discoverCount : 0;
     return this.#requestCount - this.#subscriptionCount - heldCount;
   }
 
-  /** Whether a request with a time limit is queued. */
+  /** True if a request is queued that is not long-lived. */
   get hasQueuedShortLivedRequest(): boolean {
     return this.#queue.shortLivedCount > 0;
   }
 
-  /** Whether a request is queued that ends with its response. */
+  /** True if a request is queued that is not a subscription. */
   get hasQueuedRequestButSubscriptions(): boolean {
     return this.#queue.shortLivedCount + this.#queue.discoverCount > 0;
   }
 
-  /** Whether the queue accepts no further message. */
+  /** Returns true if the queue has no room for this message. */
   isFull(message: OutboundMessage): boolean {
     return this.#queue.isFull(message);
   }
 
-  /** The queued entries that do not wait for a time, oldest first. */
+  /** Returns the queued entries, oldest first, without the delayed ones. */
   queuedEntries(): readonly ReadonlyEntry[] {
     return this.#queue.all();
   }
 
-  /** Whether an entry may be written now. */
+  /** True if some entry may be written as soon as a link can carry it. */
   get hasWritable(): boolean {
     return this.#queue.hasWritable;
   }
 
-  /** How many messages may be written to the links of a role. */
+  /** Returns how many messages may be written to the links of a role. */
   writableCount(role: LinkRole): number {
     return this.#queue.writableCount(role);
   }
 
-  /** See {@linkcode MessageQueue.writable}. */
+  /** Yields the writable entries; see {@linkcode MessageQueue.writable}. */
   writableEntries(fullRoles: ReadonlySet<LinkRole>): Iterable<ReadonlyEntry> {
     return this.#queue.writable(fullRoles);
   }
 
-  /** The unanswered request with this id. */
+  /** Returns the request with this id that has no response yet. */
   find(id: Id): PendingRequest | undefined {
     return this.#entries.get(id) as PendingRequest | undefined;
   }
 
-  /** Registers a message that is sent or queued within the same event. */
+  /** Adds a message that the caller must send or queue in the same event. */
   open(
     message: OutboundMessage,
     timeouts: Timeouts,
@@ -146,12 +148,12 @@ export class RequestTracker {
     return entry;
   }
 
-  /** Queues a message that has just arrived. */
+  /** Queues a message that could not be sent when it arrived. */
   enqueue({ key }: ReadonlyEntry, now: number): void {
     this.#apply(key, now, (entry) => entry.enqueue(now));
   }
 
-  /** Records that an entry was written; that of a notification is closed. */
+  /** Records a write; closes the entry if it is a notification. */
   markSent(
     { key }: ReadonlyEntry,
     connectionId: number,
@@ -172,47 +174,47 @@ export class RequestTracker {
     this.#deadlines.set(entry, entry.deadline);
   }
 
-  /** Records that the handshake request was written on a connection. */
+  /** Records the write of the request that opens a connection. */
   markHandshakeSent(key: string, connectionId: number, now: number): void {
     const entry = this.#entries.get(key);
     if (entry) this.markSent(entry, connectionId, now, "handshake");
   }
 
-  /** The request with this id, if it is in flight on that connection. */
+  /** Returns the request with this id if it is in flight on the connection. */
   findInFlight(id: Id, connectionId: number): PendingRequest | undefined {
     const entry = this.find(id);
     return entry?.sentOnConnectionId === connectionId ? entry : undefined;
   }
 
-  /** The requests in flight on a connection, in the order of writes. */
+  /** Returns the requests in flight on a connection, in the order of writes. */
   inFlightOn(connectionId: number): Iterable<PendingRequest> {
     const entries = this.#inFlight.get(connectionId)?.entries ?? [];
     return entries as Iterable<PendingRequest>;
   }
 
-  /** How many requests are in flight on a connection. */
+  /** Returns the number of requests in flight on a connection. */
   inFlightCount(connectionId: number): number {
     return this.#inFlight.get(connectionId)?.entries.size ?? 0;
   }
 
-  /** Whether a call is in flight on a connection. */
+  /** Returns true if a request in flight on the connection may take long. */
   hasCallInFlight(connectionId: number): boolean {
     return (this.#inFlight.get(connectionId)?.calls.size ?? 0) > 0;
   }
 
-  /** Whether the daemon may be working on a call there; abandoned ones count. */
+  /** Returns true if a connection may have a running call, even abandoned. */
   isBusy(connectionId: number): boolean {
     return this.hasCallInFlight(connectionId) ||
       this.lateResponses.hasAbandonedCall(connectionId);
   }
 
-  /** The write number of the last of those calls; 0 for none. */
+  /** Returns the write number of the last call, abandoned or not; 0 if none. */
   lastCallNumber(connectionId: number): number {
     const last = this.#callNumbers(connectionId).at(-1) ?? 0;
     return Math.max(last, this.lateResponses.lastCallNumber(connectionId));
   }
 
-  /** Records an answered probe; returns whether a call before it is running. */
+  /** Records an answered probe; returns true if an older call is in flight. */
   onProbeAnswered(connectionId: number, probeNumber: number): boolean {
     this.lateResponses.onProbeAnswered(connectionId, probeNumber);
     const [first = Infinity] = this.#callNumbers(connectionId);
@@ -224,19 +226,24 @@ export class RequestTracker {
     return [...calls].map(({ writeNumber }) => writeNumber);
   }
 
-  /** Completes a request, if it is in flight on that connection. */
+  /** Closes and returns a request, if it is in flight on the connection. */
   complete(id: Id, connectionId: number): PendingRequest | undefined {
     return this.findInFlight(id, connectionId) && this.cancel(id);
   }
 
-  /** Removes a request that the client no longer wants. */
+  /** Closes and returns a request in any state, if it exists. */
   cancel(id: Id): PendingRequest | undefined {
     const entry = this.#entries.get(id);
     if (entry !== undefined) this.#close(entry);
     return entry as PendingRequest | undefined;
   }
 
-  /** Records an abandoned request; a call counts if no later probe is answered. */
+  /**
+   * Records an abandoned request, whose response may still arrive. If it is a
+   * call, the daemon may still run it, unless it has answered a later probe.
+   *
+   * @param probeNumber the write number of the last answered probe; 0 for none
+   */
   expectLateResponse(
     { message, writeNumber }: Pick<PendingRequest, "message" | "writeNumber">,
     connectionId: number,
@@ -256,7 +263,7 @@ export class RequestTracker {
     if (entry?.sentOnConnectionId === connectionId) entry.onDaemonWorking(now);
   }
 
-  /** Records the daemon's progress; returns whether the client gets it. */
+  /** Records the daemon's progress; returns true if the client must get it. */
   acceptProgress(
     token: Id | undefined,
     value: unknown,
@@ -269,12 +276,12 @@ export class RequestTracker {
       entry.acceptProgress(now, value);
   }
 
-  /** Sets the timeout that the daemon announces, if nothing else limits it. */
+  /** Starts the daemon's timeout of a request without a total timeout. */
   setDaemonTimeout(id: Id, ms: number, now: number): void {
     this.#apply(id, now, (entry) => entry.setDaemonTimeout(ms, now));
   }
 
-  /** Requeues a request in flight, to poll its outcome for `limitMs` at most. */
+  /** Requeues a request in flight; polls its outcome for `limitMs` at most. */
   requeueForPoll(
     id: Id,
     now: number,
@@ -283,7 +290,7 @@ export class RequestTracker {
     this.#apply(id, now, (entry) => entry.delayPoll(now, pauseMs, limitMs));
   }
 
-  /** Requeues a request in flight because the daemon has no room for it. */
+  /** Requeues a request in flight, because the daemon has no room for it. */
   requeueForRetry(
     id: Id,
     now: number,
@@ -292,7 +299,7 @@ export class RequestTracker {
     return this.#apply(id, now, (entry) => entry.delayRetry(now, delayMs))!;
   }
 
-  /** Requeues a request in flight, to be written in the next turn of the queue. */
+  /** Requeues a request in flight; {@linkcode advance} makes it writable. */
   resend(id: Id, now: number): void {
     this.#apply(id, now, (entry) => entry.requeue(now, 0));
   }
@@ -305,12 +312,12 @@ export class RequestTracker {
     }
   }
 
-  /** Ends the polling of an outcome: the request was as if never written. */
+  /** Ends the polling: the next write makes the daemon execute the request. */
   clearOutcomePoll(id: Id): void {
     this.#entries.get(id)?.clearOutcomePoll();
   }
 
-  /** Requires that a daemon confirms the tool's hint before the next write. */
+  /** Requires that a tool list confirms the hint before the next write. */
   requireHint(key: string, now: number): void {
     this.#apply(key, now, (entry) => entry.requireHint(now));
   }
@@ -327,7 +334,7 @@ export class RequestTracker {
     if (entry !== undefined) this.#queue.update(entry);
   }
 
-  /** Records that a tool list arrived on a connection. */
+  /** Unparks the entries that wait for more of a connection's tool list. */
   onToolList(connectionId: number): void {
     for (const entry of this.#queue.waitingForHint(connectionId)) {
       entry.onToolList();
@@ -335,7 +342,7 @@ export class RequestTracker {
     }
   }
 
-  /** Starts or stops the queue timers after links became usable or unusable. */
+  /** Starts or stops queue timers after a link became usable or unusable. */
   updateQueueTimers(now: number): void {
     for (const entry of this.#entries.values()) {
       this.#updateQueueTimer(entry, now);
@@ -355,7 +362,7 @@ export class RequestTracker {
     recoveryFor: (request: Request) => Recovery,
   ): PendingRequest[] {
     this.lateResponses.onDisconnect(connectionId);
-    // The list must be requested again on the next connection.
+    // The tool list must be requested again on the next connection.
     for (const { key } of this.#queue.waitingForHint(connectionId)) {
       this.requireHint(key, now);
     }
@@ -369,7 +376,7 @@ export class RequestTracker {
     return failed;
   }
 
-  /** When {@linkcode advance} is due, or earlier. */
+  /** Returns when {@linkcode advance} is due, or an earlier time. */
   deadline(): number {
     return Math.min(this.#deadlines.minPriority, this.lateResponses.deadline());
   }
@@ -392,7 +399,7 @@ export class RequestTracker {
     return { notices, expired };
   }
 
-  /** Returns notices about the calls in flight on a suspect connection. */
+  /** Returns wait notices for the requests on a suspect connection. */
   takeSuspicionNotices(connectionId: number): readonly WaitNotice[] {
     if (this.config.waitProgress === "off") return [];
     return sortByArrival(this.inFlightOn(connectionId))
@@ -400,21 +407,21 @@ export class RequestTracker {
       .filter((notice) => notice !== undefined);
   }
 
-  /** Postpones every deadline, after a sleep. */
+  /** Moves every deadline by the time asleep, in milliseconds. */
   postpone(ms: number): void {
     this.lateResponses.postpone(ms);
     for (const entry of this.#entries.values()) entry.postpone(ms);
     this.#deadlines.addToAll(ms);
   }
 
-  /** Closes and returns every entry, because the program ends. */
+  /** Closes and returns every entry, for the end of the session. */
   takeAll(): ReadonlyEntry[] {
     const entries = [...this.#entries.values()];
     for (const entry of entries) this.#close(entry);
     return entries;
   }
 
-  /** Handles an event that leaves an entry where it is, or queues it. */
+  /** Applies an event to an entry, and updates the queue and the deadline. */
   #apply<T>(
     key: string,
     now: number,

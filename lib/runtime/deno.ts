@@ -1,6 +1,7 @@
 /**
- * The host for Deno, with Deno's own stdin, stdout and signals: `node:process`
- * would cost 20 ms at start, and `Deno.stdin.readable` 4 ms.
+ * Implements the host for Deno. It uses Deno's own stdin, stdout and signals,
+ * because `node:process` takes 20 ms at the start, and `Deno.stdin.readable`
+ * 4 ms.
  *
  * @module
  */
@@ -17,7 +18,7 @@ import {
   retryWouldBlock,
 } from "./host.ts";
 
-/** How many bytes are read at once: the capacity of a pipe. */
+/** The most bytes per read of stdin: the capacity of a pipe. */
 const READ_BUFFER_BYTES = 64 * 1024;
 
 /** Returns the host for Deno. */
@@ -36,7 +37,7 @@ export function denoHost(): Host {
     addCaCertificates: (certificates) =>
       Promise.try(() => addCaCertificates(certificates)),
     webSocketOptions: () => httpClient ? { client: httpClient } : {},
-    // Deno's WebSocket reports the reason itself.
+    // Deno's WebSocket itself reports why a dial failed.
     watchDialErrors: () => () => undefined,
     handshakeFetchOptions,
     isTty: (stream) => Deno[stream].isTerminal(),
@@ -64,7 +65,7 @@ export function denoHost(): Host {
     writeStdout: (bytes) => retryWouldBlock(() => Deno.stdout.write(bytes)),
     writeStderr: (bytes) => retryWouldBlock(() => Deno.stderr.write(bytes)),
     yieldToEvents,
-    // The first `setTimeout` costs 4 ms at start.
+    // The first `setTimeout` would take 4 ms at the start.
     setTimer: (ms, callback) =>
       AbortSignal.timeout(ms).addEventListener("abort", callback),
     onSignal: (callback) => {
@@ -81,7 +82,7 @@ function getEnv(name: string): string | undefined {
   return Deno.env.get(name) || undefined;
 }
 
-/** The authorities that were added, and the client that trusts them, too. */
+/** The added authorities, and an HTTP client that also trusts them, if any. */
 let caCerts: string[] = [];
 let httpClient: Deno.HttpClient | undefined;
 let http1Client: Deno.HttpClient | undefined;
@@ -98,13 +99,16 @@ function addCaCertificates(certificates: readonly string[]): void {
   httpClient = Deno.createHttpClient({ caCerts });
 }
 
-/** A WebSocket's handshake is one of HTTP/1.1. */
+/** Returns a client without HTTP/2: a WebSocket handshake uses HTTP/1.1. */
 function handshakeFetchOptions(): Promise<{ client: Deno.HttpClient }> {
   http1Client ??= Deno.createHttpClient({ caCerts, http2: false });
   return Promise.resolve({ client: http1Client });
 }
 
-/** This Deno's path may not last: it is mostly in npm's cache. */
+/**
+ * Returns a command that starts Deno through npx. The path of this Deno may not
+ * last, because it is usually in npm's cache.
+ */
 function launchCommand(): string[] {
   if (Deno.build.standalone) return [Deno.execPath()];
   const { protocol, pathname, href } = new URL(Deno.mainModule);
@@ -116,7 +120,7 @@ function launchCommand(): string[] {
   return ["npx", "-y", deno, "run", "-NERW", main];
 }
 
-/** The variables that Deno's WebSocket uses. */
+/** Returns the proxy variables of Deno's WebSocket, by precedence. */
 function proxyVariables(protocol: string): string[] {
   const name = protocol === "wss:" ? "https_proxy" : "http_proxy";
   return [name.toUpperCase(), name, "ALL_PROXY", "all_proxy"];
@@ -141,7 +145,7 @@ function fileInfoOf(info: Deno.FileInfo): FileInfo {
   };
 }
 
-/** Deno opens a symlink's target, so the opened file is compared, too. */
+/** Checks the file again once it is open, because Deno follows symlinks. */
 function readIfSame(path: string, expected: FileInfo): string | undefined {
   const file = ignoreNotFound(() => Deno.openSync(path));
   if (file === undefined) return undefined;
@@ -163,10 +167,10 @@ function readIfSame(path: string, expected: FileInfo): string | undefined {
 const userIdByFolder = new Map<string, number>();
 
 /**
- * `Deno.uid` needs one more permission, and so does `/proc/self`. So the user
- * is the owner of a file that this process creates, which takes 40 us: in the
- * folder or, if it cannot be created there, in the system's temporary folder.
- * Else it is the owner of the user's home.
+ * Returns the owner of a file that this function creates and then removes. This
+ * takes 40 microseconds. The file is created in the folder, or else in the
+ * system's temporary folder. If both fail, returns the owner of the user's home
+ * folder. `Deno.uid` and `/proc/self` would need another permission.
  */
 function userIdIn(folder: string): number | undefined {
   if (Deno.build.os === "windows") return undefined;
@@ -180,7 +184,7 @@ function userIdIn(folder: string): number | undefined {
   return userId;
 }
 
-/** Returns the owner of a new file; `null` if it cannot be created. */
+/** Returns the owner of a new file; `null` if creating the file fails. */
 function ownerOfNewFile(options: Deno.MakeTempOptions): number | null {
   try {
     const path = Deno.makeTempFileSync(options);
@@ -205,7 +209,7 @@ function createFile(path: string, text: string, mode: number): boolean {
     for (let at = 0; at < bytes.length;) {
       at += file.writeSync(bytes.subarray(at));
     }
-    // The process's umask may have removed some bits.
+    // The umask may have removed permission bits.
     const actualMode = fileInfoOf(file.statSync()).mode ?? mode;
     if (actualMode !== mode) Deno.chmodSync(path, mode);
     return true;
@@ -218,7 +222,7 @@ function createFile(path: string, text: string, mode: number): boolean {
 }
 
 async function fsync(path: string): Promise<void> {
-  // Windows needs write access for it.
+  // On Windows, a flush needs write access.
   const write = Deno.build.os === "windows";
   const file = await Deno.open(path, { read: true, write });
   try {
@@ -233,7 +237,7 @@ async function fsync(path: string): Promise<void> {
 async function* readStdin(): AsyncGenerator<Uint8Array> {
   const buffer = new Uint8Array(READ_BUFFER_BYTES);
   for (;;) {
-    // An error of stdin counts as its end.
+    // An error on stdin counts as its end.
     const size = await retryWouldBlock(() => Deno.stdin.read(buffer))
       .catch(() => null);
     if (size === null) return;
@@ -241,7 +245,7 @@ async function* readStdin(): AsyncGenerator<Uint8Array> {
   }
 }
 
-/** A timer takes 2 ms, and importing `setImmediate` 20 ms. */
+/** Waits for a message: a timer takes 2 ms, importing `setImmediate` 20 ms. */
 function yieldToEvents(): Promise<void> {
   const { port1, port2 } = new MessageChannel();
   return new Promise((resolve) => {

@@ -1,5 +1,8 @@
 /**
- * The interface to a runtime. Only `lib/runtime/` may name a runtime.
+ * Defines the interface to a runtime: Deno, Node or Bun.
+ *
+ * This folder contains all code that depends on a runtime, and functions for
+ * files and time limits. No other folder may name a runtime.
  *
  * @module
  */
@@ -16,37 +19,37 @@ export interface FileInfo {
   readonly isSymlink: boolean;
   /** The size, in bytes. */
   readonly size: number;
-  /** When it was last written, in milliseconds since 1970. */
+  /** When the file was last written, in milliseconds since 1970. */
   readonly modifiedAt: number;
-  /** The permission bits; `undefined` where the system has none. */
+  /** The permission bits; `undefined` on Windows. */
   readonly mode: number | undefined;
-  /** The owner's id; `undefined` where the system has none. */
+  /** The owner's id; `undefined` on Windows. */
   readonly userId: number | undefined;
-  /** The id of the owner's group; `undefined` where the system has none. */
+  /** The id of the owner's group; `undefined` on Windows. */
   readonly groupId: number | undefined;
   /** The number of hard links. */
   readonly linkCount: number;
-  /** Identifies the file among those that exist now; empty on Windows. */
+  /** An id that no other existing file has; empty on Windows. */
   readonly id: string;
 }
 
-/** What a runtime reports about a connection error. */
+/** A connection error, as far as the runtime describes it. */
 export interface SocketErrorInfo {
-  /** The runtime's text; empty where it gave none. */
+  /** The runtime's text; empty if it gives none. */
   readonly message: string;
-  /** The runtime's code; empty where it gave none. */
+  /** The runtime's code; empty if it gives none. */
   readonly errorCode: string;
-  /** The HTTP status of a handshake's response, if `message` lacks it. */
+  /** The HTTP status of the handshake's response, unless `message` has it. */
   readonly status?: number;
-  /** Set if only the WebSocket handshake failed, after that of TLS. */
+  /** True if TLS succeeded, and only the WebSocket handshake failed. */
   readonly hasTlsSucceeded?: true;
 }
 
-/** A runtime and its process. Errors have messages that users can read. */
+/** A runtime and its process. The messages of its errors are shown to users. */
 export interface Host {
   /** The runtime's name and version, e.g. `deno 2.9.6`. */
   readonly runtime: string;
-  /** The command line without the program's name. */
+  /** The command-line arguments, without the program's name. */
   readonly args: readonly string[];
   /** The process id. */
   readonly pid: number;
@@ -54,25 +57,28 @@ export interface Host {
   readonly os: string;
   /** Returns the command that starts this program again, from any folder. */
   launchCommand(): readonly string[];
-  /** Returns the environment. */
+  /** Returns all environment variables. */
   env(): Record<string, string>;
   /** Returns an environment variable; an empty one counts as not set. */
   getEnv(name: string): string | undefined;
-  /** Returns the variables with a proxy for such URLs; the first one counts. */
+  /**
+   * Returns the names of the variables that can hold the HTTP proxy for a
+   * protocol, `ws:` or `wss:`. The first one that is set counts.
+   */
   proxyVariables(protocol: string): readonly string[];
-  /** Makes `wss://` trust more certificate authorities (each one as PEM). */
+  /** Adds certificate authorities (each one as PEM) that `wss://` trusts. */
   addCaCertificates(certificates: readonly string[]): Promise<void>;
-  /** Returns what a WebSocket needs besides subprotocols and headers. */
+  /** Returns WebSocket options in addition to subprotocols and headers. */
   webSocketOptions(url: string): Record<string, unknown>;
   /**
-   * Starts to watch dial errors that a WebSocket does not report; the function
-   * returns the last one since then.
+   * Starts to watch dial errors that the WebSocket does not report. Returns a
+   * function that returns the latest of them, if any.
    */
   watchDialErrors(): () => SocketErrorInfo | undefined;
   /**
-   * Returns the options with which `fetch` makes a WebSocket's handshake, with
-   * the same authorities and proxies as a WebSocket; `undefined` where it
-   * cannot.
+   * Returns the options with which `fetch` makes a WebSocket handshake with a
+   * WebSocket's authorities and proxies. Returns `undefined` if `fetch` cannot
+   * do this.
    */
   handshakeFetchOptions(): Promise<Record<string, unknown> | undefined>;
   /** True if the stream is a terminal. */
@@ -80,63 +86,67 @@ export interface Host {
 
   /** Reads a file, with its byte order mark. Throws if it is not UTF-8. */
   readFile(path: string): string;
-  /** Reads the file that `lstat` described; `undefined` if another is there. */
+  /** Reads the file that `lstat` described; `undefined` if it was replaced. */
   readIfSame(path: string, expected: FileInfo): string | undefined;
-  /** Returns information about a file, if it exists; follows symlinks. */
+  /** Returns information about a file, if it exists. Follows symlinks. */
   stat(path: string): FileInfo | undefined;
   /** Like `stat`, but does not follow symlinks. */
   lstat(path: string): FileInfo | undefined;
-  /** Returns who owns what this process makes there; not on Windows. */
+  /**
+   * Returns the id of the user who owns the files that this process creates in
+   * the folder; `undefined` on Windows. Throws if the id cannot be found.
+   */
   userIdIn(folder: string): number | undefined;
-  /** Resolves symlinks. */
+  /** Returns the path without symlinks. */
   realPath(path: string): string;
-  /** Returns the target of a symlink, as the symlink has it. */
+  /** Returns the target of a symlink, which may be a relative path. */
   readLink(path: string): string;
   /** Returns the names in a folder; none if the folder does not exist. */
   listFolder(folder: string): string[];
-  /** Creates a folder and its parents; only the user can access them. */
+  /** Creates a folder and its parents, if missing; only the user has access. */
   makeFolder(path: string): void;
-  /** Creates a file; `false` if the path exists, even as a symlink. */
+  /** Creates a file. Returns `false` if the path exists, even as a symlink. */
   createFile(path: string, text: string, mode: number): boolean;
-  /** Overwrites a file in place; it keeps its permission bits. */
+  /** Overwrites a file in place, which keeps its permission bits. */
   writeFile(path: string, text: string): void;
-  /** Resolves when the file is on the disk, if the file system can tell. */
+  /** Flushes a file to the disk, if the file system supports it. */
   fsync(path: string): Promise<void>;
   /** Sets the permission bits of a file or a folder. */
   chmod(path: string, mode: number): void;
-  /** Renames a file; replaces a file that already has the new name. */
+  /** Renames a file, and replaces a file that already has the new name. */
   rename(from: string, to: string): void;
-  /** Removes a file; does nothing if it does not exist. */
+  /** Removes a file. Does nothing if the file does not exist. */
   remove(path: string): void;
 
   /**
-   * The chunks of stdin. Each one is valid until the next is requested; before
-   * each one, sockets, timers and signals are served. Never throws.
+   * Yields the chunks of stdin. A chunk is valid until the next one is
+   * requested. Sockets, timers and signals are served between two chunks. An
+   * error on stdin counts as its end.
    */
   stdin(): AsyncIterable<Uint8Array>;
-  /** Writes some of the bytes and resolves with their number, or rejects. */
+  /** Writes some of the bytes and resolves with their number. */
   writeStdout(bytes: Uint8Array): Promise<number>;
   /** Like `writeStdout`, for stderr. */
   writeStderr(bytes: Uint8Array): Promise<number>;
   /** Resolves after sockets, timers and signals have been served. */
   yieldToEvents(): Promise<void>;
-  /** Calls back once, and keeps the process alive until then. */
+  /** Calls back once after `ms` ms, and keeps the process alive until then. */
   setTimer(ms: number, callback: () => void): void;
-  /** Calls back when a signal asks the process to end. */
+  /** Calls back each time that a signal asks the process to end. */
   onSignal(callback: () => void): void;
   /** Ends the process. */
   exit(code: number): never;
 }
 
-/** Waits `ms` milliseconds by the host's timer. */
+/** Waits `ms` milliseconds with the host's timer. */
 export function pause(host: Pick<Host, "setTimer">, ms: number): Promise<void> {
   return new Promise((resolve) => host.setTimer(ms, resolve));
 }
 
-/** The delay before a retry on a pipe that would block, in milliseconds. */
+/** The delay before an operation on a pipe is retried, in milliseconds. */
 const PIPE_RETRY_MS = 5;
 
-/** Repeats a call on a pipe that would block: our parent made it so. */
+/** Retries while a pipe that our parent made non-blocking is not ready. */
 export async function retryWouldBlock<T>(run: () => Promise<T>): Promise<T> {
   for (;;) {
     try {
@@ -148,7 +158,7 @@ export async function retryWouldBlock<T>(run: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Returns the system's code of an error, e.g. `ENOENT`; empty if it has none. */
+/** Returns the error's code, e.g. `ENOENT`; an empty text if there is none. */
 export function systemErrorCode(error: unknown): string {
   return String((error as { code?: unknown } | null)?.code ?? "");
 }
@@ -163,21 +173,21 @@ export function ignoreNotFound<T>(run: () => T): T | undefined {
   }
 }
 
-/** True if the error means that the file system has no `fsync`. */
+/** True if the error means that the file system does not support `fsync`. */
 export function isFsyncUnsupported(error: unknown): boolean {
   const code = systemErrorCode(error);
   return /^(EINVAL|ENOSYS|ENOTSUP|EOPNOTSUPP)$/.test(code);
 }
 
-/** True if it is the same file, with the same mode and owner. */
+/** True for the same file with the same mode and owner; on Windows, always. */
 export function isSameFile(a: FileInfo, b: FileInfo): boolean {
   return a.id === b.id && a.mode === b.mode && a.userId === b.userId;
 }
 
-/** This machine, in the forms of `NO_PROXY` that the runtimes understand. */
+/** The loopback addresses, as the different runtimes expect them. */
 const NO_PROXY_LOOPBACK = "localhost,127.0.0.0/8,127.0.0.1,::1,[::1]";
 
-/** Returns a `NO_PROXY` with this machine, if a proxy is configured. */
+/** Returns `NO_PROXY` with the loopback addresses, if a proxy is configured. */
 export function noProxyWithLoopback(
   { proxyVariables, getEnv }: Pick<Host, "proxyVariables" | "getEnv">,
 ): string | undefined {
@@ -187,7 +197,7 @@ export function noProxyWithLoopback(
   return [...lists, NO_PROXY_LOOPBACK].filter((list) => list).join(",");
 }
 
-/** Gives variables the settings' names: on Windows, case does not matter. */
+/** Converts variable names to upper case on Windows, which ignores case. */
 export function normalizeEnv(
   os: string,
   env: Record<string, string>,

@@ -1,6 +1,6 @@
 /**
- * The host for Node and Bun. It has no imports of `node:` at its top: in the
- * one bundled file, they would slow down the start under Deno.
+ * Implements the host for Node and Bun. It imports `node:` modules dynamically,
+ * because static imports in the bundle would slow down the start under Deno.
  *
  * @module
  */
@@ -20,27 +20,27 @@ import {
   systemErrorCode,
 } from "./host.ts";
 
-/** Inode numbers may be larger than a double can hold. */
+/** Requests bigints, because inode numbers can exceed 2^53. */
 const BIGINT_STATS = { bigint: true } as const;
 
 /** The oldest Node with a WebSocket. */
 const MIN_NODE_VERSION = 22;
 
-// What `nodeHost` finds, for the functions below.
+// `nodeHost` sets these variables for the functions below.
 let process: typeof import("node:process");
 let fs: typeof import("node:fs");
 let isBun: boolean;
 let isWindows: boolean;
-/** What Bun trusts where authorities were added: it is told per connection. */
+/** All trusted authorities, if any were added; Bun needs them at each dial. */
 let bunAuthorities: string[] | undefined;
 
 /**
- * Returns the host for Node or Bun. Under a Node that is too old, it says so
- * and ends the process.
+ * Returns the host for Node or Bun. If Node is too old, prints an error and
+ * ends the process.
  */
 export async function nodeHost(): Promise<Host> {
   process = (globalThis as unknown as { process: typeof process }).process;
-  // Node has `process.getBuiltinModule` only since 22.3.
+  // `process.getBuiltinModule` exists only since Node 22.3.
   fs = await import("node:fs");
   const { bun, node } = process.versions as Record<string, string | undefined>;
   isBun = bun !== undefined;
@@ -52,13 +52,13 @@ export async function nodeHost(): Promise<Host> {
     process.exit(1);
   }
   const noProxy = noProxyWithLoopback(MEMBERS);
-  // Node reads the lower-case variable first.
+  // Node prefers the lower-case variable.
   if (noProxy !== undefined) process.env.no_proxy = noProxy;
-  // Bun's `fetch` would use a proxy, and its WebSocket uses none.
+  // Bun's WebSocket never uses a proxy, so its `fetch` must not either.
   if (isBun) process.env.no_proxy = "*";
   if (usesStreams()) {
-    // The writer gets the error itself; without a listener, it would end the
-    // process.
+    // `write` reports the error. Without a listener, the event would also end
+    // the process.
     process.stdout.on("error", () => {});
     process.stderr.on("error", () => {});
   }
@@ -80,7 +80,7 @@ const MEMBERS: Omit<
 > = {
   launchCommand: () => {
     const main = process.argv[1]!;
-    // An executable compiled by Bun has a virtual file system.
+    // In an executable compiled by Bun, the main module has a virtual path.
     if (/^(\/\$bunfs|[A-Z]:[/\\]~BUN)[/\\]/.test(main)) {
       return [process.execPath];
     }
@@ -89,7 +89,7 @@ const MEMBERS: Omit<
     return isPackage ? ["npx", "-y", "alwaysup"] : [process.execPath, file];
   },
   getEnv: (name) => process.env[name] || undefined,
-  // Bun's WebSocket uses no proxy; Node's does only with this variable.
+  // Bun's WebSocket never uses a proxy; Node's does only with this variable.
   proxyVariables: (protocol) => {
     const isUsed = !isBun && MEMBERS.getEnv("NODE_USE_ENV_PROXY") === "1";
     const name = protocol === "wss:" ? "https_proxy" : "http_proxy";
@@ -107,8 +107,8 @@ const MEMBERS: Omit<
     const tls = await import("node:tls") as unknown as CaCertificatesApi;
     if (isBun) {
       bunAuthorities = [...tls.getCACertificates("default"), ...certificates];
-      // Bun uses these variables, but "default" does not include their
-      // certificates.
+      // Bun trusts the certificates in these variables, but they are part of
+      // "system", not of "default".
       const isNamed = ["SSL_CERT_FILE", "SSL_CERT_DIR"].some(MEMBERS.getEnv);
       if (isNamed) bunAuthorities.push(...tls.getCACertificates("system"));
       return;
@@ -127,9 +127,10 @@ const MEMBERS: Omit<
   webSocketOptions: (url) =>
     isBun && url.startsWith("wss:") ? { tls: bunTlsOptions() } : {},
   handshakeFetchOptions: async () => {
-    // Node's `fetch` rejects an upgrade; its WebSocket hides nothing.
+    // Node's `fetch` cannot make the handshake. Node does not need it, because
+    // `watchDialErrors` reports why a dial failed.
     if (!isBun) return undefined;
-    // Without this function, Bun does not name a certificate's names.
+    // Without this function, Bun's error lacks the certificate's names.
     const { checkServerIdentity } = await import("node:tls");
     return { tls: { ...bunTlsOptions(), checkServerIdentity } };
   },
@@ -173,7 +174,7 @@ const MEMBERS: Omit<
     }
     try {
       fs.writeFileSync(file, text);
-      // The process's umask may have removed some bits.
+      // The umask may have removed permission bits.
       if (!isWindows) fs.fchmodSync(file, mode);
       return true;
     } catch (error) {
@@ -185,7 +186,7 @@ const MEMBERS: Omit<
   },
   writeFile: (path, text) => fs.writeFileSync(path, text),
   fsync: async (path) => {
-    // Windows needs write access for it.
+    // On Windows, a flush needs write access.
     const file = await fs.promises.open(path, isWindows ? "r+" : "r");
     try {
       await file.sync();
@@ -227,8 +228,9 @@ function infoOfStats(stats: import("node:fs").BigIntStats): FileInfo {
 }
 
 /**
- * A thread that is blocked in a write would keep Node from exiting. On Windows
- * and under Bun, a full pipe would block the whole program in a stream.
+ * True if stdout and stderr are written as streams. A direct write to a full
+ * pipe blocks a thread, which keeps Node from exiting. But on Windows and under
+ * Bun, a stream with a full pipe blocks the whole program.
  */
 function usesStreams(): boolean {
   return !isBun && !isWindows;
@@ -238,12 +240,12 @@ async function* readChunks(): AsyncGenerator<Uint8Array> {
   try {
     for await (const chunk of process.stdin) {
       yield chunk as Uint8Array;
-      // While the client writes, the stream yields chunks without a turn of the
-      // event loop.
+      // Otherwise, if the client writes continuously, the stream yields chunks
+      // without a turn of the event loop.
       await MEMBERS.yieldToEvents();
     }
   } catch {
-    // An error of stdin counts as its end.
+    // An error on stdin counts as its end.
   }
 }
 
@@ -266,13 +268,16 @@ function write(name: "stdout" | "stderr", bytes: Uint8Array): Promise<number> {
   );
 }
 
-/** Functions of `node:tls` in newer Nodes and in Bun. */
+/** The functions of `node:tls` that Bun and newer versions of Node have. */
 interface CaCertificatesApi {
   getCACertificates(type: "default" | "system"): string[];
   setDefaultCACertificates?(certificates: string[]): void;
 }
 
-/** Node's WebSocket does not say why a dial failed; undici below it does. */
+/**
+ * Watches the events of undici, on which Node's WebSocket is built. Only undici
+ * reports why a dial failed.
+ */
 async function watchUndiciErrors(): Promise<Host["watchDialErrors"]> {
   const { subscribe } = await import("node:diagnostics_channel");
   let last: SocketErrorInfo | undefined;
@@ -284,7 +289,7 @@ async function watchUndiciErrors(): Promise<Host["watchDialErrors"]> {
   subscribe("undici:request:headers", (message) => {
     const { response } = message as { response?: { statusCode?: number } };
     const status = response?.statusCode;
-    // After status 101, the WebSocket itself reports what is wrong.
+    // After status 101, the WebSocket itself reports errors.
     if (status === undefined || status === 101) return;
     last = { message: "", errorCode: "", status };
   });
@@ -294,13 +299,13 @@ async function watchUndiciErrors(): Promise<Host["watchDialErrors"]> {
   };
 }
 
-/** Without `rejectUnauthorized`, a variable could turn the check off. */
+/** Returns options that check certificates, whatever the environment says. */
 function bunTlsOptions(): Record<string, unknown> {
   const ca = bunAuthorities && { ca: bunAuthorities };
   return { rejectUnauthorized: true, ...ca };
 }
 
-/** Adds the names in the certificate, if the error is about one. */
+/** Returns an error's details, with the names of its certificate, if any. */
 function tlsErrorInfo(error: unknown): SocketErrorInfo {
   const { cert } = error as { cert?: { subjectaltname?: string } };
   const message = `${errorMessageOf(error)}\n${cert?.subjectaltname ?? ""}`

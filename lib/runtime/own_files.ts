@@ -1,6 +1,7 @@
 /**
- * The program's own files: small, read and written whole, perhaps by several
- * processes, and believed only if nobody else can have written them.
+ * Reads and writes the program's own files. They are small, and several
+ * processes may share them. A file is used only if no other user can have
+ * written it.
  *
  * @module
  */
@@ -9,16 +10,16 @@ import { parentFolderOf } from "../text/paths.ts";
 import { errorMessageOf } from "../text/error_message.ts";
 import type { FileInfo, Host } from "./host.ts";
 
-/** How often a file that was replaced during the read is read again. */
+/** The most attempts to read a file that is replaced during each read. */
 const MAX_READ_ATTEMPTS = 16;
 
-/** The folder for the program's files; `undefined` where the user has none. */
+/** Returns the folder for the program's files, if the environment names one. */
 export function stateFolder(host: Host): string | undefined {
   const folder = userStateFolder(host);
   return folder && `${folder}/alwaysup`;
 }
 
-/** XDG on Linux, the usual places elsewhere. */
+/** Returns the parent of the state folder: on Linux XDG's, else the usual. */
 function userStateFolder({ os, getEnv }: Host): string | undefined {
   const home = getEnv("HOME");
   switch (os) {
@@ -39,7 +40,7 @@ function userStateFolder({ os, getEnv }: Host): string | undefined {
   }
 }
 
-/** Says which path is not owned, by which rule, and what to do. */
+/** Thrown if another user may have written a file. The message has advice. */
 export class NotOwnedError extends Error {
   /** The file or folder. */
   readonly path: string;
@@ -51,7 +52,10 @@ export class NotOwnedError extends Error {
   }
 }
 
-/** Returns why a file is not owned; Windows has no owners and no modes. */
+/**
+ * Returns why another user may have written a file, or why it is not a regular
+ * file; else `undefined`. On Windows, only the type of the file is checked.
+ */
 export function notOwnedReason(
   host: Host,
   path: string,
@@ -72,8 +76,8 @@ export function notOwnedReason(
 }
 
 /**
- * Removes other users' permissions from a folder of ours, if it exists. The
- * folders around it are not checked: they are the user's.
+ * Removes other users' permissions from a folder of ours, if it exists. Its
+ * parent folders are the user's concern, and are not checked.
  *
  * @throws {NotOwnedError} if it is a symlink, not a folder, or another user's
  */
@@ -94,7 +98,7 @@ export function secureOwnFolder(host: Host, folder: string): void {
     try {
       host.chmod(folder, 0o700);
     } catch {
-      // Each file in it is checked by itself.
+      // Each file in the folder is also checked by itself.
     }
   }
 }
@@ -113,9 +117,10 @@ function requireUserId(host: Host, folder: string): number | undefined {
 }
 
 /**
- * Reads a file of ours; `undefined` if there is none.
+ * Reads a file of ours; `undefined` if it does not exist.
  *
- * @throws {NotOwnedError} if somebody else may have written it
+ * @throws {NotOwnedError} if another user may have written the file
+ * @throws {Error} if the file is too large, or is replaced again and again
  */
 export function readOwned(
   host: Host,
@@ -147,8 +152,8 @@ export function assertSize({ size }: FileInfo, maxBytes: number): void {
 }
 
 /**
- * Replaces a file of ours, which only the user can read then. If that throws,
- * the old file is unchanged. After a power cut, the file may be empty.
+ * Replaces or creates a file that only the user can read. If this throws, the
+ * old file is unchanged. After a power cut, the file may be empty.
  */
 export function writeAtomic(host: Host, path: string, text: string): void {
   const tempPath = writeTempFile(host, path, text, 0o600);
@@ -161,7 +166,7 @@ export function writeAtomic(host: Host, path: string, text: string): void {
   }
 }
 
-/** Throws if `writeAtomic` could not write there. */
+/** Throws if `writeAtomic` could not write the file. */
 export function checkWritable(host: Host, path: string): void {
   assertRegularFile(host, path);
   host.remove(writeTempFile(host, path, "", 0o600));
@@ -174,7 +179,7 @@ function assertRegularFile(host: Host, path: string): void {
   }
 }
 
-/** Writes a new file beside another one, and returns its path. */
+/** Writes a new temporary file next to `path`, and returns its path. */
 export function writeTempFile(
   host: Host,
   path: string,
@@ -183,9 +188,9 @@ export function writeTempFile(
 ): string {
   const folder = parentFolderOf(path);
   if (folder !== "") host.makeFolder(folder);
-  // Another process may do the same now; in another container it may even have
-  // the same pid. Each process writes a file of its own, and the last rename
-  // wins.
+  // Another process may write the same file now. In another container, that
+  // process may even have the same pid. A random suffix keeps the temporary
+  // files separate, and the last rename wins.
   const suffix = Math.floor(Math.random() * 2 ** 32).toString(36);
   const tempPath = `${path}.${host.pid}-${suffix}.tmp`;
   if (host.createFile(tempPath, text, mode)) return tempPath;

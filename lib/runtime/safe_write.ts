@@ -1,6 +1,6 @@
 /**
- * Reads and changes a file of the user's, so that neither a failure nor a power
- * cut loses data. Links to the file, its owner and its permissions stay.
+ * Reads and changes files of the user's. Neither a failure nor a power cut
+ * loses data. A file's links, owner and permissions are preserved.
  *
  * @module
  */
@@ -16,10 +16,10 @@ import { type FileInfo, type Host, pause } from "./host.ts";
  */
 const WINDOWS_RENAME_RETRIES = 50;
 const WINDOWS_RENAME_RETRY_MS = 20;
-/** How many symlinks in a row are followed: as many as Linux follows. */
+/** The longest chain of symlinks that is followed; Linux has the same limit. */
 const MAX_SYMLINKS = 40;
 
-/** Reads a regular file of the user's; `undefined` if there is none. */
+/** Reads a regular file of the user's; `undefined` if it does not exist. */
 export function readTextUpTo(
   host: Host,
   path: string,
@@ -33,8 +33,8 @@ export function readTextUpTo(
 }
 
 /**
- * Creates a file that only the user can read, or a dangling symlink's target;
- * if it throws, there is none.
+ * Creates a file that only the user can read. Creates the target if the file is
+ * a dangling symlink. If this throws, no file was created.
  */
 export async function createSafely(
   host: Host,
@@ -54,7 +54,7 @@ export async function createSafely(
   }
 }
 
-/** Returns the target that does not exist. */
+/** Returns the path at the end of a chain of symlinks, which need not exist. */
 function resolveDanglingLinks(host: Host, file: string): string {
   let path = file;
   for (let i = 0; i < MAX_SYMLINKS; i++) {
@@ -66,12 +66,12 @@ function resolveDanglingLinks(host: Host, file: string): string {
 }
 
 /**
- * Overwrites a file that may be a symlink; its owner stays. If this throws, the
- * file is as it was, or as another program made it, or the error says what to
- * do.
+ * Overwrites a file, which may be a symlink, and preserves its owner. If this
+ * throws, the file is unchanged, or another program has changed it, or the
+ * error says how to restore it.
  *
- * @param before the text that was read, and that must still be there
- * @param backupPath the path of a copy of that text, for the error
+ * @param before the text that the file must still contain
+ * @param backupPath the path of a copy of that text, for the error's message
  */
 export async function overwriteSafely(
   host: Host,
@@ -84,7 +84,8 @@ export async function overwriteSafely(
   try {
     path = host.realPath(file);
   } catch (error) {
-    // Bun finds no file while another program replaces it.
+    // Bun fails here while another program replaces the file. `assertContent`
+    // throws a clearer error.
     assertContent(host, file, before);
     throw error;
   }
@@ -95,7 +96,7 @@ export async function overwriteSafely(
     await host.fsync(file);
   } catch (error) {
     try {
-      // If the file is not writable at all, it has not changed.
+      // A file that is not writable has not changed, and needs no repair.
       if (host.readFile(file) !== before) host.writeFile(file, before);
     } catch {
       const hint = `it is damaged now: put ${backupPath} in its place`;
@@ -106,10 +107,10 @@ export async function overwriteSafely(
 }
 
 /**
- * Windows does not replace a file that a program holds open, and virus scanners
- * and editors do that for a moment, so the rename is retried there.
+ * Renames a file. On Windows, retries for a second: Windows does not replace an
+ * open file, and virus scanners and editors open files for a moment.
  *
- * @param beforeAttempt throws if the rename is not to be tried any more
+ * @param beforeAttempt throws to prevent a further attempt
  */
 async function renameWithRetries(
   host: Host,
@@ -130,8 +131,9 @@ async function renameWithRetries(
 }
 
 /**
- * Returns `false` where the file itself must be written, e.g. because the file
- * or its folder belongs to another user, or because the file is a mount point.
+ * Replaces a file by a new one. Returns `false` if that is not possible, e.g.
+ * because the file or its folder belongs to another user, or because the file
+ * is a mount point. The file itself must then be written.
  */
 async function tryReplaceByRename(
   host: Host,
@@ -141,8 +143,7 @@ async function tryReplaceByRename(
 ): Promise<boolean> {
   const current = host.lstat(path);
   if (current === undefined || current.linkCount > 1) return false;
-  // The file is empty at first: its owner and mode are checked before it has
-  // content.
+  // The new file gets its content only after its owner and mode were checked.
   const tempPath = undefinedOnError(() =>
     writeTempFile(host, path, "", current.mode ?? 0o600)
   );
@@ -173,7 +174,7 @@ function undefinedOnError<T>(run: () => T): T | undefined {
   }
 }
 
-/** Also throws if the file changes during the read. */
+/** Throws if the text has changed, or if the file changes during the read. */
 function assertContent(
   host: Host,
   path: string,
@@ -199,13 +200,13 @@ function assertUnchanged(
   );
 }
 
-/** After `.alwaysup`; the oldest backup first. */
+/** The ends of the backups' names, after `.alwaysup`; the oldest one first. */
 const BACKUP_SUFFIXES = [".bak", ".2.bak", ".3.bak"];
 
 /**
- * Returns the path of a copy of a file's text, which only the owner can read.
- * There are three copies at most: the first, which is the file before this
- * program changed it, and the two newest. No text has two of them.
+ * Saves a copy of a file's text that only the owner can read, unless it exists.
+ * Returns its path. At most three copies are kept: the first one, which is the
+ * file before this program changed it, and the two newest ones.
  */
 export async function backUp(
   host: Host,
@@ -226,7 +227,7 @@ export async function backUp(
   const tempPath = writeTempFile(host, newest, text, mode & 0o600);
   try {
     await host.fsync(tempPath);
-    // Another process that makes a backup may have just renamed it.
+    // A failure is ignored: another process may have just renamed this file.
     await renameWithRetries(host, newest, older).catch(() => {});
     await renameWithRetries(host, tempPath, newest);
     return newest;

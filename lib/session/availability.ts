@@ -1,6 +1,6 @@
 /**
- * Whether messages can be sent: which links are usable, what each is needed
- * for, and what is known of an outage.
+ * Derives from the links whether messages can be sent, what each link is
+ * needed for, how long requests may wait, and the state of an outage.
  *
  * @module
  */
@@ -17,18 +17,18 @@ import type { SessionConfig } from "./session_config.ts";
 import { timeoutReason } from "./session_log.ts";
 
 /**
- * How long a request may wait if the daemon was down for longer than the queue
- * timeout, in milliseconds: a container needs 10 to 15 s to boot.
+ * The longest queue time of a request that arrives after the daemon was down
+ * for longer than the queue timeout. A container needs 10 to 15 s to boot.
  */
 const LONG_OUTAGE_QUEUE_MS = 20_000;
 
-/** What is known of the links of a session. */
+/** The availability of the daemon for one session. */
 export class Availability {
   #timesConnected = 0;
   #hadUsableMain = false;
   #hadUsablePool = false;
 
-  /** Starts with links that were never connected. */
+  /** Creates the object for links that were never connected. */
   constructor(
     private readonly config: SessionConfig,
     private readonly dialect: Dialect,
@@ -37,29 +37,29 @@ export class Availability {
     private readonly effects: Effects,
   ) {}
 
-  /** How often the daemon became usable. */
+  /** How often the daemon became usable: once, plus each reconnect. */
   get timesConnected(): number {
     return this.#timesConnected;
   }
 
-  /** Records that the daemon became usable; returns how often before. */
+  /** Counts that the daemon became usable. Returns the count before that. */
   onConnected(): number {
     return this.#timesConnected++;
   }
 
-  /** The role of the links that carry a message. */
+  /** Returns the role of the links that may carry a message. */
   roleOf(message: OutboundMessage): LinkRole {
     return this.dialect.scheduling?.roleFor(message) ?? "main";
   }
 
-  /** How many connections the daemon keeps; with a pool it keeps many. */
+  /** How many connections the daemon keeps for a client. A pool needs many. */
   get connectionCapacity(): ConnectionCapacity | "unknown" {
     return this.dialect.scheduling === undefined
       ? this.links.capacity.connectionCapacity
       : "many";
   }
 
-  /** Whether there is a usable link for a message. */
+  /** Returns true if a link for this message is usable. It may be busy. */
   hasUsableLink(message: OutboundMessage): boolean {
     return this.roleOf(message) === "pool"
       ? this.#hasUsablePool
@@ -71,14 +71,14 @@ export class Availability {
     return main.isUsable && !main.isBacklogged;
   }
 
-  /** Pool links open only while the main link is usable. */
+  /** False while the main link is unusable: no pool link is dialed then. */
   get #hasUsablePool(): boolean {
     return this.dialect.scheduling !== undefined && this.links.isMainUsable &&
       this.links.findUsable("pool", (link) => !link.isBacklogged) !==
         undefined;
   }
 
-  /** Starts or stops the queue timers, if a link became usable or unusable. */
+  /** Starts or stops the queue timers after links became usable or unusable. */
   updateQueueTimers(): void {
     const hasMain = this.#hasUsableMain;
     const hasPool = this.#hasUsablePool;
@@ -90,14 +90,15 @@ export class Availability {
     this.tracker.updateQueueTimers(this.effects.now);
   }
 
-  /** Returns what a link is needed for and what it carries. */
+  /** Returns what a link is needed for, and how busy it is. */
   usageOf(link: Link): LinkUsage {
     const { role, connectionId } = link;
     const tracker = this.tracker;
     const hasCall = tracker.hasCallInFlight(connectionId);
     const hasAbandonedCall = tracker.lateResponses
       .hasAbandonedCall(connectionId);
-    // After a sleep, abandoned calls are no reason to keep a connection.
+    // Nobody waits for an abandoned call. It must not keep a draining link, or
+    // a connection that has to be verified after a sleep.
     const isBusy = hasCall || hasAbandonedCall && role !== "draining" &&
         link.liveness?.isUnverified !== true;
     const isWanted = this.#isWanted(link);
@@ -105,8 +106,8 @@ export class Availability {
       isWanted,
       isUrgent: isWanted && this.#isUrgent(role),
       load: isBusy ? "busy" : this.#loadWithoutCalls(connectionId),
-      // Where calls have connections of their own, the daemon need not answer
-      // probes on them.
+      // A pool link carries one call at a time. The daemon need not answer a
+      // probe on it during the call.
       mayProbe: role !== "pool",
       mayFailOver: role === "main" && this.connectionCapacity === "many",
       hasOnlyAbandonedCalls: hasAbandonedCall && !hasCall,
@@ -118,8 +119,8 @@ export class Availability {
     if (link.role === "pool") {
       return this.links.isMainUsable && tracker.writableCount("pool") > 0;
     }
-    // A queued `server/discover` would otherwise wait for ever, until another
-    // request triggers a dial.
+    // Only a request triggers a dial of a displaced link. `server/discover`
+    // has no queue timeout, so it would wait forever if it did not count.
     return link.role === "main" && link.isDisplaced
       ? tracker.hasQueuedRequestButSubscriptions
       : tracker.hasQueuedShortLivedRequest;
@@ -129,7 +130,8 @@ export class Availability {
     switch (role) {
       case "main":
         return true;
-      // A daemon that accepts no further connection is not dialed on demand.
+      // The daemon may accept no more connections than the pool has now, so
+      // the backoff schedule decides about another dial.
       case "pool":
         return !this.links.hasUsable("pool");
       default:
@@ -150,7 +152,7 @@ export class Availability {
       : "idle";
   }
 
-  /** Whether a dial has failed, or a lost connection is not open again. */
+  /** True if the main link is down after a failed dial or a lost connection. */
   get isKnownDown(): boolean {
     const { phase, attempt } = this.links.main;
     const failures = phase === "waiting" ? attempt : attempt - 1;
@@ -158,7 +160,7 @@ export class Availability {
       (this.#timesConnected > 0 || failures > 0);
   }
 
-  /** How long a request that arrives now may wait, in milliseconds. */
+  /** Returns how long a request that arrives now may be queued, in ms. */
   queueTimeoutMs(): number {
     const { queueTimeout } = this.config;
     const isLongOutage = this.effects.now - this.links.downSince > queueTimeout;
@@ -167,31 +169,32 @@ export class Availability {
       : queueTimeout;
   }
 
-  /** Returns the link that a message waits for, if none is usable for it. */
+  /** Returns the link that a message waits for; undefined if one is usable. */
   blockingLinkOf(message: OutboundMessage): Link | undefined {
     return this.links.blockingLink(this.roleOf(message));
   }
 
-  /** The link a message waits for, if it is refused; a standby blocks none. */
+  /** Returns the link that a message waits for, if the daemon refuses it. */
   refusingLinkOf(message: OutboundMessage): Link | undefined {
     const link = this.blockingLinkOf(message);
+    // A message that waits for a refused standby stays in the queue.
     return link?.refusal !== undefined && link.role !== "standby"
       ? link
       : undefined;
   }
 
-  /** Whether a message only waits for its turn: no link it needs has failed. */
+  /** Returns true if a message waits although no link it needs has failed. */
   isOnlyQueued(message: OutboundMessage): boolean {
     return this.links.isMainUsable &&
       this.blockingLinkOf(message)?.lastFailure === undefined;
   }
 
-  /** Returns what is known of the outage that a message waits for. */
+  /** Describes the outage of the link that a message waits for. */
   outageFor(message: OutboundMessage): LinkOutage {
     return this.outageOf(this.blockingLinkOf(message) ?? this.links.main);
   }
 
-  /** Returns what is known of a link that is down. */
+  /** Describes why and since when a link is down, and its next dial. */
   outageOf(link: Link): LinkOutage {
     const { now } = this.effects;
     const until = link.deadline(this.usageOf(link));

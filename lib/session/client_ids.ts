@@ -1,7 +1,7 @@
 /**
- * The ids of the client's requests, and which of them an id from the daemon
- * refers to: the same id, or the same id as the other JSON type as long as all
- * ids of this client have one type.
+ * Finds the client's request that an id from the daemon refers to. Some
+ * daemons return a number as a string, or a string as a number. Such an id
+ * matches only while all ids of this client have one JSON type.
  *
  * @module
  */
@@ -12,15 +12,15 @@ import type { Id } from "../protocol/jsonrpc.ts";
 import type { PendingRequest } from "../requests/request_state.ts";
 import type { RequestTracker } from "../requests/tracker.ts";
 
-/** Tracks the ids of the client's requests. */
+/** The ids of the client's requests. */
 export class ClientIds implements ClientIdLookup {
   readonly #types = new ObservedIdTypes();
   #hasRetypedIds = false;
 
-  /** Creates the lookup before the client has sent anything. */
+  /** Creates a lookup that has seen no id yet. */
   constructor(private readonly tracker: RequestTracker) {}
 
-  /** Records an id that the client has used. */
+  /** Records the id of a request from the client. */
   observe(id: Id): void {
     this.#types.observe(id);
   }
@@ -42,7 +42,7 @@ export class ClientIds implements ClientIdLookup {
     );
   }
 
-  /** The request in flight there that the daemon means, maybe by another type. */
+  /** Returns the request in flight that an id from the daemon refers to. */
   findInFlight(
     id: Id | undefined,
     connectionId: number,
@@ -66,7 +66,7 @@ export class ClientIds implements ClientIdLookup {
     }
   }
 
-  /** Whether a late response could be mistaken for the response to this id. */
+  /** Returns true if a late response may be taken for the one to this id. */
   mayGetLateResponse(id: Id): boolean {
     const { lateResponses } = this.tracker;
     const confusable = this.#confusableOf(id);
@@ -74,14 +74,14 @@ export class ClientIds implements ClientIdLookup {
       confusable !== undefined && lateResponses.has(confusable);
   }
 
-  /** Whether the response to a request in flight could be mistaken for it. */
+  /** Returns true if the daemon may confuse this id with one in flight. */
   hasConfusableInFlight(id: Id): boolean {
     const confusable = this.#confusableOf(id);
     return confusable !== undefined &&
       this.tracker.find(confusable)?.sentOnConnectionId !== undefined;
   }
 
-  /** The id as the other type, if the daemon confuses the client's two. */
+  /** Returns the id as the other JSON type, if the daemon may confuse both. */
   #confusableOf(id: Id): Id | undefined {
     const isConfused = this.#hasRetypedIds && this.#types.isMixed;
     return isConfused ? toOtherIdType(id) : undefined;

@@ -1,5 +1,5 @@
 /**
- * Handles what the client sends.
+ * Handles the messages that the client sends.
  *
  * @module
  */
@@ -34,18 +34,18 @@ import { CONTENT_LENGTH_ADVICE } from "./session_log.ts";
 import { clientNameOf } from "./snapshot.ts";
 import { type SessionBase, SessionPart } from "./session_part.ts";
 
-/** What clients send, except the one that ends the handshake. */
+/** A client's notification methods, except those that end the handshake. */
 const CLIENT_NOTIFICATIONS: readonly Method[] = [
   "notifications/cancelled",
   "notifications/progress",
   "notifications/roots/list_changed",
 ];
 
-/** The client's side of a session. */
+/** The part of a session that handles the client's messages. */
 export class ClientMessages extends SessionPart {
   #clientName: string | undefined;
 
-  /** Starts before the client has sent anything. */
+  /** Creates the part before the client has sent a message. */
   constructor(
     base: SessionBase,
     private readonly offline: OfflineResponses,
@@ -56,12 +56,12 @@ export class ClientMessages extends SessionPart {
     super(base);
   }
 
-  /** The client's name for itself, once it has sent one. */
+  /** The client's own name and version; undefined until it has sent them. */
   get clientName(): string | undefined {
     return this.#clientName;
   }
 
-  /** Handles a line: one message or a batch. */
+  /** Handles a line, which contains one message or a batch. */
   handleLine(line: string): void {
     if (line.trim() === "") return;
     for (const message of parseMessages(line)) {
@@ -89,14 +89,14 @@ export class ClientMessages extends SessionPart {
     this.effects.log.bug(error);
     if (message.kind !== "request") return;
     const { id } = message;
-    // The response would belong to the request that is pending.
+    // If another request with this id is pending, this error would answer it.
     if ((this.tracker.find(id)?.message ?? message) !== message) return;
     this.tracker.cancel(id);
     const errorText = "A bug in alwaysup stopped it";
     this.effects.errorToClient(id, ErrorCode.internal, errorText);
   }
 
-  /** Handles the remains of a line that was too long to read. */
+  /** Handles a line that was too long to read. Only its ends are known. */
   handleLineTooLong(
     { bytes, head, tail }: Extract<InputLine, { type: "line-too-long" }>,
   ): void {
@@ -112,7 +112,7 @@ export class ClientMessages extends SessionPart {
     });
   }
 
-  /** Handles a `Content-Length` header, or rejects the body after it. */
+  /** Logs the first header (no `body`), or rejects the requests in a body. */
   handleContentLength(body: string | undefined): void {
     if (body === undefined) {
       return this.effects.log.contentLengthHeaders();
@@ -133,8 +133,8 @@ export class ClientMessages extends SessionPart {
     }
     this.clientIds.observe(id);
     this.#clientName ??= clientNameOf(request);
-    // Also for requests that are answered without the daemon, because the
-    // cached response may be out of date.
+    // Dials a displaced link, even if the proxy answers the request itself,
+    // because a cached result may be out of date.
     if (method !== "ping") this.links.main.dialForRequest(this.now);
     const daemon = this.links.isMainUsable ? "up" : "down";
     const localResponse = this.dialect.respondLocally(request, daemon);
@@ -151,7 +151,7 @@ export class ClientMessages extends SessionPart {
     if (!this.sender.trySend(entry)) this.tracker.enqueue(entry, this.now);
   }
 
-  /** Returns the error for a request that must not wait. */
+  /** Returns the error for a request that may be neither sent nor queued. */
   #admissionError(request: Request): string | undefined {
     const { id, method, text: { length: size } } = request;
     if (this.clientIds.mayGetLateResponse(id)) {
@@ -176,10 +176,10 @@ export class ClientMessages extends SessionPart {
       : undefined;
   }
 
-  /** A daemon would respond that it does not know the method of a request. */
+  /** Removes the id, because a daemon would reject the method of a request. */
   #handleNotificationWithId(request: Request): void {
     const { id, method, params } = request;
-    // The client would take it for the response to a pending request.
+    // If a request with this id is pending, this result would answer it.
     if (this.tracker.find(id) === undefined) {
       this.effects.toClient(buildResultResponse(id, {}));
     }
@@ -187,12 +187,13 @@ export class ClientMessages extends SessionPart {
     this.#handleNotification({ kind: "notification", method, params, text });
   }
 
-  /** Whether the queue is full after everything that can be sent was sent. */
+  /** Sends all that can be sent. Returns true if the queue is still full. */
   #isQueueFull(message: OutboundMessage): boolean {
     if (!this.tracker.isFull(message)) return false;
     this.sender.advance();
     if (!this.tracker.isFull(message)) return false;
-    // Calls that only wait for a probe can be sent without it.
+    // The capacity check, and the probe before a call, only delay messages:
+    // end both to make room.
     this.second.abortCapacityCheck();
     this.links.main.liveness?.endCallDelay(this.now);
     this.sender.advance();
@@ -216,7 +217,8 @@ export class ClientMessages extends SessionPart {
     if (isTooLarge || this.#isQueueFull(notification)) {
       return this.effects.log.notificationDropped(notification);
     }
-    // One log line covers a queue that fills up repeatedly.
+    // Log the total only when the queue is empty, because the queue may fill
+    // up repeatedly.
     if (this.tracker.writableCount("main") === 0) {
       this.effects.log.endDroppedNotifications();
     }
@@ -225,7 +227,7 @@ export class ClientMessages extends SessionPart {
     if (!this.sender.trySend(entry)) this.tracker.enqueue(entry, this.now);
   }
 
-  /** `initialize` must not be cancelled (MCP, utilities/cancellation). */
+  /** Cancels a request, except `initialize` (MCP, utilities/cancellation). */
   #handleCancellation(notification: Notification): void {
     const id = getNestedId(notification, "requestId");
     if (id === undefined) return;
@@ -236,8 +238,8 @@ export class ClientMessages extends SessionPart {
     if (link === undefined || entry === undefined) return;
     const frame = isForwarded ? notification.text : undefined;
     this.connections.abandonRequest(link, entry, frame);
-    // The response to the opening message will be dropped, so the link needs
-    // another handshake.
+    // The proxy will drop the response to this opening message, so the link
+    // needs another handshake.
     if (entry.isHandshake && link.phase === "handshaking") {
       link.resetHandshake(this.now);
     }
@@ -271,7 +273,7 @@ export class ClientMessages extends SessionPart {
     this.#rejectRequest(id, `Invalid Request: ${reason}`);
   }
 
-  /** Rejects a request, unless the response would belong to a pending one. */
+  /** Rejects a request, unless another request with its id is pending. */
   #rejectRequest(id: Id | undefined, errorText: string): void {
     if (id === undefined || this.tracker.find(id) !== undefined) return;
     this.effects.errorToClient(id, ErrorCode.invalidRequest, errorText);

@@ -1,6 +1,6 @@
 /**
- * The life of a connection from its handshake on: it becomes ready, the session
- * is replayed on it, it ends, and its requests are recovered.
+ * Makes connections ready, replays the client's session on a new main link,
+ * ends connections, and recovers the requests of a lost connection.
  *
  * @module
  */
@@ -19,9 +19,9 @@ import type { Sender } from "./sender.ts";
 import { type Outage, timeoutReason } from "./session_log.ts";
 import { type SessionBase, SessionPart } from "./session_part.ts";
 
-/** The connections of a session. */
+/** The part of a session that makes connections ready and ends them. */
 export class Connections extends SessionPart {
-  /** Starts with links that were never connected. */
+  /** Creates the part for links that were never connected. */
   constructor(
     base: SessionBase,
     private readonly cache: ResponseCache,
@@ -32,7 +32,7 @@ export class Connections extends SessionPart {
     super(base);
   }
 
-  /** Makes a link ready, replays the session, and sends the queue. */
+  /** Makes a link ready. A main link also gets the replay and the queue. */
   onReady(link: Link): void {
     const reconnect = {
       attempt: link.attempt,
@@ -43,11 +43,12 @@ export class Connections extends SessionPart {
       this.effects.log.poolGrew();
       return this.sender.advance();
     }
-    // The frames that end the handshake are sent when the link takes over.
+    // The frames that end the handshake follow if this becomes the main link.
     if (link.isSecondConnection) return;
     this.finishHandshake(link);
     this.logConnected(reconnect);
-    // A daemon that accepts the main connection also accepts pool connections.
+    // A daemon that accepts the main connection also accepts pool connections:
+    // remove the links that it refused, so that the pool can grow again.
     for (const other of this.links) {
       const isRefused = other.refusal !== undefined;
       if (isRefused && other.phase === "waiting") this.links.remove(other);
@@ -59,20 +60,20 @@ export class Connections extends SessionPart {
     if (!this.#startCapacityCheck(link)) this.replay(link);
   }
 
-  /** Sends the frames that end the handshake. */
+  /** Sends the frames that follow the answer to the opening message. */
   finishHandshake(link: Link): void {
     for (const text of this.dialect.handshake.finish?.() ?? []) {
       this.effects.toDaemonOneWay(link, text);
     }
   }
 
-  /** Logs that the daemon became usable, for the first time or again. */
+  /** Logs a connection, or a reconnection if the daemon was usable before. */
   logConnected(reconnect: Outage): void {
     const isReconnect = this.availability.onConnected() > 0;
     this.effects.log.connected(isReconnect ? reconnect : undefined);
   }
 
-  /** Starts it if nothing is at risk yet; returns whether it was started. */
+  /** Starts the check if it risks no call. Returns true if it was started. */
   #startCapacityCheck({ handshakeMs }: Link): boolean {
     const { capacity } = this.links;
     const hasPool = this.dialect.scheduling !== undefined;
@@ -81,7 +82,8 @@ export class Connections extends SessionPart {
       capacity.record("one");
       return false;
     }
-    // A slow daemon may start a process for each connection.
+    // A slow handshake may mean that the daemon starts a process for each
+    // connection, so the proxy does not open a second one.
     const canCheck = !this.sender.hasSentCall &&
       handshakeMs <= QUICK_HANDSHAKE_MS && this.config.pingInterval < Infinity;
     if (!canCheck) return false;
@@ -106,7 +108,7 @@ export class Connections extends SessionPart {
     }
   }
 
-  /** Abandons a request; `frame` cancels it at the daemon, if there is one. */
+  /** Abandons a request, and sends the frame that cancels it, if any. */
   abandonRequest(
     link: Link,
     request: PendingRequest,
@@ -117,12 +119,12 @@ export class Connections extends SessionPart {
     this.tracker
       .expectLateResponse(request, connectionId, probeNumber, this.now);
     if (frame !== undefined) this.effects.toDaemonOneWay(link, frame);
-    // A pool link carries one request at a time, and the daemon may never
-    // finish this one.
+    // A pool link carries one request at a time. The daemon may never finish
+    // this request, so the link would stay busy.
     else if (link.role === "pool") this.close(link);
   }
 
-  /** Closes a link, other than the main one, that is no longer needed. */
+  /** Closes and removes a link that is no longer needed, but never the main. */
   close(link: Link): void {
     const { phase, connectionId, role } = link;
     this.links.remove(link);
@@ -133,7 +135,7 @@ export class Connections extends SessionPart {
     if (role === "pool") this.#failRefusedRequests();
   }
 
-  /** Ends a connection and recovers its requests by the delivery contract. */
+  /** Ends a connection, and recovers its requests by the delivery contract. */
   end(link: Link, unredactedCause: DisconnectCause): void {
     const reason = this.effects.shorten(unredactedCause.reason);
     const cause = { ...unredactedCause, reason };
@@ -143,7 +145,7 @@ export class Connections extends SessionPart {
     if (isDisposable) this.links.remove(link);
     else this.links.disconnect(link, cause, this.now);
     this.effects.close(connectionId);
-    // Cached results come before any request fails or is refused.
+    // Use cached results first, because the next steps may fail the requests.
     if (role === "main") this.offline.respondToPending(connectionId);
     const failedCount = this.recoverRequests(connectionId, cause.tooLarge);
     this.#failRefusedRequests();
@@ -151,8 +153,8 @@ export class Connections extends SessionPart {
       case "capacity-check":
         return;
       case "standby": {
-        // A daemon that lets the dial hang, or answers no probe on it, is busy
-        // or frozen.
+        // The daemon is busy or frozen if the dial hung, or if the daemon
+        // answered no probe on the standby.
         const isDaemonSilent = cause.isHung === true ||
           phase === "ready" && !hasAnsweredProbe;
         return this.#onStandbyLost(reason, isDaemonSilent);
@@ -176,7 +178,7 @@ export class Connections extends SessionPart {
       main.liveness?.waiveSuspicion(this.now);
     }
     this.effects.log.standbyFailed(reason);
-    // Only abandoned calls are in flight on the main link, so that closing it
+    // No client waits for a call on the main link, so ending its connection
     // risks nothing.
     const isMainIdle = main.liveness?.isSuspect &&
       !this.tracker.hasCallInFlight(main.connectionId);
@@ -184,7 +186,7 @@ export class Connections extends SessionPart {
     this.end(main, { reason: timeoutReason("ready") });
   }
 
-  /** Without the main link, a second connection has nothing left to show. */
+  /** Closes the second connections, which only test the main connection. */
   #abandonSecondConnections(
     phase: Link["phase"],
     cause: DisconnectCause,
@@ -206,7 +208,7 @@ export class Connections extends SessionPart {
   }
 
   #logFailedAttempt(link: Link, cause: DisconnectCause, attempt: number): void {
-    // Without a delay, the next dial is the same attempt without the
+    // Without a delay, the next dial repeats the attempt, but without the
     // subprotocol.
     const { retryAfterMs = 0 } = this.availability.outageOf(link);
     this.effects.log.attemptFailed(attempt, cause, retryAfterMs);
@@ -218,7 +220,7 @@ export class Connections extends SessionPart {
     this.effects.push({ type: "log-health-file", path, disconnectedForMs });
   }
 
-  /** Recovers the requests of a lost connection; returns how many failed. */
+  /** Recovers the requests of a lost connection. Returns how many failed. */
   recoverRequests(
     connectionId: number,
     tooLarge?: DisconnectCause["tooLarge"],
@@ -279,7 +281,7 @@ export class Connections extends SessionPart {
     }
   }
 
-  /** Builds the error for a request that got no usable link in time. */
+  /** Builds the error for a request that got no usable link. */
   unavailableError(entry: PendingRequest): string {
     const delivery = this.rules.deliveryOf(entry);
     if (entry.isOutcomePoll) {

@@ -46,14 +46,14 @@ import { SubscriptionEnds } from "./subscription_ends.ts";
 import type { UnclearResponses } from "./unclear_responses.ts";
 import { type SessionBase, SessionPart } from "./session_part.ts";
 
-/** The daemon's side of a session. */
+/** The part of a session that handles the daemon's messages. */
 export class DaemonMessages extends SessionPart {
-  /** The ends of subscriptions that the client does not know of yet. */
+  /** The ends of subscriptions that were not sent to the client yet. */
   readonly subscriptionEnds: SubscriptionEnds;
-  /** The tasks that continue after their request was answered. */
+  /** The MCP tasks that continue after the response to their request. */
   readonly #tasks = new RunningTasks();
 
-  /** Starts before the daemon has sent anything. */
+  /** Creates the part before the daemon has sent a message. */
   constructor(
     base: SessionBase,
     private readonly cache: ResponseCache,
@@ -72,13 +72,13 @@ export class DaemonMessages extends SessionPart {
     );
   }
 
-  /** Handles a frame; one of a closed connection is ignored. */
+  /** Handles a frame. Ignores a frame of a connection that has ended. */
   handleFrame(connectionId: number, text: string): void {
     const link = this.links.get(connectionId);
     if (link === undefined) return;
     this.second.onFrame(link);
     for (const incoming of this.dialect.decode(connectionId, text, this.now)) {
-      // The previous message has ended the connection.
+      // The previous message of the frame has ended the connection.
       if (link.connectionId !== connectionId) return;
       try {
         if (incoming.kind === "response") {
@@ -90,7 +90,7 @@ export class DaemonMessages extends SessionPart {
     }
   }
 
-  /** Handles another socket event. */
+  /** Handles a socket event other than a frame. */
   handleSocketEvent(event: Exclude<SocketEvent, { type: "frame" }>): void {
     const link = this.links.get(event.connectionId);
     if (link === undefined) return;
@@ -120,9 +120,10 @@ export class DaemonMessages extends SessionPart {
     const inFlight = [...this.tracker.inFlightOn(connectionId)]
       .filter(({ message }) => !isLongLived(message.method)).length;
     const wasChecked = capacity.isChecking;
-    // Other codes mean that the daemon shuts down, or name an error.
+    // Other codes mean that the daemon shuts down, or report an error.
     const isClean = mayMeanDisplacement(code);
-    // A network that comes back breaks connections that were silent.
+    // 1006 means no close frame. On a suspect connection, which was silent, the
+    // cause is probably the network.
     const mayBeCausedBySecond = isClean ||
       code === 1006 && link.liveness?.isSuspect === false;
     if (link.isSecondConnection) capacity.onSecondConnectionClosed();
@@ -142,8 +143,8 @@ export class DaemonMessages extends SessionPart {
       mayBeSubprotocol: event.isServerReached &&
         this.dialect.subprotocol !== undefined,
       ...(event.agoMs !== undefined && { agoMs: event.agoMs }),
-      // RFC 6455 section 7.4.1. Of several requests it is unknown which one was
-      // too large.
+      // 1009 means that a message was too big (RFC 6455 section 7.4.1). It does
+      // not say which one if several requests are in flight.
       tooLarge: event.isOversized
         ? "response"
         : code === 1009 && inFlight === 1
@@ -274,8 +275,9 @@ export class DaemonMessages extends SessionPart {
   }
 
   /**
-   * The `server/discover` that opens a connection: nothing else was sent on it.
-   * Some bridges turn the string id of the SDK's second client into null.
+   * Returns the `server/discover` that opens a connection, if an error without
+   * an id must be its response. Version 2 of the SDK's client gives it a string
+   * id, which some bridges replace with null.
    */
   #findPendingDiscover(link: Link): PendingRequest | undefined {
     const { tracker } = this;
@@ -307,9 +309,9 @@ export class DaemonMessages extends SessionPart {
       this.cache.store(message, rawResponse);
     }
     const line = isTooLarge ? this.#tooLargeError(entry, text.length) : text;
-    // After a bug above, the request is still pending, and gets an error.
+    // If a bug throws above, the request is still pending, and gets an error.
     this.tracker.complete(key, connectionId);
-    // A second response may come.
+    // The request was sent twice, so a second response may arrive.
     if (this.unclear.wasRetried(message)) {
       this.tracker.lateResponses.add(key, connectionId, "unclear");
     }
@@ -317,7 +319,7 @@ export class DaemonMessages extends SessionPart {
     if (mayTakeLong(message.method)) {
       this.probes.onCallAnswered(link, entry);
     }
-    // A ping from the client proves as much as a probe.
+    // A response to the client's ping proves as much as one to a probe.
     if (message.method === "ping") {
       link.liveness?.onProbeAnswered(key, this.now);
     }
@@ -326,14 +328,14 @@ export class DaemonMessages extends SessionPart {
     this.effects.toClient(line);
     link.onResponse();
     if (link.phase !== "handshaking") return;
-    // After a failed `initialize` the handshake must be repeated.
+    // After a failed `initialize`, the link needs another handshake.
     const isOpen = response.error === undefined ||
       message.method === "server/discover";
     if (isOpen) this.#onHandshakeResponse(link);
     else link.resetHandshake(this.now);
   }
 
-  /** Without the method, the list is empty. */
+  /** Records a list's page. Without the method, the daemon's list is empty. */
   #recordList(
     link: Link,
     { method, params }: Request,
@@ -363,7 +365,7 @@ export class DaemonMessages extends SessionPart {
     }
   }
 
-  /** The idle timeout limits how long the daemon may be full. */
+  /** Requeues a request. The idle timeout limits how long this can repeat. */
   #requeue(
     link: Link,
     { id, delayMs, isUnstarted }: Extract<Incoming, { kind: "retry-later" }>,
@@ -404,7 +406,7 @@ export class DaemonMessages extends SessionPart {
     }
     const reject = (code: number, errorText: string): void =>
       this.#rejectRequest(link, id, code, errorText);
-    // The second connection may be closed before the client responds.
+    // A second connection may be closed before the client responds.
     if (link.isSecondConnection) {
       return method === "ping"
         ? this.effects.toDaemonOneWay(link, buildResultResponse(id, {}))
@@ -429,7 +431,7 @@ export class DaemonMessages extends SessionPart {
     this.effects.toDaemonOneWay(link, response);
   }
 
-  /** The client would respond that it does not know the method of a request. */
+  /** Removes the id, because a client would reject the method of a request. */
   #handleNotificationWithId(link: Link, request: Request): void {
     const { id, method, params } = request;
     this.effects.toDaemonOneWay(link, buildResultResponse(id, {}));
@@ -455,7 +457,7 @@ export class DaemonMessages extends SessionPart {
     this.#forwardNotification(notification, text);
   }
 
-  /** `undefined` for one that is not the client's. */
+  /** Sends `text` to the client; if undefined, only logs the notification. */
   #forwardNotification(notification: Notification, text?: string): void {
     const { log } = this.effects;
     if (text === undefined) {
@@ -465,7 +467,7 @@ export class DaemonMessages extends SessionPart {
     } else this.effects.toClient(text);
   }
 
-  /** Puts in the client's own token; `undefined` if the client gets none. */
+  /** Returns the text with the client's token; undefined to drop the text. */
   #translateProgress(
     { connectionId }: Link,
     notification: Notification,
@@ -483,7 +485,10 @@ export class DaemonMessages extends SessionPart {
     return replaceValue(text, ["params", "progressToken"], clientToken);
   }
 
-  /** Of the client's, only a subscription (MCP 2026-07-28, cancellation). */
+  /**
+   * Handles a cancellation. Of the client's requests, the daemon may only
+   * cancel subscriptions (MCP 2026-07-28, cancellation).
+   */
   #handleCancellation(
     { connectionId }: Link,
     notification: Notification,
@@ -531,18 +536,18 @@ export class DaemonMessages extends SessionPart {
   }
 }
 
-/** Why a connection ended, as far as the close code and the runtime show it. */
+/** Returns the cause that the close code or the runtime shows, if any. */
 function causeOf(event: ClosedEvent): FailureCause | undefined {
   if (event.code === 1008) return "policy violation";
   return event.isPortClosed ? "nobody there" : undefined;
 }
 
-/** A server that is no MCP daemon sends no messages on every connection. */
+/** Returns `debug` for most attempts: a wrong server may fail all of them. */
 function logLevelFor({ phase, attempt }: Link): "warn" | "debug" {
   return phase === "ready" || isAttemptLogged(attempt) ? "warn" : "debug";
 }
 
-/** Whether the daemon sends it on the connection in use as well. */
+/** Returns true if the daemon also sends the notification on the main link. */
 function isRedundantNotification(link: Link, method: Method): boolean {
   if (link.isSecondConnection) return true;
   return link.role === "draining" &&

@@ -1,6 +1,6 @@
 /**
- * Which requests may be sent a second time, and what is known of a request's
- * delivery.
+ * Implements the delivery contract: decides which requests may be sent a second
+ * time, and describes the state of a request's delivery.
  *
  * @module
  */
@@ -15,24 +15,24 @@ import {
 import type { ToolHints } from "../requests/tool_hints.ts";
 import type { PendingRequest, Recovery } from "../requests/request_state.ts";
 
-/** A request, and its history unless it has just arrived. */
+/** A request and its tracked state. A new request has only `message`. */
 export type DeliveryHistory =
   & Pick<PendingRequest, "message">
   & Partial<PendingRequest>;
 
-/** What is known of a request's delivery. */
+/** The state of a request's delivery. */
 export interface DeliveryState {
-  /** The request. */
+  /** The client's request. */
   readonly request: Request;
-  /** Executing it twice has the same effect as executing it once. */
+  /** True if executing the request twice has the same effect as once. */
   readonly isIdempotent: boolean;
-  /** It waits for the daemon's tool list to confirm that it is idempotent. */
+  /** True while a tool list must confirm that the request is idempotent. */
   readonly isHintUnconfirmed: boolean;
-  /** It was sent on the current or the last connection. */
+  /** True if the request is in flight, or was and is polled for its outcome. */
   readonly isSent: boolean;
-  /** Whether it was sent at some time, and may have been started. */
+  /** `unknown` once the daemon may have started the request, else `no`. */
   readonly delivered: "no" | "unknown";
-  /** How many connections were lost while it was in flight. */
+  /** How many connections were lost while the request was in flight. */
   readonly connectionLosses: number;
 }
 
@@ -45,7 +45,7 @@ export class DeliveryRules {
     private readonly dialect: Dialect,
   ) {}
 
-  /** Returns whether a request may be sent a second time. */
+  /** Returns true if a request may be sent a second time. */
   mayRetry(request: Request): boolean {
     if (isLongLived(request.method)) return true;
     return this.setting === "safe"
@@ -53,12 +53,12 @@ export class DeliveryRules {
       : this.setting === "always";
   }
 
-  /** Whether a request may be retried only because of its tool's hint. */
+  /** Returns true if a retry of the request depends on the hint of its tool. */
   needsToolHint({ method }: Request): boolean {
     return this.setting === "safe" && method === "tools/call";
   }
 
-  /** What to do with a request in flight when its connection is lost. */
+  /** Returns what to do with a request in flight on a lost connection. */
   recoveryFor(request: Request, now: number): Recovery {
     const limitMs = this.dialect.outcomes?.windowMs(request, now);
     if (limitMs !== undefined) return { kind: "poll-outcome", limitMs };
@@ -66,7 +66,7 @@ export class DeliveryRules {
     return this.needsToolHint(request) ? "confirm-hint" : "resend";
   }
 
-  /** Returns a request's delivery state. */
+  /** Returns the delivery state of a request. */
   deliveryOf(entry: DeliveryHistory): DeliveryState {
     const { message: request, isOutcomePoll = false } = entry;
     const { writeCount = 0, connectionLosses = 0 } = entry;

@@ -1,6 +1,6 @@
 /**
- * Collects what is to be done about one event, in order. What the daemon says
- * to people is redacted here.
+ * Collects the effects of one event, in order. Also removes secrets from the
+ * daemon's texts that people read.
  *
  * @module
  */
@@ -24,17 +24,17 @@ import {
 import type { SessionConfig } from "./session_config.ts";
 import { SessionLog } from "./session_log.ts";
 
-/** The most of a daemon's own text that is shown, in UTF-16 units. */
+/** The longest text of the daemon in a log line or error, in UTF-16 units. */
 const MAX_DAEMON_TEXT_CHARS = 400;
 
-/** The effects of one event. */
+/** The effects of the event that is being handled. */
 export class Effects {
   #effects: Effect[] = [];
   readonly #redact: Redactor;
-  /** Writes lines to the log. */
+  /** Adds log lines to the effects. */
   readonly log: SessionLog;
 
-  /** Starts without effects; `now` is the moment of the event. */
+  /** Creates an empty collection; `now` is the time of the event, in ms. */
   constructor(config: SessionConfig, public now: number) {
     this.#redact = createConfigRedactor(config);
     this.log = new SessionLog(config.redactedUrl, (line) => this.push(line));
@@ -45,51 +45,52 @@ export class Effects {
     this.#effects.push(effect);
   }
 
-  /** Sends a line to the client. */
+  /** Sends a message to the client as one line. */
   toClient(text: string): void {
     this.#effects.push({ type: "send-to-client", text: toSingleLine(text) });
   }
 
-  /** Answers a request of the client's with an error. */
+  /** Sends an error response to the client. */
   errorToClient(id: Id, code: number, text: string, data?: ErrorData): void {
     this.toClient(buildErrorResponse(id, code, text, data));
   }
 
-  /** Sends a request to the daemon; returns its position on the connection. */
+  /** Sends a message, and returns its write number; 0 before `ready`. */
   toDaemon({ connectionId, liveness }: Link, text: string): number {
     this.#effects.push({ type: "send-to-daemon", connectionId, text });
     return liveness?.assignWriteNumber() ?? 0;
   }
 
-  /** Sends a message that gets no response. */
+  /** Sends a message to the daemon that gets no response. */
   toDaemonOneWay(link: Link, text: string): void {
     link.onOneWaySent(this.toDaemon(link, text));
   }
 
-  /** Closes a connection, or gives up its dial. */
+  /** Closes a connection, or aborts its dial. */
   close(connectionId: number): void {
     this.#effects.push({ type: "close", connectionId });
   }
 
-  /** Returns the collected effects and starts anew. */
+  /** Returns the collected effects, and empties the collection. */
   drain(): Effect[] {
     const effects = this.#effects;
     this.#effects = [];
     return effects;
   }
 
-  /** Redacts and shortens a text of the daemon's. */
+  /** Removes secrets from a text of the daemon, and shortens it. */
   shorten(text: string): string {
     return this.#redact(text).slice(0, MAX_DAEMON_TEXT_CHARS);
   }
 
-  /** Redacts an error, including a tool's, because people read errors. */
+  /** Removes secrets from errors, also from a tool's: people read errors. */
   redactError(response: Response, text: string): string {
     if (this.#redact === NO_REDACTION) return text;
     if (response.error === undefined) {
-      // A result without such text need not be parsed.
+      // Fast path: a result without these texts has no `isError: true`, and
+      // need not be parsed. An escape may hide the member's name.
       if (!/"isError"\s*:\s*true|\\u/.test(text)) return text;
-      // What is not JSON may be an error.
+      // A result that is not JSON may be an error.
       if (response.result === undefined) return this.#redact(text);
       if (getMember(response.result, "isError") !== true) return text;
     }

@@ -1,7 +1,7 @@
 /**
- * The errors that the client gets when the daemon cannot answer a request: what
- * could not be done, by which rule, and what to do next. Also the progress that
- * the client gets while its request waits.
+ * Builds the error responses for requests that the daemon cannot answer, and
+ * progress notifications while requests wait. An error says what could not be
+ * done, by which rule, and what to do next.
  *
  * @module
  */
@@ -19,21 +19,24 @@ import {
 } from "../protocol/jsonrpc.ts";
 import type { DeliveryState } from "./delivery_rules.ts";
 
-/** What is known of a link that is down. */
+/** The state of a link that is down. */
 export interface LinkOutage {
   /** The daemon's URL, without secrets. */
   readonly url: string;
-  /** The daemon is connected, but does not read what is sent to it. */
+  /** True if the daemon is connected but does not read its input. */
   readonly isBacklogged: boolean;
-  /** Why the last dial or connection ended. */
+  /** Why the last dial or connection ended; undefined before the first end. */
   readonly lastFailure: string | undefined;
-  /** Why the daemon refuses the proxy. */
+  /** Why the daemon refuses the proxy; undefined if it does not. */
   readonly refusal: string | undefined;
-  /** How often the link was dialed since the daemon was last connected. */
+  /** The number of dials since the link was last ready. */
   readonly attempt: number;
-  /** Milliseconds since the daemon was last connected. */
+  /** How long the link has been down, in milliseconds. */
   readonly downMs: number;
-  /** Until the next dial: `undefined` in one, `Infinity` for one on demand. */
+  /**
+   * The time until the next dial, in milliseconds. `Infinity` if only a request
+   * triggers the dial; undefined if none is scheduled, as during a dial.
+   */
   readonly retryAfterMs: number | undefined;
 }
 
@@ -42,12 +45,12 @@ export function formatSeconds(ms: number): string {
   return `${(ms / 1000).toFixed(1)} s`;
 }
 
-/** Formats a setting's milliseconds, with every digit that the user wrote. */
+/** Formats a setting's milliseconds as seconds, with all the user's digits. */
 function formatSetting(ms: number): string {
   return ms % 100 === 0 ? formatSeconds(ms) : `${ms / 1000} s`;
 }
 
-/** Builds the error for a request that no daemon is connected for. */
+/** Builds the error for a request that no usable link can carry. */
 export function daemonUnavailable(
   delivery: DeliveryState,
   outage: LinkOutage,
@@ -121,7 +124,7 @@ export function outcomeUnknown(
   );
 }
 
-/** Builds the error for a request that got no response that can be read. */
+/** Builds the error for a request whose response could not be read. */
 export function responseUnreadable(
   delivery: DeliveryState,
   received: string,
@@ -142,7 +145,7 @@ export function responseUnreadable(
   );
 }
 
-/** Builds the error for a request that only waited for its turn. */
+/** Builds the error for a request that was queued when the proxy stopped. */
 export function stoppedBeforeSend(delivery: DeliveryState): string {
   const { delivered } = delivery;
   const what = delivered === "no" ? "delivered" : "answered";
@@ -182,7 +185,7 @@ export function timedOut(
   );
 }
 
-/** Builds the error for an id that may still get an earlier response. */
+/** Builds the error for an id whose earlier request may still be answered. */
 export function idAwaitsLateResponse(id: Id): string {
   return buildErrorResponse(
     id,
@@ -193,7 +196,7 @@ export function idAwaitsLateResponse(id: Id): string {
   );
 }
 
-/** Builds the error for a request that the queue has no room for. */
+/** Builds the error for a request that does not fit into the queue. */
 export function queueFull(delivery: DeliveryState): string {
   return buildError(
     delivery,
@@ -254,7 +257,7 @@ export function responseTooLargeForSocket(delivery: DeliveryState): string {
   );
 }
 
-/** Builds progress: a request waits for a dial, or a connection is silent. */
+/** Builds progress: a request waits, or its link is silent (no `outage`). */
 export function waitProgress(
   { progressToken, progress }: Omit<WaitNotice, "message">,
   outage?: LinkOutage,
@@ -271,11 +274,11 @@ export function waitProgress(
     : `Waiting for the daemon (attempt ${attempt}, ${next})`;
   const params = { progressToken: 0, progress, message };
   const text = buildNotification("notifications/progress", params);
-  // The client's own spelling of the token.
+  // Insert the token as JSON text: a number could lose digits of a large token.
   return replaceValue(text, ["params", "progressToken"], progressToken);
 }
 
-/** Describes a request in a few words, without its arguments. */
+/** Returns the method, and a called tool's name, without the arguments. */
 function describeRequest({ request }: DeliveryState): string {
   const { method, params } = request;
   const name = getMember(params, "name");

@@ -1,5 +1,5 @@
 /**
- * Compares the lists that the client has seen with what the daemon lists now.
+ * Compares the lists that the client has seen with the daemon's current lists.
  *
  * @module
  */
@@ -7,27 +7,27 @@
 import { isRecord } from "../protocol/jsonrpc.ts";
 import { type ListKind, nextCursorOf } from "../protocol/methods.ts";
 
-/** How many pages of a list are fetched before a comparison is given up. */
+/** The most pages of a list to compare. A longer list counts as unchanged. */
 const MAX_COMPARED_PAGES = 100;
 
-/** The result of comparing a fetched page. */
+/** The result of a comparison; `more` if the page at `cursor` is needed. */
 export type Comparison =
   | { readonly kind: "more"; readonly cursor: string }
   | { readonly kind: "same" }
   | { readonly kind: "changed" };
 
-/** The known pages of a list: by cursor, each with its items as JSON text. */
+/** The pages of a list: the items as JSON texts, by cursor. */
 interface ListPages {
   readonly byCursor: Map<string | undefined, string[]>;
   isComplete: boolean;
 }
 
-/** The daemon's lists as the client has seen them. */
+/** The lists that the client has seen, and those being fetched. */
 export class KnownLists {
   readonly #shown = new Map<ListKind, ListPages>();
   readonly #fetched = new Map<ListKind, ListPages>();
 
-  /** Records a page that was sent to the client; the first has no cursor. */
+  /** Records a page sent to the client. The first page has no cursor. */
   recordShown(
     list: ListKind,
     cursor: string | undefined,
@@ -36,12 +36,12 @@ export class KnownLists {
     this.#addPage(this.#shown, list, cursor, result);
   }
 
-  /** The lists that the client has seen, so that a change concerns it. */
+  /** Returns the lists of which the client has seen a page. */
   shownLists(): ListKind[] {
     return [...this.#shown.keys()];
   }
 
-  /** Compares a page with what was seen: many daemons list in hash order. */
+  /** Adds a fetched page. After the last page, compares the whole list. */
   compare(
     list: ListKind,
     cursor: string | undefined,
@@ -49,20 +49,21 @@ export class KnownLists {
   ): Comparison {
     const fetched = this.#addPage(this.#fetched, list, cursor, result);
     const next = nextCursorOf(result);
-    // A cursor that was requested already ends the list.
+    // A cursor that was already requested ends the list.
     const isNew = next !== undefined && !fetched.byCursor.has(next);
     if (isNew && fetched.byCursor.size < MAX_COMPARED_PAGES) {
       return { kind: "more", cursor: next };
     }
     this.#fetched.delete(list);
     const shown = this.#shown.get(list);
-    // A list without an end cannot be compared.
+    // A list whose end was not reached cannot be compared.
     if (shown === undefined || !fetched.isComplete) return { kind: "same" };
-    // Most clients take an empty cursor for the end.
+    // Most clients treat an empty cursor as the end of the list.
     if (!shown.byCursor.has("")) dropPagesFromEmptyCursor(fetched);
     // Some daemons return the same page for every cursor: that page is the
     // whole list.
     const isWholeListShown = shown.isComplete || isSamePageRepeated(fetched);
+    // The order does not count, because many daemons list in hash order.
     const [shownItems, fetchedItems] = [itemsOf(shown), itemsOf(fetched)];
     const isSame = shownItems.isSubsetOf(fetchedItems) &&
       (!isWholeListShown || fetchedItems.isSubsetOf(shownItems));
@@ -88,7 +89,7 @@ export class KnownLists {
   }
 }
 
-/** Drops the page with an empty cursor, and all later ones. */
+/** Removes the page with the empty cursor, and all later pages. */
 function dropPagesFromEmptyCursor({ byCursor }: ListPages): void {
   let isAfterEmpty = false;
   for (const cursor of [...byCursor.keys()]) {
@@ -97,7 +98,7 @@ function dropPagesFromEmptyCursor({ byCursor }: ListPages): void {
   }
 }
 
-/** Returns whether there are several pages, all with the same items. */
+/** Returns true if there are several pages, all with the same items. */
 function isSamePageRepeated({ byCursor }: ListPages): boolean {
   const [first, ...rest] = [...byCursor.values()].map((it) => new Set(it));
   return rest.length > 0 &&

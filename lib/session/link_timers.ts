@@ -1,6 +1,6 @@
 /**
- * Does what is due on each link: it dials, probes, suspects, and ends
- * connections. While the client does not read, no link is dialed.
+ * Acts on the deadlines of the links: dials, sends probes, marks connections as
+ * suspect, and ends them. While the client does not read, no link is dialed.
  *
  * @module
  */
@@ -13,13 +13,13 @@ import type { Sender } from "./sender.ts";
 import { timeoutReason } from "./session_log.ts";
 import { type SessionBase, SessionPart } from "./session_part.ts";
 
-/** The deadlines of the links. */
+/** The part of a session that acts on the deadlines of the links. */
 export class LinkTimers extends SessionPart {
-  /** True while the client does not read: this is no outage of the daemon. */
+  /** True while the client does not read stdout. This is not an outage. */
   #isStdoutFull = false;
   #stdoutDrainedAt = -Infinity;
 
-  /** Starts with a client that reads. */
+  /** Creates the part for a client that reads. */
   constructor(
     base: SessionBase,
     private readonly sender: Sender,
@@ -31,8 +31,8 @@ export class LinkTimers extends SessionPart {
   }
 
   /**
-   * Ends all connections, because the client does not read. A connection may
-   * have no flow control, so the delivery contract decides about its requests.
+   * Ends all connections, because the client does not read, and a connection
+   * may have no flow control. The delivery contract decides about the requests.
    */
   onStdoutFull(): void {
     this.#isStdoutFull = true;
@@ -43,13 +43,16 @@ export class LinkTimers extends SessionPart {
     }
   }
 
-  /** Dials again, because the client has read. */
+  /** Allows dials again, because the client has read. */
   onStdoutDrained(): void {
     this.#isStdoutFull = false;
     this.#stdoutDrainedAt = this.now;
   }
 
-  /** Since when the daemon is down by its own fault; `Infinity` for never. */
+  /**
+   * When the main link disconnected, or when the client read again if that is
+   * later. `Infinity` while the link is ready or the daemon is not at fault.
+   */
   get disconnectedSince(): number {
     return this.#isStdoutFull
       ? Infinity
@@ -60,7 +63,7 @@ export class LinkTimers extends SessionPart {
     return !this.#isStdoutFull || phase !== "waiting";
   }
 
-  /** When something is due on a link. */
+  /** Returns when something is due on a link; `Infinity` for never. */
   deadline(): number {
     let at = Infinity;
     for (const link of this.links) {
@@ -70,16 +73,16 @@ export class LinkTimers extends SessionPart {
     return at;
   }
 
-  /** Does what is due. */
+  /** Acts on every link on which something is due. */
   advance(): void {
     for (const link of this.links) {
-      // What was due on another link may have removed this one.
+      // An action on another link may have removed this one.
       if (!this.links.has(link) || !this.#isActive(link)) continue;
       this.#advanceLink(link);
     }
   }
 
-  /** Moves the moment of the client; the links handle a sleep themselves. */
+  /** Adds the length of a sleep, in ms. Links handle a sleep themselves. */
   postpone(ms: number): void {
     this.#stdoutDrainedAt += ms;
   }

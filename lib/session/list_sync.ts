@@ -1,16 +1,17 @@
 /**
- * Keeps the client's lists up to date: fetches a new daemon's lists, compares
- * them with what the client has seen, and notifies the client of changes.
+ * Keeps the client's lists up to date: fetches the lists on a new main link,
+ * compares them with the lists that the client has seen, and notifies the
+ * client of changes.
  *
  * | state of a list | event                              | next                                   |
  * | --------------- | ---------------------------------- | -------------------------------------- |
  * | `idle`          | a new main link                    | `requested`, if the client has seen it |
  * | `requested`     | a page with a cursor               | `requested`: the next page             |
- * | `requested`     | the last page                      | `idle`; the client is told of a change |
- * | `requested`     | the daemon does not return it      | `delayed`, four times; then `idle`, and the client is told that it changed |
- * | `delayed`       | its time, the link is usable       | `requested`                            |
- * | `delayed`       | its time, the link is being checked | `delayed` for a second                |
- * | `delayed`       | its time, the link is lost         | `idle`: the next link begins anew      |
+ * | `requested`     | the last page                      | `idle`; the client is notified of a change |
+ * | `requested`     | the daemon does not return the page | `delayed`, up to four times; then `idle`, and the client is notified of a change |
+ * | `delayed`       | the delay ends, the link is usable | `requested`                            |
+ * | `delayed`       | the delay ends, the link is ready but not usable | `delayed` for a second |
+ * | `delayed`       | the delay ends, the link is not ready | `idle`: the next link starts again |
  *
  * @module
  */
@@ -27,26 +28,26 @@ import { KnownLists } from "./known_lists.ts";
 import type { ResponseCache } from "./response_cache.ts";
 import { type SessionBase, SessionPart } from "./session_part.ts";
 
-/** The delays after each failure: the daemon may still be loading. */
+/** The delays before the retries: the daemon may still be loading. */
 const RETRY_DELAYS_MS = [1_000, 2_000, 4_000, 8_000];
 
 interface ListRetry {
   readonly failures: number;
-  /** When it is requested again; `Infinity` while that request is pending. */
+  /** When the list is requested again; `Infinity` during that request. */
   until: number;
 }
 
-/** The lists of a session. */
+/** The part of a session that keeps the client's lists up to date. */
 export class ListSync extends SessionPart {
   readonly #known = new KnownLists();
   readonly #retries = new Map<ListKind, ListRetry>();
 
-  /** Starts with no list that the client has seen. */
+  /** Creates the part for a client that has seen no list. */
   constructor(base: SessionBase, private readonly cache: ResponseCache) {
     super(base);
   }
 
-  /** Records a page that the client gets from the cache. */
+  /** Records a list that the client gets from the cache, as one page. */
   onCachedPage(list: ListKind, result: unknown): void {
     this.#known.recordShown(list, undefined, result);
   }
@@ -71,7 +72,7 @@ export class ListSync extends SessionPart {
     this.tracker.onToolList(connectionId);
   }
 
-  /** Requests, on a new link, the lists that the client has seen. */
+  /** Requests, on a new main link, the lists that the client has seen. */
   refetch(link: Link): void {
     this.#retries.clear();
     if (!this.dialect.shouldCompareLists) return;
@@ -82,7 +83,7 @@ export class ListSync extends SessionPart {
     }
   }
 
-  /** Requests a page of a list, if that is possible now. */
+  /** Requests a page of a list, if the link can take the request now. */
   requestPage(link: Link, list: ListKind, cursor?: string): void {
     const { connectionId } = link;
     const frame = this.dialect.buildListRequest(connectionId, list, cursor);
@@ -91,7 +92,7 @@ export class ListSync extends SessionPart {
     this.effects.toDaemon(link, frame);
   }
 
-  /** Compares a page that the proxy has requested; requests the next one. */
+  /** Caches and compares a page of a fetched list; requests the next page. */
   onPage(
     link: Link,
     { list, cursor, response }: Extract<Incoming, { kind: "list-page" }>,
@@ -109,7 +110,7 @@ export class ListSync extends SessionPart {
     if (comparison.kind === "changed") this.#notifyChanged(list);
   }
 
-  /** Handles that the daemon did not return a list that the proxy requested. */
+  /** Handles a failed fetch: schedules a retry, or reports a changed list. */
   onFailure(
     { connectionId }: Link,
     { list, problem }: Extract<Incoming, { kind: "list-failed" }>,
@@ -137,14 +138,14 @@ export class ListSync extends SessionPart {
     );
   }
 
-  /** When a list is requested again. */
+  /** Returns when the next retry is due; `Infinity` for never. */
   deadline(): number {
     let at = Infinity;
     for (const { until } of this.#retries.values()) at = Math.min(at, until);
     return at;
   }
 
-  /** Requests the lists again that are due. */
+  /** Requests again the lists whose delay has ended. */
   advance(): void {
     const { main } = this.links;
     for (const [list, retry] of this.#retries) {
@@ -155,7 +156,7 @@ export class ListSync extends SessionPart {
     }
   }
 
-  /** Moves every moment by the time that the program slept, in milliseconds. */
+  /** Postpones every retry by the length of a sleep, in milliseconds. */
   postpone(ms: number): void {
     for (const retry of this.#retries.values()) retry.until += ms;
   }

@@ -1,7 +1,9 @@
 /**
- * Answers requests while the daemon is down: from the cache, or `initialize`
- * with a placeholder. A request gets such an answer at once if the daemon is
- * known to be down, else after `--initialize-grace`.
+ * Answers requests while the main link is unusable: from the cache, or
+ * `initialize` with a placeholder. Cached results of `initialize` and
+ * `server/discover` are sent at once. A cached list is sent at once if the
+ * daemon is known to be down. Otherwise it is sent after `--initialize-grace`.
+ * The placeholder is always sent after that time.
  *
  * @module
  */
@@ -31,14 +33,14 @@ interface GraceTimer extends ExpiringValue {
   readonly request: Request;
 }
 
-/** The answers that a session gives without the daemon. */
+/** Answers requests from the cache or with a placeholder. */
 export class OfflineResponses extends SessionPart {
   readonly #graceTimers = new DeadlineMap<GraceTimer>();
-  /** The daemon's own result has not replaced the placeholder yet. */
+  /** True from a placeholder response until the daemon is connected. */
   #isPlaceholderActive = false;
   #wasPlaceholderUsed = false;
 
-  /** Starts with no request that waits. */
+  /** Creates a part for which no request waits yet. */
   constructor(
     base: SessionBase,
     private readonly cache: ResponseCache,
@@ -48,8 +50,8 @@ export class OfflineResponses extends SessionPart {
   }
 
   /**
-   * Answers a request from the cache if the daemon is known to be down, else
-   * starts its grace time; returns whether it was answered.
+   * Answers a new request from the cache, or starts its grace time if it may be
+   * answered locally later. Returns whether it was answered.
    */
   respond(request: Request): boolean {
     const result = this.cache.lookUp(request);
@@ -60,7 +62,7 @@ export class OfflineResponses extends SessionPart {
       this.#respondToInitialize(request, result, "cached");
       return true;
     }
-    // The result of `server/discover` says itself how long it is valid.
+    // A result of `server/discover` contains its own lifetime (`ttlMs`).
     const isFresh = request.method === "server/discover";
     if (!isFresh && !this.availability.isKnownDown) {
       this.#startGrace(request);
@@ -92,7 +94,7 @@ export class OfflineResponses extends SessionPart {
     this.effects.toClient(buildRawResultResponse(request.id, result));
   }
 
-  /** Answers what is queued, or was in flight there, from the cache. */
+  /** Answers pending requests from the cache, unless the daemon may be up. */
   respondToPending(connectionId: number): void {
     if (!this.availability.isKnownDown) return;
     const pending = [
@@ -104,23 +106,23 @@ export class OfflineResponses extends SessionPart {
     }
   }
 
-  /** Never answers `initialize` from the cache after it was sent. */
+  /** Answers from the cache, but never an `initialize` after it was sent. */
   #tryRespondFromCache(request: Request): void {
     if (request.method === "initialize") return;
     const result = this.cache.lookUp(request);
     if (result !== undefined) this.#respondFromCache(request, result);
   }
 
-  /** When the first grace time is over. */
+  /** Returns when the first grace time is over. */
   deadline(): number {
-    // A request that is no longer pending was answered or cancelled.
+    // A request that is no longer pending was answered, cancelled or failed.
     this.#graceTimers.dropLeading((id, { request }) =>
       this.tracker.find(id)?.message !== request
     );
     return this.#graceTimers.earliest;
   }
 
-  /** Answers the requests whose grace time is over without the daemon. */
+  /** Answers, without the daemon, the requests whose grace time is over. */
   advance(): void {
     for (const [id, { request }] of this.#graceTimers.takeDue(this.now)) {
       const entry = this.tracker.find(id);
@@ -137,7 +139,7 @@ export class OfflineResponses extends SessionPart {
     }
   }
 
-  /** Moves every moment by the time that the program slept, in milliseconds. */
+  /** Moves every deadline by `ms`, because the program slept. */
   postpone(ms: number): void {
     this.#graceTimers.postpone(ms);
   }
@@ -160,7 +162,7 @@ export class OfflineResponses extends SessionPart {
     this.#respondToInitialize(request, JSON.stringify(result), "placeholder");
   }
 
-  /** The handshake with the daemon follows later. */
+  /** Answers `initialize`; the handshake with the daemon takes place later. */
   #respondToInitialize(
     request: Request,
     result: string,
@@ -181,14 +183,14 @@ export class OfflineResponses extends SessionPart {
     this.effects.toClient(text ?? response.text);
   }
 
-  /** The daemon is connected; returns whether a placeholder was active. */
+  /** Marks the placeholder as replaced; returns whether one was active. */
   endPlaceholder(): boolean {
     const wasActive = this.#isPlaceholderActive;
     this.#isPlaceholderActive = false;
     return wasActive;
   }
 
-  /** An empty list, if a placeholder announced one that the daemon lacks. */
+  /** Returns an empty list for "method not found" if a placeholder was used. */
   emptyListForMissingMethod(request: Request, response: Response): Response {
     const isMethodMissing = this.#wasPlaceholderUsed &&
       response.error?.code === ErrorCode.methodNotFound;

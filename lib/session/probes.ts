@@ -1,5 +1,5 @@
 /**
- * Sends probes, and knows what their answers have shown.
+ * Sends probes, and records what the answers to them show about the daemon.
  *
  * @module
  */
@@ -10,17 +10,20 @@ import type { Id } from "../protocol/jsonrpc.ts";
 import type { PendingRequest } from "../requests/request_state.ts";
 import { SessionPart } from "./session_part.ts";
 
-/** The probes of a session. */
+/** The probes that a session sends on its links. */
 export class Probes extends SessionPart {
   #hasAnswered = false;
   #answersDuringCalls: boolean | undefined;
 
-  /** Whether it answers probes during calls; `undefined` until one shows it. */
+  /** True if the daemon answers probes during calls; `undefined` if unknown. */
   get answersDuringCalls(): boolean | undefined {
     return this.#answersDuringCalls;
   }
 
-  /** Sends a probe, unless a response will show the same; returns its id. */
+  /**
+   * Sends a probe and returns its id; `undefined` if a pending response shows
+   * the same. After a sleep, the probe is then deferred until the link is free.
+   */
   send(link: Link): Id | undefined {
     const { connectionId, liveness, role } = link;
     const isWithoutCalls = !this.tracker.isBusy(connectionId);
@@ -37,11 +40,11 @@ export class Probes extends SessionPart {
   }
 
   /**
-   * Sends a probe before a call that finds no other call in flight, and delays
-   * the call until the answer. If none comes, a second connection shows whether
-   * this one is dead, with nothing in flight on it. If no second connection may
-   * be opened, the call is delayed by {@linkcode MAX_CALL_DELAY_MS} at most,
-   * because the daemon may be busy with something else.
+   * Sends a probe before a call on a main link without other calls, and delays
+   * the call until the answer. Without an answer, a second connection shows
+   * whether this one is dead, and no call is lost with it. If no second one may
+   * be opened, the delay is at most {@linkcode MAX_CALL_DELAY_MS}, because the
+   * daemon may be alive but busy.
    *
    * @returns whether the call must wait
    */
@@ -53,14 +56,14 @@ export class Probes extends SessionPart {
       liveness.onPreCallProbe(this.now);
       this.send(link);
     }
-    // A daemon that has never answered a probe may not support them.
+    // A daemon that has never answered a probe may not support probes.
     if (!this.#hasAnswered || !liveness.hasProbeToAwait(this.now)) return false;
     const isMany = this.availability.connectionCapacity === "many";
     liveness.delayCall(this.now, isMany ? Infinity : MAX_CALL_DELAY_MS);
     return true;
   }
 
-  /** Returns whether it is a probe of this connection since the last sleep. */
+  /** Records an answer; returns false if a sleep has invalidated the probe. */
   onAnswered(link: Link, id: Id): boolean {
     const { connectionId } = link;
     const writeNumber = link.liveness?.onProbeAnswered(id, this.now);
@@ -74,7 +77,7 @@ export class Probes extends SessionPart {
     return true;
   }
 
-  /** Records the response to a call that may have taken the daemon long. */
+  /** Records that probes wait for calls, if this call has shown it. */
   onCallAnswered({ liveness }: Link, { writeNumber }: PendingRequest): void {
     if (liveness?.hasUnansweredProbeAfter(writeNumber, this.now)) {
       this.#answersDuringCalls ??= false;

@@ -1,6 +1,6 @@
 /**
- * Handles what is due on the client's requests: the notices to a client that
- * waits, and timeouts.
+ * Handles the deadlines of the client's messages: sends progress notices to a
+ * client that waits, and ends messages that have timed out.
  *
  * @module
  */
@@ -18,9 +18,9 @@ import * as errors from "./errors.ts";
 import type { Sender } from "./sender.ts";
 import { type SessionBase, SessionPart } from "./session_part.ts";
 
-/** The deadlines of the client's requests. */
+/** Sends the notices that are due, and times out the client's messages. */
 export class RequestExpiry extends SessionPart {
-  /** Starts with nothing due. */
+  /** Creates a part that reads the deadlines from the tracker. */
   constructor(
     base: SessionBase,
     private readonly sender: Sender,
@@ -29,7 +29,7 @@ export class RequestExpiry extends SessionPart {
     super(base);
   }
 
-  /** When the next notice or timeout is due. */
+  /** Returns when the next notice or timeout is due, or an earlier time. */
   deadline(): number {
     return this.tracker.deadline();
   }
@@ -38,7 +38,7 @@ export class RequestExpiry extends SessionPart {
   advance(): void {
     const { notices, expired } = this.tracker.advance(this.now);
     for (const notice of notices) this.#sendWaitNotice(notice);
-    // The clients of calls on a silent connection are told that it is silent.
+    // Calls on a silent connection get progress notices that say so.
     const { connectionId, liveness } = this.links.main;
     if (liveness?.takeDueNotice(this.now)) {
       for (const notice of this.tracker.takeSuspicionNotices(connectionId)) {
@@ -48,7 +48,7 @@ export class RequestExpiry extends SessionPart {
     for (const { entry, expiry } of expired) this.#expire(entry, expiry);
   }
 
-  /** Moves every moment by the time that the program slept, in milliseconds. */
+  /** Moves every deadline by `ms`, because the program slept. */
   postpone(ms: number): void {
     this.tracker.postpone(ms);
   }
@@ -68,7 +68,7 @@ export class RequestExpiry extends SessionPart {
     switch (expiry) {
       case "queue-timeout":
         this.effects.toClient(this.connections.unavailableError(request));
-        // The handshake request of a link that never became ready.
+        // If the request is in flight, it belongs to an unfinished handshake.
         return this.#abandon(request, "--queue-timeout");
       case "hint-timeout":
         return this.#failUnconfirmed(request);
@@ -86,8 +86,8 @@ export class RequestExpiry extends SessionPart {
 
   #failUnconfirmed(request: PendingRequest): void {
     this.sender.failOutcomeUnknown(request);
-    // A pool link carries one request at a time, and the daemon may never list
-    // its tools.
+    // A pool link carries one request at a time. The pending tool list would
+    // block it, and may never arrive.
     const link = this.links.get(request.hintRequirement?.connectionId);
     if (link?.role === "pool") this.connections.close(link);
   }
@@ -110,7 +110,8 @@ export class RequestExpiry extends SessionPart {
     if (link === undefined) return;
     const { method } = request.message;
     if (request.isHandshake) {
-      // Its response would be dropped, and it must not be cancelled.
+      // The response would be dropped, so the handshake cannot succeed on this
+      // connection, and `initialize` must not be cancelled.
       return this.#endConnection(link, "initialize");
     }
     // An `initialize` must not be cancelled (MCP, utilities/cancellation).
@@ -120,7 +121,7 @@ export class RequestExpiry extends SessionPart {
     const reason = `timed out (${setting})`;
     const frame = this.dialect.buildCancellation?.(request.key, reason);
     if (frame === undefined && link.role === "main") {
-      // The request would block everything after it.
+      // Without a cancellation frame, the request would block all later ones.
       return this.#endConnection(link, method);
     }
     this.connections.abandonRequest(link, request, frame);

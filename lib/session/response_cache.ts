@@ -1,6 +1,6 @@
 /**
- * What a session keeps of a daemon's results for the next process, if caching
- * is on.
+ * Caches the daemon's results for this session and for later processes, if
+ * caching is on.
  *
  * @module
  */
@@ -10,11 +10,11 @@ import { createRedactor } from "../config/secrets.ts";
 import { getMember, type Request, type Response } from "../protocol/jsonrpc.ts";
 import { type SessionBase, SessionPart } from "./session_part.ts";
 
-/** The cache of a session; without caching it is empty and stores nothing. */
+/** The cache of a session. If caching is off, it stays empty. */
 export class ResponseCache extends SessionPart {
   readonly #cache: DaemonCache | undefined;
 
-  /** Starts with the results that were loaded. */
+  /** Creates a cache with the results from the cache file. */
   constructor(base: SessionBase) {
     super(base);
     const { cachedResults, secrets } = this.config;
@@ -22,7 +22,7 @@ export class ResponseCache extends SessionPart {
       new DaemonCache(cachedResults, this.now, createRedactor(secrets));
   }
 
-  /** Returns the cached result of a request, if it is not too large. */
+  /** Returns the cached result as JSON, unless it is over the size limit. */
   lookUp(request: Request): string | undefined {
     const result = this.#cache?.lookup(request, this.now);
     return result !== undefined && result.length <= this.config.maxMessage
@@ -30,7 +30,7 @@ export class ResponseCache extends SessionPart {
       : undefined;
   }
 
-  /** Stores a response, if it is of a kind that is cached. */
+  /** Stores a response, if responses to this method are cached. */
   store(request: Pick<Request, "method" | "params">, response: Response): void {
     if (this.#cache === undefined) return;
     const isChanged = this.#cache.store(request, response, this.now);
@@ -40,25 +40,25 @@ export class ResponseCache extends SessionPart {
     if (isChanged) this.#save();
   }
 
-  /** Removes an `initialize` result that is out of date. */
+  /** Removes an `initialize` result that the daemon no longer returns. */
   evictInitialize({ params }: Request): void {
     this.#cache?.evictInitialize(getMember(params, "protocolVersion"));
     this.#save();
   }
 
-  /** Whether the daemon is known to keep one connection for a client. */
+  /** True if the daemon is known to keep only one connection per client. */
   get hasCapacityOne(): boolean {
     const { daemonName = "" } = this.dialect;
     return this.#cache?.hasCapacityOne(daemonName, this.now) ?? false;
   }
 
-  /** Stores that the daemon keeps one connection for a client. */
+  /** Stores that the daemon keeps only one connection per client. */
   storeCapacityOne(): void {
     this.#cache?.storeCapacityOne(this.dialect.daemonName ?? "", this.now);
     this.#save();
   }
 
-  /** Shortens all lifetimes by what the session's clock did not count. */
+  /** Shortens all lifetimes by a sleep that the clock did not count. */
   onSuspended(ms: number): void {
     this.#cache?.shortenBy(ms);
   }

@@ -1,26 +1,27 @@
 /**
- * Second connections beside the main one: the standby, and the capacity check.
+ * Opens second connections: the standby, and the one of the capacity check.
  *
- * The standby shows whether the daemon or the connection is at fault when the
- * main connection is silent while calls are in flight on it:
+ * The standby is opened while the main connection is silent and calls wait on
+ * it. The standby shows whether the main connection is dead. The first row that
+ * fits applies:
  *
- * | the standby                | the main connection                           | what happens                                          |
- * | -------------------------- | --------------------------------------------- | ----------------------------------------------------- |
- * | has answered               | carries no call, and did not sleep            | it is closed, and the queue is sent on the standby    |
- * | has answered two probes    | has a pool: calls have other connections      | it is closed: it carries only what takes no time      |
- * | has answered two probes    | `isDead`                                      | its calls are recovered as after any loss             |
- * | has answered two probes    | may be busy                                   | it drains its calls, and the standby gets new messages |
- * | hangs, or answers no probe |                                               | the daemon is busy or frozen: the queue is sent       |
- * | is refused or closed       | not `mayBeDead`, and did not sleep            | the queue is sent                                     |
- * | is refused or closed       | carries calls that a client waits for         | new messages wait, and the standby is dialed again    |
- * | is refused or closed       | carries none                                  | it is lost                                            |
- * | any                        | receives a frame or is lost, or the program sleeps | the standby is closed                            |
+ * | the standby                          | the main connection                                | what happens                                                         |
+ * | ------------------------------------ | -------------------------------------------------- | -------------------------------------------------------------------- |
+ * | any state                            | receives a frame or is lost, or the program sleeps | the standby is closed                                                |
+ * | has answered the handshake           | carries no call, and has not slept                 | the main connection is closed, and the queue is sent on the standby  |
+ * | has answered two probes              | there is a pool, which carries the calls           | the main connection is closed, and the queue is sent on the standby  |
+ * | has answered two probes              | `isDead`                                           | the main connection is closed, and its calls are recovered as after any loss |
+ * | has answered two probes              | may be busy                                        | it drains its calls, and new messages are sent on the standby        |
+ * | hangs, or ends after its handshake without an answered probe |                            | the daemon is busy or frozen: the queue is sent on the main connection |
+ * | is refused, or ends in another way   | carries no call that a client waits for            | the main connection is ended                                         |
+ * | is refused, or ends in another way   | not `mayBeDead`, and has not slept                 | the queue is sent on the main connection                             |
+ * | is refused, or ends in another way   | any other case                                     | new messages wait, and the standby is dialed again                   |
  *
- * The capacity check finds out whether the daemon keeps two connections for a
- * client: `CapacityDetector` decides, and its steps are carried out here. A
- * daemon that keeps one connection closes one of the two, or answers on the
- * newest only. So the main connection must also answer after the second one is
- * closed. If it does not, although the daemon answered on the second one, the
+ * The capacity check finds out whether the daemon keeps two connections per
+ * client. `CapacityDetector` decides its steps, and this module executes them.
+ * A daemon that keeps one connection closes one of the two, or answers only on
+ * the newer one. So the main connection must also answer after the second one
+ * is closed. If it does not, but the daemon answered on the second one, the
  * proxy drops the main connection and dials again, because calls on it might
  * never be answered.
  *
@@ -35,12 +36,12 @@ import type { Probes } from "./probes.ts";
 import type { ResponseCache } from "./response_cache.ts";
 import { type SessionBase, SessionPart } from "./session_part.ts";
 
-/** None of them is closed to make room for another. */
+/** With this many draining links, none is closed, and no standby is opened. */
 const MAX_DRAINING_LINKS = 16;
 
-/** The second connections of a session. */
+/** Opens, evaluates and closes the second connections of a session. */
 export class SecondConnections extends SessionPart {
-  /** Starts without a second connection. */
+  /** Creates a part without a second connection. */
   constructor(
     base: SessionBase,
     private readonly cache: ResponseCache,
@@ -50,20 +51,20 @@ export class SecondConnections extends SessionPart {
     super(base);
   }
 
-  /** When a step of the capacity check is over, or a standby is missing. */
+  /** Returns when `advance` is due: `-Infinity` at once, `Infinity` never. */
   deadline(): number {
     return this.#isCheckedLinkLost || this.#hasRoomForStandby
       ? -Infinity
       : this.links.capacity.deadline();
   }
 
-  /** Moves the capacity check on, and opens a standby that is missing. */
+  /** Takes a due step of the capacity check, and opens a missing standby. */
   advance(): void {
     const step = this.#isCheckedLinkLost
       ? this.links.capacity.onSecondLost()
       : this.links.capacity.advance(this.now);
     if (step !== undefined) this.#carryOut(step);
-    // A draining connection may have made room.
+    // The number of draining links may have been at its limit until now.
     if (this.#hasRoomForStandby) this.links.add("standby", this.now);
   }
 
@@ -78,20 +79,20 @@ export class SecondConnections extends SessionPart {
       this.links.drainingCount < MAX_DRAINING_LINKS;
   }
 
-  /** Marks the main connection as suspect; `advance` opens a standby. */
+  /** Marks the main connection as suspect; `advance` then opens a standby. */
   suspect(link: Link): void {
     link.markSuspect(this.now, this.tracker.lastCallNumber(link.connectionId));
     this.effects.log.connectionSuspected();
-    // Without a standby nothing can show whether the connection is dead.
+    // Only a standby could show whether the connection is dead.
     if (!this.#hasRoomForStandby) link.liveness?.waiveSuspicion(this.now);
   }
 
-  /** Handles a sign of life on a link. */
+  /** Handles the arrival of a frame, which shows that the link is alive. */
   onFrame(link: Link): void {
     link.liveness?.onFrame(this.now);
     if (link === this.links.main) this.closeStandby();
     if (this.dialect.scheduling === undefined) return;
-    // Where calls have links of their own, a daemon may do one thing at a time.
+    // A daemon that serves one link at a time could not answer on the others.
     for (const other of this.links) {
       if (other !== link) other.liveness?.restartProbeTimers(this.now);
     }
@@ -119,7 +120,8 @@ export class SecondConnections extends SessionPart {
 
   #onStandbyAnswered(standby: Link): void {
     const { liveness } = standby;
-    // A daemon that has been busy may answer the standby first.
+    // A second answer is needed: a daemon that was busy may answer on the
+    // standby just before it answers on the main connection.
     if (liveness?.hasAnsweredForPingTimeout(this.now)) {
       this.#failOver(standby);
     } else if (liveness?.answeredProbeCount === 1) {
@@ -127,7 +129,7 @@ export class SecondConnections extends SessionPart {
     }
   }
 
-  /** Handles the daemon's response to the first message on a second link. */
+  /** Handles the end of the handshake on a second link. */
   onReady(link: Link): void {
     const { main } = this.links;
     const isMainIdle = link.role === "standby" &&
@@ -146,7 +148,7 @@ export class SecondConnections extends SessionPart {
     const { main } = links;
     if (main.liveness?.isSuspect !== true) return;
     const { connectionId, downSince } = main;
-    // Beside a pool, this link only carries messages that take no time.
+    // If there is a pool, the main link only carries short requests.
     const isDead = dialect.scheduling !== undefined ||
       !tracker.isBusy(connectionId) ||
       main.liveness.isDead(tracker.lastCallNumber(connectionId), this.now);
@@ -191,12 +193,12 @@ export class SecondConnections extends SessionPart {
     this.effects.log.capacityDetermined(capacity, isProven);
     if (isProven) this.cache.storeCapacityOne();
     const { main } = this.links;
-    // Waiting calls were delayed by the check, so the first needs no probe.
+    // Calls have waited for the check, and must not wait for a probe as well.
     main.liveness?.endCallDelay(this.now);
     this.connections.replay(main);
   }
 
-  /** Ends the capacity check without a result, if one is running. */
+  /** Ends a running capacity check, and assumes that the daemon keeps one. */
   abortCapacityCheck(): void {
     if (!this.links.capacity.isChecking) return;
     this.#closeCheckedLink();

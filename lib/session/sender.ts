@@ -1,6 +1,6 @@
 /**
- * Sends the client's messages to the daemon: at once if a link is usable and
- * nothing waits for it, else from the queue.
+ * Sends the client's messages to the daemon. A message is sent at once if a
+ * link can carry it and no older message waits. Otherwise it is queued.
  *
  * @module
  */
@@ -18,16 +18,16 @@ import type { ListSync } from "./list_sync.ts";
 import type { Probes } from "./probes.ts";
 import { type SessionBase, SessionPart } from "./session_part.ts";
 
-/** What became of a message; if it is `closed`, it got an error. */
+/** The result of a send attempt; after `closed` the client has an error. */
 type SendOutcome = "written" | "waits" | "closed";
 
-/** The way of the client's messages to the daemon. */
+/** Sends the client's messages, the handshakes and the deferred probes. */
 export class Sender extends SessionPart {
   #hasSentCall = false;
-  /** Something may have become writable since the queue was last walked. */
+  /** True from an event until `advance` runs: messages may be writable. */
   #isWalkDue = true;
 
-  /** Starts with nothing sent. */
+  /** Creates a sender that has not sent anything. */
   constructor(
     base: SessionBase,
     private readonly listSync: ListSync,
@@ -36,17 +36,17 @@ export class Sender extends SessionPart {
     super(base);
   }
 
-  /** Whether a request was sent that neither opens nor lists anything. */
+  /** True once a call other than `initialize` or a list request was sent. */
   get hasSentCall(): boolean {
     return this.#hasSentCall;
   }
 
-  /** Records an event: something may have become writable. */
+  /** Records that an event has occurred, so messages may be writable now. */
   wake(): void {
     this.#isWalkDue = true;
   }
 
-  /** Due at once while there is something that has become writable. */
+  /** Returns `-Infinity` if there may be something to send, else `Infinity`. */
   deadline(): number {
     return this.#isWalkDue && this.#hasWork() ? -Infinity : Infinity;
   }
@@ -57,12 +57,12 @@ export class Sender extends SessionPart {
       if (link.isUsable && tracker.hasWritable) return true;
       if (link.isHandshakeUnsent || link.liveness?.isProbeDeferred) return true;
     }
-    // The call that waited for a probe may have been cancelled.
+    // The delayed call may have been cancelled. Then the delay must end.
     return this.links.main.liveness?.isDelayingCalls === true &&
       !tracker.hasQueuedShortLivedRequest;
   }
 
-  /** Sends everything that can be sent now. */
+  /** Sends every handshake, deferred probe and message that can be sent. */
   advance(): void {
     const { tracker, links } = this;
     this.#isWalkDue = false;
@@ -83,7 +83,7 @@ export class Sender extends SessionPart {
       const link = this.#linkFor(entry, role);
       if (link !== undefined) {
         this.#write(link, entry);
-        // An entry whose hint was requested on one link needs no other link.
+        // An entry that needs one certain link may leave other links unused.
       } else if (entry.hintRequirement?.connectionId === undefined) {
         fullRoles.add(role);
         if (role === "pool") waitingForPool = tracker.writableCount(role);
@@ -92,7 +92,7 @@ export class Sender extends SessionPart {
     this.#growPool(waitingForPool);
   }
 
-  /** Sends a message that has arrived; returns whether it need not wait. */
+  /** Sends a message that has just arrived; returns false if it must wait. */
   trySend(entry: ReadonlyEntry): boolean {
     const role = this.availability.roleOf(entry.message);
     if (this.tracker.writableCount(role) > 0) return false;
@@ -118,7 +118,7 @@ export class Sender extends SessionPart {
   ): boolean {
     if (isBacklogged || liveness?.isDelayingCalls) return false;
     if (!this.#canSend(connectionId)) return false;
-    // Nothing may be in flight during the capacity check.
+    // The capacity check may cost the main connection and the requests on it.
     const isBlocked = role === "main" && this.links.capacity.isChecking &&
       message.kind === "request";
     const hintedOn = hintRequirement?.connectionId;
@@ -144,7 +144,7 @@ export class Sender extends SessionPart {
     if (obstacle !== undefined) return obstacle;
     const text = this.dialect.encode(connectionId, message, this.now);
     if (text === undefined) return "waits";
-    // A ping from the client proves as much as a probe.
+    // The response to a client's ping shows the same as a probe's.
     const isProbe = method === "ping" && this.config.pingInterval < Infinity &&
       this.availability.usageOf(link).load === "idle";
     const writeNumber = this.effects.toDaemon(link, text);
@@ -166,7 +166,8 @@ export class Sender extends SessionPart {
   ): SendOutcome | undefined {
     const { message, key } = entry;
     if (this.clientIds.hasConfusableInFlight(key)) return "waits";
-    // It may have waited for a request that was then cancelled.
+    // A request with a confusable id may have been cancelled meanwhile. Its
+    // late response could be mistaken for the response to this one.
     if (this.clientIds.mayGetLateResponse(key)) {
       this.tracker.cancel(key);
       this.effects.toClient(errors.idAwaitsLateResponse(key));
@@ -182,8 +183,8 @@ export class Sender extends SessionPart {
       }
     }
     if (isFirstCall && this.probes.delayFirstCall(link)) {
-      // The hint is confirmed, so its timeout stops while the call waits for
-      // the probe.
+      // The hint is confirmed, so its time limit must not run while the call
+      // waits for the probe.
       if (isHintNeeded) this.tracker.requireHint(key, this.now);
       return "waits";
     }
@@ -200,7 +201,10 @@ export class Sender extends SessionPart {
     return undefined;
   }
 
-  /** The daemon may be another version than the one that lost the call. */
+  /**
+   * Returns the tool's hint on this link, whose daemon may be another version
+   * than the one that lost the call. Requests the tool list if it is unknown.
+   */
   #confirmToolHint(
     link: Link,
     { key, message, hintRequirement }: PendingRequest,
@@ -219,7 +223,7 @@ export class Sender extends SessionPart {
     return hint;
   }
 
-  /** The daemon that could be asked for the outcome is gone. */
+  /** Retries or fails a request whose outcome was lost with its daemon. */
   #onOutcomeLost(link: Link, entry: PendingRequest): SendOutcome {
     const { message, key } = entry;
     if (!this.rules.mayRetry(message)) return this.failOutcomeUnknown(entry);
@@ -231,7 +235,7 @@ export class Sender extends SessionPart {
     return this.#write(link, entry);
   }
 
-  /** Fails a request that was sent and whose outcome will never be known. */
+  /** Fails a request that was sent and whose outcome cannot be learned. */
   failOutcomeUnknown(entry: PendingRequest): "closed" {
     const delivery = this.rules.deliveryOf(entry);
     this.tracker.cancel(entry.key);
@@ -244,9 +248,9 @@ export class Sender extends SessionPart {
     if (waitingForPool === 0 || scheduling === undefined) return;
     if (!links.isMainUsable) return;
     const pool = [...links].filter(({ role }) => role === "pool");
-    // One dial shows whether the daemon still refuses the proxy.
+    // The refused link's next dial shows whether the daemon accepts more.
     if (pool.some(({ refusal }) => refusal !== undefined)) return;
-    // A link with an unanswered probe may be dead, so it does not count.
+    // A ready link with a pending probe may be dead, so it does not count.
     const available = pool.filter(({ connectionId, phase }) =>
       tracker.inFlightCount(connectionId) === 0 &&
       (phase !== "ready" || scheduling.canSend(connectionId) ||
@@ -272,13 +276,13 @@ export class Sender extends SessionPart {
 
   #requestsToOpenWith(link: Link): Request[] {
     const { tracker } = this;
-    // Without a pending request, none in the queue can open the session.
+    // Notifications alone cannot open a connection.
     const queue = tracker.pendingRequestCount > 0
       ? tracker.queuedEntries().map(({ message }) => message)
         .filter((message) => message.kind === "request")
       : [];
     if (!link.isSecondConnection) return queue;
-    // The client's opening request is sent on the main link only.
+    // The client's own opening request is sent on the main link only.
     const sent = [...tracker.inFlightOn(this.links.main.connectionId)]
       .map(({ message }) => message);
     return [...sent, ...queue].filter(({ method }) => !isOpening(method));

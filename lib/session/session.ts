@@ -1,11 +1,12 @@
 /**
- * The pure core: `handle()` takes an event and returns effects, and
- * `deadline()` says when it must be called next. It uses no socket, timer,
- * clock, random source, file or console.
+ * The session, the pure core of the proxy. This folder contains the session and
+ * its parts. They forward messages, recover requests after a lost connection,
+ * answer the client during an outage, and create log lines.
  *
- * A session only connects the owners of its state: it routes each event to one
- * of them, lets those whose moment has come do what is due, and returns the
- * effects that they have collected.
+ * `handle()` passes an event to one part, runs the parts that have something
+ * due, and returns the effects that the parts have collected. `deadline()`
+ * returns when the next `tick` event is due. Pure means that the folder uses no
+ * socket, timer, clock, random source, file or console.
  *
  * @module
  */
@@ -37,20 +38,20 @@ import { Shutdown } from "./shutdown.ts";
 import { connectionStateOf, type Snapshot } from "./snapshot.ts";
 import { UnclearResponses } from "./unclear_responses.ts";
 
-/** An owner of state that waits for a moment. */
+/** A part of the session that has deadlines. */
 export interface Timed {
-  /** Returns when `advance` must be called next; `Infinity` for never. */
+  /** Returns when `advance` is due: `-Infinity` at once, `Infinity` never. */
   deadline(): number;
-  /** Does what is due. */
+  /** Does everything that is due at the time of the current event. */
   advance(): void;
-  /** Moves every moment by the time that the program slept. */
+  /** Moves every deadline by `ms`, because the program slept. */
   postpone?(ms: number): void;
 }
 
-/** A deadline that a bug keeps from being met is not retried in a hot loop. */
+/** The pause after a bug in `advance`, in ms, which prevents a busy loop. */
 const BUG_BACKOFF_MS = 1_000;
 
-/** The whole behaviour of the proxy. */
+/** The behaviour of the proxy, from events to effects. */
 export class Session {
   readonly #base: SessionBase;
   readonly #cache: ResponseCache;
@@ -61,12 +62,15 @@ export class Session {
   readonly #daemonMessages: DaemonMessages;
   readonly #linkTimers: LinkTimers;
   readonly #shutdown: Shutdown;
-  /** In the order in which what is due at the same time is done. */
+  /** The parts with deadlines, in the order in which they are advanced. */
   readonly #timed: readonly Timed[];
   #deadline = -Infinity;
   #bugBackoffUntil = -Infinity;
 
-  /** Creates a session whose first link is due to dial. */
+  /**
+   * Creates a session whose main link is due to be dialed at once. `random`
+   * returns numbers in [0, 1), and `now` is in ms on a monotonic clock.
+   */
   constructor(
     config: SessionConfig,
     dialect: Dialect,
@@ -113,22 +117,22 @@ export class Session {
     this.#daemonMessages = daemon;
     this.#linkTimers = links;
     this.#shutdown = shutdown;
-    // The client gets what it can go on with before anything expires.
+    // Local responses come first: their requests must not expire instead.
     const requestTimers = [offline, expiry, ends, unclear, lists, sender];
     this.#timed = [...requestTimers, shutdown, links, second];
   }
 
-  /** The number of requests from the client that are not answered. */
+  /** The number of the client's requests that have no response yet. */
   get pendingRequestCount(): number {
     return this.#base.tracker.pendingRequestCount;
   }
 
-  /** True once the session has exited. */
+  /** True once the session has ended; it handles no further event. */
   get isOver(): boolean {
     return this.#shutdown.isOver;
   }
 
-  /** Returns what the session is doing, for people. */
+  /** Returns a summary of the session, for the status file and `doctor`. */
   snapshot(): Snapshot {
     const { availability, links: { main } } = this.#base;
     return {
@@ -143,12 +147,12 @@ export class Session {
     };
   }
 
-  /** Returns when the next `tick` is due; `Infinity` for never. */
+  /** Returns when a `tick` is due: `-Infinity` at once, `Infinity` never. */
   deadline(): number {
     return this.#deadline;
   }
 
-  /** Handles an event and returns the effects; a bug of ours is logged. */
+  /** Handles an event and returns its effects; logs an exception as a bug. */
   handle(event: SessionEvent, now: number): Effect[] {
     if (this.isOver) return [];
     this.#base.effects.now = now;

@@ -1,5 +1,5 @@
 /**
- * The settings of a session.
+ * The settings that a session needs.
  *
  * @module
  */
@@ -11,29 +11,29 @@ import type { TrackerConfig } from "../requests/request_state.ts";
 import type { TimeoutConfig } from "../requests/timeouts.ts";
 
 /**
- * The settings of a session; durations in milliseconds, `Infinity` for no
- * limit.
+ * The settings of a session. Durations are in milliseconds, and `Infinity`
+ * means no limit.
  */
 export interface SessionConfig
   extends LinkSetConfig, TrackerConfig, TimeoutConfig {
-  /** The daemon's URL without secrets, for display. */
+  /** The daemon's URL without its secrets, for messages and the log. */
   readonly redactedUrl: string;
-  /** What to remove from the daemon's text and from what is cached. */
+  /** Secrets: redacted from the daemon's texts, and kept out of the cache. */
   readonly secrets: readonly string[];
-  /** The user names in URLs to remove from the daemon's text only. */
+  /** URL user names: redacted from the daemon's texts only. */
   readonly urlUsers: readonly string[];
-  /** How long to run without a connection, in milliseconds. */
+  /** How long the proxy may be without a connection before it exits. */
   readonly giveUpAfter: number;
   /** Which requests may be sent a second time. */
   readonly retry: RetryPolicy;
-  /** The largest message in either direction, in UTF-16 units of its text. */
+  /** The largest message in either direction, in UTF-16 code units. */
   readonly maxMessage: number;
-  /** How long an `initialize` waits before it gets a placeholder. */
+  /** How long a request waits for the daemon before it is answered locally. */
   readonly initializeGrace: number;
-  /** The cached results of the daemon; `undefined` if caching is off. */
+  /** The daemon's results from the cache; `undefined` if caching is off. */
   readonly cachedResults: CachedResults | undefined;
-  /** The version of alwaysup. */
+  /** The version of this program. */
   readonly version: string;
-  /** The path of the daemon's health file, if there is one. */
+  /** The path of the daemon's health file, if one is configured. */
   readonly healthFile: string | undefined;
 }

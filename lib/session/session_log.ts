@@ -1,6 +1,6 @@
 /**
- * The log of a session. Its lines contain sizes, ids and methods, never a
- * message's body.
+ * Creates the log lines of a session. They contain sizes, ids and methods, but
+ * never the body of a message.
  *
  * @module
  */
@@ -18,45 +18,48 @@ import { errorMessageOf } from "../text/error_message.ts";
 import { sanitizeLine } from "../text/sanitize.ts";
 import { formatSeconds, type LinkOutage } from "./errors.ts";
 
-/** What is wrong with a client that frames its messages with headers. */
+/** The problem of a client that sends `Content-Length` headers, and advice. */
 export const CONTENT_LENGTH_ADVICE: string =
   "the client frames its messages with Content-Length headers, but over " +
   "stdio each is one line without a header (MCP, basic/transports): set the " +
   "client to newline-delimited messages, or use one that speaks MCP over stdio";
 
-/** When the next dial comes: in milliseconds, or not by the clock. */
+/**
+ * The delay until the next dial in ms; `Infinity`: until the next request;
+ * `drained`: until the client has read; `replaced`: another link takes over.
+ */
 export type NextDial = number | "drained" | "replaced";
 
-/** What a reconnection has taken. */
+/** How many dials a reconnection needed, and its downtime in ms. */
 export type Outage = Pick<LinkOutage, "attempt" | "downMs">;
 
-/** Writes the lines of a session. */
+/** Creates the log lines of a session, one method per kind of line. */
 export class SessionLog {
-  /** The notifications dropped since the queue was last empty. */
+  /** The number of notifications dropped since the queue was last empty. */
   #droppedCount = 0;
   #loggedDroppedCount = 0;
   #lastDropped: Notification | undefined;
 
-  /** Creates a log for the daemon at `url`, which is without secrets. */
+  /** Creates a log for the daemon at `url`, which must not contain secrets. */
   constructor(
     private readonly url: string,
     private readonly write: (entry: LogEffect) => void,
   ) {}
 
-  /** The client sent a line that is too long to be read. */
+  /** Logs that a line from the client was too long, with its size in bytes. */
   lineTooLong(bytes: number): void {
     const text = `Dropped a line of ${bytes} bytes from the client: it was ` +
       "too long to be read.";
     this.#log("warn", "overlong-line", text);
   }
 
-  /** The client's first message has headers. */
+  /** Logs that the client sends `Content-Length` headers. */
   contentLengthHeaders(): void {
     const what = "What the client says is not passed on";
     this.#log("error", "framed-input", `${what}: ${CONTENT_LENGTH_ADVICE}.`);
   }
 
-  /** One side sent something that is no message. */
+  /** Logs an invalid message, with its size in UTF-16 units. */
   invalidMessage(
     side: "client" | "daemon",
     { id, reason }: InvalidMessage,
@@ -69,7 +72,7 @@ export class SessionLog {
     this.#log(level, `invalid-from-${side}`, text);
   }
 
-  /** The client reused an id before its request was answered. */
+  /** Logs that the client reused the id of an unanswered request. */
   duplicateId({ id, method }: Request): void {
     const text = `Dropped a second request under id ${truncate(id)} ` +
       `(${truncate(method)}): the first one is not answered yet, and an ` +
@@ -77,14 +80,14 @@ export class SessionLog {
     this.#log("warn", "duplicate-id", text);
   }
 
-  /** A notification was dropped: the first and every power of ten is logged. */
+  /** Logs the 1st, 10th, 100th ... dropped notification, and counts all. */
   notificationDropped(notification: Notification): void {
     this.#droppedCount++;
     this.#lastDropped = notification;
     if (/^10*$/.test(`${this.#droppedCount}`)) this.#logDropped("so far");
   }
 
-  /** No more are dropped: logs the total, if it was not logged yet. */
+  /** Logs the total of dropped notifications, if it is new, and resets it. */
   endDroppedNotifications(): void {
     if (this.#droppedCount > this.#loggedDroppedCount) {
       this.#logDropped("in all");
@@ -101,27 +104,27 @@ export class SessionLog {
     this.#log("warn", "dropped-notification", text);
   }
 
-  /** A notification is over the size limit. */
+  /** Logs that a notification from the daemon was over the size limit. */
   notificationTooLarge({ method, text: { length } }: Notification): void {
     const text = `Dropped ${truncate(method)}: it has ${length} characters ` +
       "(--max-message).";
     this.#log("warn", "dropped-notification", text);
   }
 
-  /** A message refers to nothing that is pending. */
+  /** Logs that a message was dropped because it refers to nothing pending. */
   unexpectedMessage(side: "client" | "daemon", description: string): void {
     const text = `Dropped ${truncate(description)} from the ${side}: it ` +
       "belongs to nothing that is open.";
     this.#log("debug", `stray-from-${side}`, text);
   }
 
-  /** The daemon sent an error without a request id. */
+  /** Logs an error from the daemon that has no request id. */
   errorWithoutId(errorText: string): void {
     const what = "The daemon sent an error without the id of a request";
     this.#log("warn", "unnamed-error", `${what}: ${errorText}`);
   }
 
-  /** The daemon sent a result without a request id. */
+  /** Logs that a result without a request id was dropped. */
   resultWithoutId(): void {
     const text = "Dropped a result without the id of a request from the " +
       "daemon: some bridges lose ids that are texts. Mend the bridge, or use " +
@@ -129,19 +132,19 @@ export class SessionLog {
     this.#log("warn", "unnamed-result", text);
   }
 
-  /** The daemon sent a frame that is not text. */
+  /** Logs that a binary frame that is not UTF-8 was dropped. */
   binaryFrameDropped(bytes: number, level: LogLevel): void {
     const text = `Dropped a binary frame of ${bytes} bytes from the daemon: ` +
       "it is not UTF-8.";
     this.#log(level, "binary-frame", text);
   }
 
-  /** A connection opened; nothing has been sent on it. */
+  /** Logs that a WebSocket opened, before anything is sent on it. */
   opened(): void {
     this.#log("debug", "opened", `The WebSocket to ${this.url} is open.`);
   }
 
-  /** The daemon became usable; `reconnect` is set if it was before. */
+  /** Logs that the daemon is connected; `reconnect` is set if it was before. */
   connected(reconnect: Outage | undefined): void {
     const daemon = `to WebSocket daemon at ${this.url}`;
     if (reconnect === undefined) {
@@ -153,7 +156,7 @@ export class SessionLog {
     this.#log("info", "reconnected", text);
   }
 
-  /** A ready connection was lost; to another client is no failure. */
+  /** Logs the loss of a ready connection, without `failure` if displaced. */
   connectionLost(
     { reason, cause }: Failure,
     unansweredCount: number,
@@ -173,7 +176,10 @@ export class SessionLog {
     else this.#log(level, "lost", text, { reason, cause });
   }
 
-  /** A dial failed; without a delay before the next, the attempt goes on. */
+  /**
+   * Logs that a dial failed. If `retryAfterMs` is 0, the attempt continues with
+   * another dial, so the line does not report a failure.
+   */
   attemptFailed(
     attempt: number,
     { reason, cause }: Failure,
@@ -190,20 +196,20 @@ export class SessionLog {
     this.#log(level, "attempt-failed", text, failure);
   }
 
-  /** A connection is silent, and a second one is opened. */
+  /** Logs that the main connection is silent, and a second one is opened. */
   connectionSuspected(): void {
     const text = `The connection to ${this.url} is silent: a second one is ` +
       "to show whether it is dead, or the daemon busy.";
     this.#log("debug", "suspected", text);
   }
 
-  /** The standby failed without showing anything. */
+  /** Logs that the standby ended before it showed that the daemon is alive. */
   standbyFailed(reason: string): void {
     const text = `A second connection to ${this.url} shows nothing: ${reason}.`;
     this.#log("debug", "standby-failed", text);
   }
 
-  /** It is decided how many connections the daemon keeps for a client. */
+  /** Logs the result of the capacity check. */
   capacityDetermined(capacity: ConnectionCapacity, isProven: boolean): void {
     const text = capacity === "many"
       ? `The daemon at ${this.url} keeps several connections for a client.`
@@ -214,7 +220,7 @@ export class SessionLog {
     this.#log("debug", "keeps", text);
   }
 
-  /** The daemon keeps one connection: a second one made it close the first. */
+  /** Logs that a second connection made the daemon close the first one. */
   singleConnectionKept(): void {
     const text = `The daemon at ${this.url} keeps one connection for a ` +
       "client: the first one was lost when a second one was opened. No " +
@@ -222,7 +228,7 @@ export class SessionLog {
     this.#log("info", "keeps-one", text);
   }
 
-  /** A connection is silent, and the standby has taken over new messages. */
+  /** Logs that the standby has replaced a connection that may be busy. */
   failedOver(inFlightCount: number): void {
     const text = `The WebSocket daemon at ${this.url} is silent on a ` +
       `connection with requests in flight (${inFlightCount}), which may take ` +
@@ -230,26 +236,26 @@ export class SessionLog {
     this.#log("info", "busy", text);
   }
 
-  /** The program or the machine slept. */
+  /** Logs that the program or the machine slept, for `sleptMs` in total. */
   resumedAfterSleep(sleptMs: number): void {
     const text = `Awake after ${formatSeconds(sleptMs)}: nothing expires for ` +
       "that, and the connection is checked.";
     this.#log("info", "resumed", text);
   }
 
-  /** A pool connection was added. */
+  /** Logs that a pool connection is ready. */
   poolGrew(): void {
     const text = `Another connection to ${this.url} carries calls.`;
     this.#log("debug", "widened", text);
   }
 
-  /** An unneeded connection was closed. */
+  /** Logs that the proxy closed a connection that it no longer needs. */
   unneededConnectionClosed(): void {
     const text = `Closed a connection to ${this.url} that is no longer needed.`;
     this.#log("debug", "retired", text);
   }
 
-  /** A pool connection was lost, or could not be made. */
+  /** Logs that a pool or draining connection ended, or that its dial failed. */
   poolConnectionLost(
     phase: LinkState["phase"],
     attempt: number,
@@ -266,7 +272,7 @@ export class SessionLog {
     this.#log(level, "pool-attempt-failed", text);
   }
 
-  /** The client's `initialize` was answered without the daemon. */
+  /** Logs that the client's `initialize` was answered without the daemon. */
   initializedLocally(source: "cached" | "placeholder"): void {
     const text = source === "cached"
       ? `The client was told what is remembered of the daemon at ${this.url}.`
@@ -275,44 +281,44 @@ export class SessionLog {
     this.#log("info", "introduced", text);
   }
 
-  /** A result was not cached because it contains a secret. */
+  /** Logs that a result was not cached because it contains a secret. */
   responseNotCached(method: string): void {
     const text = `The daemon's answer to ${truncate(method)} is not cached: ` +
       "a secret that was sent to it is in the answer.";
     this.#log("warn", "withheld", text);
   }
 
-  /** A list of the daemon's differs from what the client has seen. */
+  /** Logs that one of the daemon's lists has changed. */
   listChanged(list: string): void {
     const text = `The daemon's ${list} have changed; the client was told.`;
     this.#log("info", "list-changed", text);
   }
 
-  /** The daemon does not read, and what is sent to it piles up. */
+  /** Logs that the daemon reads too slowly, so messages are queued instead. */
   connectionBacklogged(): void {
     const text = `The WebSocket daemon at ${this.url} reads too slowly, and ` +
       "64 MiB wait for it: what comes now waits here (--queue-limit).";
     this.#log("warn", "unread", text);
   }
 
-  /** The daemon did not accept state that the client had set. */
+  /** Logs that a part of the client's session could not be restored. */
   stateNotRestored(problem: string): void {
     this.#log("warn", "not-restored", `${problem}.`);
   }
 
-  /** `--give-up-after` has passed without a connection. */
+  /** Logs that the proxy exits after `ms` (`--give-up-after`) of outage. */
   gaveUp(ms: number): void {
     const text = `No link to the WebSocket daemon at ${this.url} for ` +
       `${formatSeconds(ms)} (--give-up-after): exiting.`;
     this.#log("error", "gave-up", text);
   }
 
-  /** stdout is broken. */
+  /** Logs that stdout is closed. */
   stdoutBroken(): void {
     this.#log("warn", "broken-stdout", "stdout is closed: the client is gone.");
   }
 
-  /** The program itself has a bug. */
+  /** Logs an exception that is a bug of the proxy. */
   bug(error: unknown): void {
     this.write(bugReport(error));
   }
@@ -323,14 +329,14 @@ export class SessionLog {
   }
 }
 
-/** Creates the line for a bug of the program itself. */
+/** Creates the log line for an exception that is a bug of the proxy. */
 export function bugReport(error: unknown): LogEffect {
   const what = errorMessageOf(error);
   const text = `A bug in alwaysup, please report it: ${what}. It goes on.`;
   return createLogEffect("error", "bug", text);
 }
 
-/** Creates a line of limited length, whatever a peer put into a reason. */
+/** Creates a log line without control characters, cut at 1000 characters. */
 export function createLogEffect(
   level: LogLevel,
   event: string,
@@ -339,7 +345,7 @@ export function createLogEffect(
   return { type: "log", level, event, message: sanitizeLine(text, 1000) };
 }
 
-/** Describes a timeout, with its length if that was shortened. */
+/** Describes a phase's timeout; `shortenedMs` is its length if shortened. */
 export function timeoutReason(
   phase: LinkState["phase"],
   shortenedMs?: number,
@@ -370,12 +376,12 @@ function describeNextDial(next: NextDial): string {
   }
 }
 
-/** Peers choose ids and methods, which may have any length. */
+/** Limits the length of an id or a method, which a peer has chosen. */
 function truncate(text: Id): string {
   return text.length > 80 ? `${text.slice(0, 80)}...` : text;
 }
 
-/** Returns whether an attempt is logged: the 1st, the 5th and every 10th. */
+/** Returns whether an attempt is logged above `debug`: 1st, 5th, every 10th. */
 export function isAttemptLogged(attempt: number): boolean {
   return attempt === 1 || attempt === 5 || attempt % 10 === 0;
 }

@@ -1,6 +1,7 @@
 /**
- * What every part of a session works with. Each of these owns its state, and
- * alone changes it.
+ * The base class of the session's parts. It gives each part access to the
+ * objects that all parts share. Each of these objects owns its state, and no
+ * other object changes that state.
  *
  * @module
  */
@@ -16,33 +17,33 @@ import type { DeliveryRules } from "./delivery_rules.ts";
 import type { Effects } from "./effects.ts";
 import type { SessionConfig } from "./session_config.ts";
 
-/** What every part of a session works with. */
+/** The objects that all parts of a session share. */
 export type SessionBase = Omit<SessionPart, "now">;
 
-/** A part of a session. */
+/** A part of a session, with access to the shared objects. */
 export abstract class SessionPart {
-  /** The settings. */
+  /** The settings of the session. */
   readonly config: SessionConfig;
-  /** Collects what is to be done. */
+  /** The effects of the current event. */
   readonly effects: Effects;
-  /** The daemon's protocol. */
+  /** The translation between messages and the daemon's frames. */
   readonly dialect: Dialect;
-  /** The links to the daemon. */
+  /** All links to the daemon. */
   readonly links: LinkSet;
-  /** The client's pending messages. */
+  /** The client's unanswered requests and queued notifications. */
   readonly tracker: RequestTracker;
-  /** Whether messages can be sent. */
+  /** The usable links, and the facts about an outage. */
   readonly availability: Availability;
-  /** The ids of the client's requests. */
+  /** The lookup of the client's requests by ids from the daemon. */
   readonly clientIds: ClientIds;
-  /** Which tools are safe to call twice. */
+  /** The daemon's hints about which tools are safe to call twice. */
   readonly toolHints: ToolHints;
   /** The daemon's requests that the client has not answered yet. */
   readonly serverRequests: ServerRequests;
-  /** The delivery contract. */
+  /** The delivery contract: which requests may be sent again. */
   readonly rules: DeliveryRules;
 
-  /** Creates a part that works with these. */
+  /** Creates a part that uses these shared objects. */
   constructor(base: SessionBase) {
     this.config = base.config;
     this.effects = base.effects;
@@ -56,7 +57,7 @@ export abstract class SessionPart {
     this.rules = base.rules;
   }
 
-  /** The moment of the event that is handled, in milliseconds. */
+  /** The time of the current event, in ms on the session's clock. */
   get now(): number {
     return this.effects.now;
   }

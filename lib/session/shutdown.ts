@@ -1,20 +1,20 @@
 /**
- * The end of a session.
+ * Decides when a session ends, and ends it.
  *
  * A session runs until stdin ends or a signal arrives. Then it is leaving: the
- * daemon has a moment to answer what is pending. After that every request that
- * is still pending gets an error, and the program exits.
+ * daemon has 1.5 s to answer the pending requests. After that, every request
+ * that is still pending gets an error, and the program exits.
  *
- * | state     | event                                                     | next                     |
- * | --------- | --------------------------------------------------------- | ------------------------ |
- * | `running` | stdin ends, or the first signal                           | `leaving`, for 1.5 s     |
- * | `leaving` | stdin ends, or the first signal                           | `leaving`, until the same moment |
- * | `leaving` | a second signal                                           | `over`: exit code 0      |
- * | `leaving` | no response is worth waiting for, or its time is over     | `over`: exit code 0      |
- * | any but `over` | no connection for `--give-up-after`                  | `over`: exit code 1      |
- * | any but `over` | stdout is broken                                     | `over`: exit code 0, and nobody is left to answer |
+ * | state          | event                                                | next                             |
+ * | -------------- | ---------------------------------------------------- | -------------------------------- |
+ * | `running`      | stdin ends, or the first signal arrives              | `leaving`, for 1.5 s             |
+ * | `leaving`      | stdin ends, or the first signal arrives              | `leaving`, with the same end     |
+ * | `leaving`      | a second signal arrives                              | `over`: exit code 0              |
+ * | `leaving`      | no response is worth waiting for, or 1.5 s have passed | `over`: exit code 0            |
+ * | any but `over` | there was no connection for `--give-up-after`        | `over`: exit code 1              |
+ * | any but `over` | stdout is broken                                     | `over`: exit code 0, and no request gets an error |
  *
- * `over` is final: nothing is handled after it.
+ * `over` is final: later events are ignored.
  *
  * @module
  */
@@ -26,7 +26,7 @@ import type { LinkTimers } from "./link_timers.ts";
 import { type SessionBase, SessionPart } from "./session_part.ts";
 import type { SubscriptionEnds } from "./subscription_ends.ts";
 
-/** How long the daemon has to answer once the client is leaving. */
+/** How long the daemon may answer after stdin ended or a signal came, in ms. */
 export const SHUTDOWN_GRACE_MS = 1_500;
 
 type ShutdownState =
@@ -38,11 +38,11 @@ type ShutdownState =
   }
   | { readonly phase: "over" };
 
-/** Decides when a session is over, and ends it. */
+/** Decides when the session ends, and ends it. */
 export class Shutdown extends SessionPart {
   #state: ShutdownState = { phase: "running" };
 
-  /** Starts with a session that runs. */
+  /** Creates a part for a session that is running. */
   constructor(
     base: SessionBase,
     private readonly connections: Connections,
@@ -52,12 +52,12 @@ export class Shutdown extends SessionPart {
     super(base);
   }
 
-  /** Whether the session has exited. */
+  /** True once the session has ended. */
   get isOver(): boolean {
     return this.#state.phase === "over";
   }
 
-  /** stdin has ended, or a signal has arrived. */
+  /** Handles the end of stdin or a signal. */
   onEnd(cause: "stdin" | "signal"): void {
     const state = this.#state;
     const isSignal = cause === "signal";
@@ -76,14 +76,14 @@ export class Shutdown extends SessionPart {
     }
   }
 
-  /** stdout is broken: no message can reach the client any more. */
+  /** Ends the session because no message can reach the client any more. */
   onStdoutBroken(): void {
     if (this.#state.phase === "over") return;
     this.effects.log.stdoutBroken();
     this.#exit(0);
   }
 
-  /** When the session is over. */
+  /** Returns when the session must end; `Infinity` if that is not known. */
   deadline(): number {
     const giveUpAt = this.#giveUpAt;
     const state = this.#state;
@@ -99,7 +99,7 @@ export class Shutdown extends SessionPart {
     }
   }
 
-  /** Ends the session if it is over. */
+  /** Ends the session if its time is over or nothing is worth waiting for. */
   advance(): void {
     const state = this.#state;
     if (state.phase === "over") return;
@@ -115,7 +115,10 @@ export class Shutdown extends SessionPart {
     return this.linkTimers.disconnectedSince + this.config.giveUpAfter;
   }
 
-  /** Not worth waiting for: subscriptions, and a queued discover while down. */
+  /**
+   * True if no pending response is worth waiting for. Subscriptions never are,
+   * nor is a queued `server/discover` while the daemon is down.
+   */
   get #isEverythingAnswered(): boolean {
     const daemon = this.availability.isKnownDown ? "down" : "up";
     return this.tracker.responsesWorthAwaiting(daemon) === 0;

@@ -1,5 +1,5 @@
 /**
- * A summary of a session for people, as the status file has it.
+ * Summarizes a session, for the status file and `doctor`.
  *
  * @module
  */
@@ -10,10 +10,10 @@ import type { FailureCause, Link, LinkUsage } from "../link/link.ts";
 import { getMember, type Request } from "../protocol/jsonrpc.ts";
 import { META_KEYS } from "../protocol/mcp_types.ts";
 
-/** The state of the connection; moments are by the session's clock. */
+/** The state of the main connection; times are in ms on the session's clock. */
 export type ConnectionState =
   | { readonly phase: "ready"; readonly since: number }
-  /** The connection slept or is silent, and is being checked. */
+  /** The program slept or the connection is silent, and it is being checked. */
   | { readonly phase: "checking"; readonly since: number }
   /** The next dial is due at `nextAt`. */
   | {
@@ -22,35 +22,35 @@ export type ConnectionState =
     readonly nextAt: number;
   }
   | { readonly phase: "dialing" | "greeting"; readonly attempt: number }
-  /** The connection is open, and nothing was sent: the client must begin. */
+  /** The WebSocket is open, and waits for the client's first request. */
   | { readonly phase: "open" }
-  /** Another client has the connection: the next request triggers a dial. */
+  /** Another client took over; only the next request causes a dial. */
   | { readonly phase: "displaced" };
 
-/** A summary of a session. */
+/** A summary of a session at one moment. */
 export interface Snapshot {
-  /** The client's name for itself. */
+  /** The name and version that the client reports; `undefined` until then. */
   readonly client: string | undefined;
-  /** The state of the connection. */
+  /** The state of the main connection. */
   readonly standing: ConnectionState;
-  /** How often the daemon became usable again. */
+  /** How many times the daemon was connected again after an outage. */
   readonly reconnects: number;
-  /** How many requests from the client are not answered. */
+  /** The number of the client's requests that have no response yet. */
   readonly owed: number;
-  /** Why the last dial or connection ended, for people. */
+  /** The reason why the last dial or connection ended, for people. */
   readonly lastError: string | undefined;
-  /** The reason for programs, if it is one of the known causes. */
+  /** The same reason as a code for programs, if it is a known cause. */
   readonly lastErrorCause?: FailureCause | undefined;
-  /** How many connections the daemon keeps for a client, if it is known. */
+  /** How many connections the daemon keeps per client. */
   readonly connections: ConnectionCapacity | "unknown";
-  /** Whether it answers probes during calls; `undefined` until one shows it. */
+  /** True if the daemon answers probes during calls; `undefined` if unknown. */
   readonly answersDuringCalls: boolean | undefined;
 }
 
-/** The longest client name in a list for people, in UTF-16 units. */
+/** The maximum length of a client's name and version, in UTF-16 units. */
 const MAX_CLIENT_NAME_CHARS = 60;
 
-/** Returns the state of the main link's connection. */
+/** Returns the state of the main link. */
 export function connectionStateOf(
   main: Link,
   usage: LinkUsage,
@@ -74,7 +74,10 @@ export function connectionStateOf(
   }
 }
 
-/** From `initialize`, or from `_meta` of any request (MCP 2026-07-28). */
+/**
+ * Returns the client's name and version, from `initialize` or from `_meta` of
+ * any request (MCP 2026-07-28); `undefined` if the request has no name.
+ */
 export function clientNameOf({ params }: Request): string | undefined {
   const info = getMember(params, "clientInfo") ??
     getMember(params, "_meta", META_KEYS.clientInfo);

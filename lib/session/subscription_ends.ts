@@ -1,7 +1,8 @@
 /**
- * Holds the end of a subscription for a moment, because a daemon that shuts
- * down ends its subscriptions, too: if the connection ends as well, the
- * subscription continues on the next one.
+ * Delays the end of a subscription for a second before the client gets it. A
+ * daemon that shuts down also ends its subscriptions. If the connection ends
+ * within that second, the client does not get the end, and the subscription
+ * continues on the next connection.
  *
  * @module
  */
@@ -12,7 +13,7 @@ import { DeadlineMap, type ExpiringValue } from "../requests/deadlines.ts";
 import type { PendingRequest } from "../requests/request_state.ts";
 import { type SessionBase, SessionPart } from "./session_part.ts";
 
-/** How long the end of a subscription is held, in milliseconds. */
+/** How long the end of a subscription is delayed, in milliseconds. */
 const HOLD_MS = 1_000;
 
 interface HeldEnd extends ExpiringValue {
@@ -21,11 +22,11 @@ interface HeldEnd extends ExpiringValue {
   readonly endMessage: Response | Notification;
 }
 
-/** The held ends of a session. */
+/** The delayed ends of the client's subscriptions. */
 export class SubscriptionEnds extends SessionPart {
   readonly #held = new DeadlineMap<HeldEnd>();
 
-  /** Starts without held ends. */
+  /** Creates a part without delayed ends. */
   constructor(
     base: SessionBase,
     private readonly completeRequest: (
@@ -37,7 +38,7 @@ export class SubscriptionEnds extends SessionPart {
     super(base);
   }
 
-  /** Holds the end of a subscription; a repeated end does not prolong it. */
+  /** Delays a subscription's end; a second end keeps the first deadline. */
   hold(entry: PendingRequest, endMessage: Response | Notification): void {
     const held = this.#held.get(entry.key);
     const until = held !== undefined && this.#isCurrent(held)
@@ -47,19 +48,19 @@ export class SubscriptionEnds extends SessionPart {
     this.#held.set(entry.key, { entry, connectionId, endMessage, until });
   }
 
-  /** False if the client knows of the end, or the connection ended as well. */
+  /** Returns false if the request was closed or left that connection. */
   #isCurrent({ entry, connectionId }: HeldEnd): boolean {
     return this.tracker.find(entry.key) === entry &&
       entry.sentOnConnectionId === connectionId;
   }
 
-  /** When the first end has been held for long enough. */
+  /** Returns when the first end must be sent to the client. */
   deadline(): number {
     this.#held.dropLeading((_, held) => !this.#isCurrent(held));
     return this.#held.earliest;
   }
 
-  /** Notifies the client of ends while the daemon stayed connected. */
+  /** Sends the client the ends that are due at `until`; `Infinity` for all. */
   advance(until: number = this.now): void {
     for (const [, held] of this.#held.takeDue(until)) {
       const { entry, connectionId, endMessage } = held;
@@ -75,7 +76,7 @@ export class SubscriptionEnds extends SessionPart {
     }
   }
 
-  /** Moves every moment by the time that the program slept. */
+  /** Moves every deadline by `ms`, because the program slept. */
   postpone(ms: number): void {
     this.#held.postpone(ms);
   }

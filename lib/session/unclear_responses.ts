@@ -1,21 +1,21 @@
 /**
- * Unreadable responses, and what happens to their requests.
+ * Handles unclear responses: invalid ones, and errors without a request id.
  *
- * | the daemon sends                                      | and                                            | the request                   |
- * | ----------------------------------------------------- | ---------------------------------------------- | ----------------------------- |
- * | no valid response, but it names a request in flight   |                                                | waits 2 s for a proper response |
- * | an error without an id, with code -32700 or -32600    | it can refer to exactly one request            | waits 2 s for a proper response |
- * | the same                                              | it can also refer to something else            | waits as before               |
- * | progress of the request in these 2 s                  |                                                | waits as before: it was accepted |
- * | no proper response in these 2 s                       | one of the proxy's own requests that it could refer to has none either | waits as before |
- * | no proper response in these 2 s                       | it may be retried, and was not for this reason | is sent once more             |
- * | no proper response in these 2 s                       | it may not be retried, or was                  | fails: its outcome is unknown |
+ * | the daemon sends                                   | condition                                                       | the request                      |
+ * | -------------------------------------------------- | --------------------------------------------------------------- | -------------------------------- |
+ * | an invalid response with the id of a request in flight |                                                             | waits 2 s for a valid response   |
+ * | an error without an id, with code -32700 or -32600 | it can refer to only one of the client's requests               | waits 2 s for a valid response   |
+ * | an error without an id, with code -32700 or -32600 | it can also refer to another message                            | waits as before                  |
+ * | progress of the request in these 2 s               |                                                                 | waits as before: it was accepted |
+ * | no valid response in these 2 s                     | the error can also refer to a request of the proxy itself that is still pending | waits as before  |
+ * | no valid response in these 2 s                     | the request may be retried, and was not retried for this reason | is sent once more                |
+ * | no valid response in these 2 s                     | the request may not be retried, or was retried for this reason  | fails: its outcome is unknown    |
  *
- * An error without an id can refer to whatever was sent on that connection and
- * is not completed. A request that gets its own response was not the one that
- * the error referred to. While the client's `server/discover` opens a
- * connection, such an error is the response to it: `daemon_messages.ts` handles
- * that.
+ * An error without an id can refer to every message that was sent on that
+ * connection and is not completed. If a request gets its own response, then the
+ * error did not refer to it. While the client's `server/discover` opens a
+ * connection, an error without an id is the response to it. That case is in
+ * `daemon_messages.ts`.
  *
  * @module
  */
@@ -36,33 +36,33 @@ import type {
 import * as errors from "./errors.ts";
 import { SessionPart } from "./session_part.ts";
 
-/** JSON-RPC 2.0 section 5.1: invalid JSON was received. */
+/** The code of an error about invalid JSON (JSON-RPC 2.0 section 5.1). */
 const PARSE_ERROR = -32700 satisfies ErrorCodes["parseError"];
-/** How long to wait for a proper response, in milliseconds. */
+/** How long to wait for a valid response, in milliseconds. */
 const PROPER_RESPONSE_MS = 2_000;
 
 interface UnclearResponse extends ExpiringValue {
   readonly entry: PendingRequest;
   readonly connectionId: number;
   readonly writeNumber: number;
-  /** What the daemon sent instead of a response. */
+  /** A description of the invalid response or of the error, for people. */
   readonly received: string;
-  /** The proxy's own requests that an error without an id may also refer to. */
+  /** The proxy's own requests that an error without an id may refer to. */
   readonly otherCandidates: readonly Id[];
 }
 
-/** The unreadable responses of a session. */
+/** Retries or fails the requests that got an unclear response. */
 export class UnclearResponses extends SessionPart {
   readonly #pending = new DeadlineMap<UnclearResponse>();
-  /** The requests that were sent once more for this reason. */
+  /** The requests that were sent again because of an unclear response. */
   readonly #retried = new WeakSet<Request>();
 
-  /** Returns whether a request was sent twice on the same connection. */
+  /** Returns whether an unclear response has caused a request to be resent. */
   wasRetried(request: Request): boolean {
     return this.#retried.has(request);
   }
 
-  /** Handles an error without a request id. */
+  /** Logs an error without a request id, and finds the request it refers to. */
   onErrorWithoutId(link: Link, { error }: Response): void {
     const received = this.effects.shorten(`${error?.code}: ${error?.message}`);
     this.effects.log.errorWithoutId(received);
@@ -74,7 +74,7 @@ export class UnclearResponses extends SessionPart {
     this.awaitProperResponse(entry, received, own);
   }
 
-  /** The one request that an error without an id can refer to. */
+  /** Returns the request that the error refers to, if only one is possible. */
   #onlyCandidate(link: Link): PendingRequest | undefined {
     const { connectionId, phase } = link;
     const isAmbiguous = phase !== "ready" || !link.hasReceivedAllOneWay ||
@@ -86,21 +86,21 @@ export class UnclearResponses extends SessionPart {
       if (candidate !== undefined) return undefined;
       candidate = entry;
     }
-    // A request that the daemon has reported progress on was accepted.
+    // Progress since the request was sent shows that the daemon accepted it.
     return candidate !== undefined &&
         lastProgressAt(candidate) < candidate.sentAt
       ? candidate
       : undefined;
   }
 
-  /** Waits for a proper response to a request that got an unreadable one. */
+  /** Starts the 2 s in which a valid response must follow the unclear one. */
   awaitProperResponse(
     entry: PendingRequest,
     received: string,
     otherCandidates: readonly Id[] = [],
   ): void {
     const { key, sentOnConnectionId, writeNumber } = entry;
-    // The opening request has a timeout of its own.
+    // The request that opens a connection is limited by --handshake-timeout.
     if (entry.isHandshake) return;
     const known = this.#pending.get(key);
     if (known?.entry === entry && isCurrent(known)) return;
@@ -114,12 +114,12 @@ export class UnclearResponses extends SessionPart {
     });
   }
 
-  /** When the first request has waited for long enough. */
+  /** Returns when the first of these requests has waited for 2 s. */
   deadline(): number {
     return this.#pending.earliest;
   }
 
-  /** Retries, or fails, the requests that got no proper response. */
+  /** Retries or fails the requests that got no valid response in time. */
   advance(): void {
     for (const [id, unclear] of this.#pending.takeDue(this.now)) {
       const { entry } = unclear;
@@ -136,7 +136,7 @@ export class UnclearResponses extends SessionPart {
     }
   }
 
-  /** Moves every moment by the time that the program slept, in milliseconds. */
+  /** Moves every deadline by `ms`, because the program slept. */
   postpone(ms: number): void {
     this.#pending.postpone(ms);
   }
@@ -161,14 +161,14 @@ export class UnclearResponses extends SessionPart {
   }
 }
 
-/** Whether the request is still in flight where it got that response. */
+/** Returns whether the request has stayed in flight since that response. */
 function isCurrent(unclear: UnclearResponse): boolean {
   const { entry, connectionId, writeNumber } = unclear;
   return entry.sentOnConnectionId === connectionId &&
     entry.writeNumber === writeNumber;
 }
 
-/** Returns when the daemon last reported that it is working on a request. */
+/** Returns when the daemon last reported progress; `-Infinity` for never. */
 function lastProgressAt({ daemonProgress }: ReadonlyEntry): number {
   return daemonProgress?.at ?? -Infinity;
 }

@@ -1,10 +1,10 @@
 /**
- * The message of any thrown value.
+ * Reads the message of any thrown value.
  *
  * @module
  */
 
-/** Returns the message of any thrown value. */
+/** Returns the message of an error, or any other thrown value as a string. */
 export function errorMessageOf(error: unknown): string {
   // If a host name has several addresses, only the inner errors have a message.
   if (error instanceof AggregateError && error.message === "") {

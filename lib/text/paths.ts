@@ -1,15 +1,15 @@
 /**
- * Absolute paths, which do not depend on the current folder.
+ * Makes paths absolute, so that they do not depend on the current folder.
  *
  * @module
  */
 
-/** Windows device names; they exist in every folder. */
+/** The names of Windows devices, which exist in every folder. */
 const WINDOWS_DEVICE_NAME = /^(con|prn|aux|nul|com\d|lpt\d|conin\$|conout\$)$/i;
-/** A drive, or a share of a server. */
+/** The root of a Windows path: a drive, or a share of a server. */
 const WINDOWS_ROOT = /^([a-z]:|[/\\]{2}[^/\\]+[/\\][^/\\]+)/i;
 
-/** Whether a path is absolute; on Windows `\a` and `C:a` are not. */
+/** Returns true if a path is absolute. On Windows, `\a` and `C:a` are not. */
 export function isAbsolutePath(os: string, path: string): boolean {
   if (os !== "windows") return path.startsWith("/");
   return /^([a-z]:[/\\]|[/\\]{2})/i.test(path) ||
@@ -17,8 +17,8 @@ export function isAbsolutePath(os: string, path: string): boolean {
 }
 
 /**
- * Makes a path absolute; `resolveFolder` returns the absolute path of `.`, or of
- * `C:.`, which is the current folder of that drive.
+ * Makes a path absolute. `resolveFolder` must return the absolute path of a
+ * folder: of `.`, and on Windows also of `C:.`, the current folder of drive C.
  */
 export function toAbsolutePath(
   os: string,
@@ -40,7 +40,7 @@ export function toAbsolutePath(
   return (WINDOWS_ROOT.exec(resolveFolder("."))?.[0] ?? "") + path;
 }
 
-/** The folder of a path, with its trailing separator; else empty. */
+/** Returns a path up to its last separator; an empty text if it has none. */
 export function parentFolderOf(path: string): string {
   return path.replace(/[^/\\]*$/, "");
 }

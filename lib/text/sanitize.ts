@@ -1,15 +1,17 @@
 /**
- * Makes untrusted text safe to show on a terminal.
+ * Makes untrusted text safe to show on a terminal. This folder holds functions
+ * on plain text that know nothing of the proxy: control characters, paths,
+ * UTF-8, and the message of an error.
  *
  * @module
  */
 
-/** Control characters, line ends, and direction marks (UAX #9). */
+/** Runs of control characters, line ends and direction marks (UAX #9). */
 export const CONTROL_CHARS: RegExp =
   // deno-lint-ignore no-control-regex
   /[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]+/g;
 
-/** Makes untrusted text one line without control characters. */
+/** Returns text as one line; after `maxChars` UTF-16 units, `...` follows. */
 export function sanitizeLine(text: string, maxChars: number = 300): string {
   const line = text.replace(CONTROL_CHARS, " ");
   return line.length > maxChars ? `${line.slice(0, maxChars)}...` : line;

@@ -1,15 +1,17 @@
 /**
- * Strict decoding of UTF-8.
+ * Decodes UTF-8, and rejects everything else.
  *
  * @module
  */
 
-/** The message names the encoding and shows nothing of the content. */
+/** Says which encoding a text has instead; it quotes nothing of the text. */
 export class NotUtf8Error extends Error {}
 
 /**
- * Decodes bytes as text and keeps a byte order mark: what is written back must
- * not differ from what was read. Throws a {@linkcode NotUtf8Error}.
+ * Decodes bytes as UTF-8. A byte order mark is kept, so that text that is
+ * written back has the same bytes.
+ *
+ * @throws {NotUtf8Error} if the bytes are not valid UTF-8
  */
 export function decodeUtf8(bytes: Uint8Array): string {
   try {

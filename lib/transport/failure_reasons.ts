@@ -1,6 +1,7 @@
 /**
- * Says why a connection ended or could not be made, in the same words for every
- * runtime. Only this file parses the runtimes' error texts.
+ * Turns a runtime's report about a closed connection or a failed dial into a
+ * reason with the same words for every runtime. Only this file parses the error
+ * texts of runtimes.
  *
  * @module
  */
@@ -10,23 +11,23 @@ import { errorMessageOf } from "../text/error_message.ts";
 import { sanitizeLine } from "../text/sanitize.ts";
 import { type SocketErrorInfo, systemErrorCode } from "../runtime/host.ts";
 
-/** What a runtime's WebSocket has reported by the time it closed. */
+/** A runtime's report about a WebSocket that closed or never opened. */
 export interface SocketClose extends SocketErrorInfo {
-  /** True if the WebSocket was open. */
+  /** True if the WebSocket was open before it closed. */
   readonly wasOpen: boolean;
-  /** The close code; 0 or 1006 if no close frame came. */
+  /** The close code; 0 or 1006 if there was no close frame. */
   readonly code: number;
-  /** The reason in the close frame; empty if it gave none. */
+  /** The reason in the close frame; empty if there was none. */
   readonly reason: string;
 }
 
-/** Why a connection closed, derived from {@linkcode SocketClose}. */
+/** The reason and the facts that a {@linkcode SocketClose} shows. */
 export type CloseDetails = Omit<
   Extract<SocketEvent, { type: "closed" }>,
   "type" | "connectionId" | "code" | "agoMs"
 >;
 
-/** RFC 6455 section 7.4.1 and IANA's registry. */
+/** Close codes (RFC 6455 section 7.4.1 and the IANA registry). */
 const CLOSE_CODE_MEANINGS: Readonly<Record<number, string>> = {
   1000: "normal closure",
   1001: "going away",
@@ -42,12 +43,15 @@ const CLOSE_CODE_MEANINGS: Readonly<Record<number, string>> = {
   1014: "bad gateway",
 };
 
-/** Deno (text) over 64 MiB, Bun (code) over 128 MiB; Node reports none. */
+/**
+ * Errors for a message that is too large: Deno's text (over 64 MiB) and Bun's
+ * code (over 128 MiB). Node has no such error.
+ */
 const OVERSIZE_ERROR = /^(Frame too large|WS_ERR_UNSUPPORTED_MESSAGE_LENGTH)$/;
-/** Deno and Node 22 (text), Bun (code); later Nodes report none. */
+/** Errors for an invalid frame: texts of Deno and Node 22, codes of Bun. */
 const INVALID_FRAME_ERROR =
   /^(Reserved bits|Invalid|Control frame|Ping frame|Received (invalid|payload)|WS_ERR_)/;
-/** The certificate's names follow in the message, and may be any text. */
+/** Errors for a certificate of another host; the message has its names. */
 const CERTIFICATE_NAME_ERROR =
   /^ERR_TLS_CERT_ALTNAME_INVALID$|peer certificate: certificate not valid for name/m;
 const CERTIFICATE_NAME =
@@ -56,7 +60,7 @@ const UNKNOWN_HOST = /^dns error|^ENOTFOUND$|^EAI_/m;
 const UNREACHABLE_ADDRESS =
   /^tcp connect error|^Failed to connect|^ECONNREFUSED$|^EHOSTUNREACH$|^ENETUNREACH$|^ETIMEDOUT$/m;
 
-/** The runtimes' errors for a failed dial; the first match counts. */
+/** The runtimes' errors for failed dials; the first matching row applies. */
 const DIAL_FAILURES: readonly (readonly [
   pattern: RegExp,
   summary: string,
@@ -132,11 +136,11 @@ const DIAL_FAILURES: readonly (readonly [
   ],
 ];
 
-/** Deno's second dial, by HTTP/2, hides what was wrong with the first. */
+/** Errors of Deno's second attempt, with HTTP/2: they hide the first error. */
 const HTTP2_DIAL_ERROR =
   /NoApplicationProtocol|h2 alpn|HTTP\/2 not supported|^connection error|without sending TLS close_notify|^tls handshake eof|^(?!tcp connect error).*os error/;
 
-/** Removes the URL that begins the errors of Bun and of Deno's `fetch`. */
+/** Removes the URL from the beginning of an error of Bun or Deno's `fetch`. */
 export function withoutUrl(text: string): string {
   return text.replace(
     /^.*(?:failed to connect to WebSocket|' failed|client error \(\w+\)): /s,
@@ -144,23 +148,23 @@ export function withoutUrl(text: string): string {
   );
 }
 
-/** Returns what an error of `fetch` contains. */
+/** Returns the message and code of an error of `fetch`, without the URL. */
 export function fetchErrorInfo(error: unknown): SocketErrorInfo {
   const { cause = error } = error as { cause?: unknown };
   const message = withoutUrl(errorMessageOf(cause));
-  // Deno has no error code for it. Here, it cannot come from an HTTP/2 dial.
+  // Deno gives this error no code. Here, its cause is never an HTTP/2 dial.
   const errorCode = message.includes("NoApplicationProtocol")
     ? "NO_APPLICATION_PROTOCOL"
     : systemErrorCode(cause);
   return { message, errorCode };
 }
 
-/** True if a runtime hides why a dial failed, or a certificate's names. */
+/** Returns true if a dial error lacks the cause, or a certificate's names. */
 export function needsDiagnosis(
   url: string,
   { message, errorCode, status }: SocketErrorInfo,
 ): boolean {
-  // Deno, if a server closes or speaks before it was asked anything.
+  // Deno's error if a server closes or sends something before the request.
   if (message === "operation was canceled") return true;
   if (status !== undefined || !url.startsWith("wss:")) return false;
   if (CERTIFICATE_NAME_ERROR.test(`${errorCode}\n${message}`)) {
@@ -169,7 +173,7 @@ export function needsDiagnosis(
   return errorCode === "" && message === "" || HTTP2_DIAL_ERROR.test(message);
 }
 
-/** The names are untrusted text. */
+/** Returns the certificate's names, sanitized, because they are untrusted. */
 function certificateNamesIn(text: string): string {
   const names = [...text.matchAll(CERTIFICATE_NAME)].map((it) =>
     it[1] ?? it[2] ?? it[3]!
@@ -177,7 +181,7 @@ function certificateNamesIn(text: string): string {
   return sanitizeLine([...new Set(names)].join(", "), 200);
 }
 
-/** Returns why a dial failed; `undefined` if nothing is known. */
+/** Returns why a dial failed; `undefined` if no known error matches. */
 export function classifyDialError(
   { message, errorCode, hasTlsSucceeded }: SocketErrorInfo,
 ): CloseDetails | undefined {

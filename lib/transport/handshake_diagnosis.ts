@@ -1,6 +1,6 @@
 /**
- * Makes a WebSocket handshake with `fetch`, which shows what the runtime's
- * WebSocket hides: why TLS failed, and the server's response.
+ * Finds out why a dial failed, by a second handshake with `fetch`. This shows
+ * the TLS error or the server's response, which a WebSocket may hide.
  *
  * @module
  */
@@ -9,16 +9,16 @@ import type { Config } from "../config/config.ts";
 import type { Host, SocketErrorInfo } from "../runtime/host.ts";
 import { classifyDialError, fetchErrorInfo } from "./failure_reasons.ts";
 
-/** A daemon that is dialed often is not diagnosed each time. */
+/** How long a diagnosis is reused, because dials can follow each other fast. */
 const DIAGNOSIS_TTL_MS = 5_000;
 const DIAGNOSIS_TIMEOUT_MS = 10_000;
 
-/** Finds out why a dial failed, if that can be known. Never rejects. */
+/** Finds out why a dial failed; `undefined` if unknown. Never rejects. */
 export type Diagnoser = (
   subprotocol: string | undefined,
 ) => Promise<SocketErrorInfo | undefined>;
 
-/** Creates a diagnoser that reuses its last diagnosis for a while. */
+/** Creates a diagnoser that reuses its last diagnosis for some seconds. */
 export function createDiagnoser(config: Config, host: Host): Diagnoser {
   let diagnosedAt = -Infinity;
   let lastDiagnosis: ReturnType<Diagnoser> = Promise.resolve(undefined);
@@ -45,16 +45,16 @@ async function diagnoseDial(
     return isTls ? { ...nothing, hasTlsSucceeded: true } : undefined;
   } catch (error) {
     const found = fetchErrorInfo(error);
-    // Without a known cause, it must not replace the runtime's own error.
+    // An error without a known cause must not replace the WebSocket's error.
     return classifyDialError(found) && found;
   }
 }
 
 /**
- * Requests the handshake of a WebSocket (RFC 6455 section 4.1), over TLS only
- * from a server with a valid certificate. Rejects with the runtime's error.
- * Where `fetch` can make no handshake, it sends a plain request, and
- * `isUpgradeRefused` is false.
+ * Requests a WebSocket handshake with `fetch` (RFC 6455 section 4.1). For
+ * `wss://`, the server needs a valid certificate. If the runtime's `fetch`
+ * cannot request a handshake, this function sends a plain request, and
+ * `isUpgradeRefused` is false. Rejects with the error of `fetch`.
  */
 export async function fetchHandshake(
   { url, headers }: Config,
@@ -77,7 +77,7 @@ export async function fetchHandshake(
     signal: AbortSignal.timeout(timeoutMs),
     ...options,
   });
-  // It may have no end.
+  // The body may never end.
   void response.body?.cancel().catch(() => {});
   const isUpgradeRefused = options !== undefined && response.status !== 101;
   return { response, isUpgradeRefused };

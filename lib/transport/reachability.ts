@@ -1,5 +1,5 @@
 /**
- * Whether a host name is known, and whether something listens at a port.
+ * Checks whether a host name resolves, and whether a program listens at a port.
  *
  * @module
  */
@@ -8,22 +8,23 @@ import { systemErrorCode } from "../runtime/host.ts";
 import { waitAtMost } from "../runtime/timeout.ts";
 import { errorMessageOf } from "../text/error_message.ts";
 
-/** Returns the addresses of a host name; an empty list if it is unknown. */
+/** Returns the IP addresses of a host name; none if the name is unknown. */
 export async function resolveHostname(hostname: string): Promise<string[]> {
   const { lookup } = await import("node:dns/promises");
   try {
     const found = await lookup(hostname, { all: true });
     return found.map(({ address }) => address);
   } catch (error) {
-    // An error without a code is not from the resolver, but a bug.
+    // The resolver's errors have a code. An error without a code is a bug.
     if (systemErrorCode(error) === "") throw error;
     return [];
   }
 }
 
 /**
- * Connects to a host and port. Returns the time that it took, in milliseconds,
- * or why it did not connect within `timeoutMs`.
+ * Tries a TCP connection to a host and port, and closes it. Returns how long
+ * the connection took, in milliseconds, or why there was none within
+ * `timeoutMs`.
  */
 export async function tryConnect(
   hostname: string,

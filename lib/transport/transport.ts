@@ -1,32 +1,33 @@
 /**
- * How the bytes travel: what the proxy knows of a connection to the daemon,
- * whatever carries it.
+ * The interface between the proxy and its connections to the daemon. This
+ * folder opens connections, sends and receives frames, and finds out why a dial
+ * failed or a connection closed.
  *
  * @module
  */
 
 import type { SocketEvent } from "../events.ts";
 
-/** What happens to a connection. */
+/** An event on a connection. */
 export type TransportEvent = Exclude<SocketEvent, { type: "backlog" }>;
 
-/** A connection that is being opened or is open. */
+/** One connection, from the dial to the end. */
 export interface TransportConnection {
-  /** Sends a frame; does nothing on a connection that is not open. */
+  /** Sends a text frame; does nothing if the connection is not open. */
   send(text: string): void;
-  /** How many bytes were given to {@linkcode send} and have not left. */
+  /** The bytes that were given to {@linkcode send} and are not yet sent. */
   readonly backlog: number;
-  /** Starts to close. Resolves when the daemon has seen it, or never will. */
+  /** Closes the connection or abandons its dial; resolves when that is done. */
   close(): Promise<void>;
 }
 
-/** Makes connections to one daemon. */
+/** Opens connections to one daemon. */
 export interface Transport {
   /**
-   * Opens a connection and reports what happens to it; `closed` comes exactly
-   * once and last. Never throws.
+   * Dials the daemon and emits the connection's events. The last event is
+   * `closed`, which is emitted exactly once. Never throws.
    *
-   * @param subprotocol the version of the daemon's protocol to ask for
+   * @param subprotocol the WebSocket subprotocol to offer, if any
    */
   dial(
     connectionId: number,

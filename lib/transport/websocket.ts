@@ -1,5 +1,5 @@
 /**
- * Connections over the native WebSocket.
+ * The transport that uses the runtime's own WebSocket.
  *
  * @module
  */
@@ -23,18 +23,18 @@ import type {
   TransportEvent,
 } from "./transport.ts";
 
-/** How long a peer has to answer a close frame. */
+/** How long the daemon has to answer a close frame. */
 const CLOSE_TIMEOUT_MS = 2_000;
-/** How long the diagnosis of a failed dial may delay its report. */
+/** How long a diagnosis may delay the `closed` event of a failed dial. */
 const MAX_DIAGNOSIS_MS = 1_000;
 
 const STRICT_UTF_8 = new TextDecoder("utf-8", { fatal: true });
 
 /**
- * Creates the transport that uses a host's WebSocket.
+ * Creates the transport that uses the runtime's WebSocket.
  *
- * @param maxDiagnosisMs how long the report of a failed dial may wait for its
- * reason: until the next dial is due, at most
+ * @param maxDiagnosisMs how long a diagnosis may delay the `closed` event of a
+ * failed dial, in milliseconds; must not delay the next dial
  */
 export function createWebSocketTransport(
   config: Config,
@@ -53,7 +53,7 @@ export function createWebSocketTransport(
         return await waitAtMost(maxDiagnosisMs, diagnosis) ?? known;
       };
       try {
-        // The three runtimes have the options object in common.
+        // An options object as the second argument works in all three runtimes.
         const socket = new WebSocket(url, {
           protocols: subprotocol === undefined ? [] : [subprotocol],
           headers: Object.fromEntries(headers),
@@ -73,18 +73,18 @@ export function createWebSocketTransport(
 type DialErrorExplainer = (error: SocketErrorInfo) => Promise<SocketErrorInfo>;
 
 /**
- * A connection over a WebSocket.
+ * A connection over one WebSocket.
  *
- * | Phase     | Event                                         | Next      |
- * | --------- | --------------------------------------------- | --------- |
- * | `dialing` | it opens                                      | `open`    |
- * |           | an error                                      | `failing` |
- * |           | it closes                                     | `closed`  |
- * | `failing` | the reason is known, or the time for it is up | `closed`  |
- * | `open`    | it closes                                     | `closed`  |
+ * | Phase     | Event                                   | Next      |
+ * | --------- | --------------------------------------- | --------- |
+ * | `dialing` | the WebSocket opens                     | `open`    |
+ * |           | the WebSocket reports an error          | `failing` |
+ * |           | the WebSocket closes                    | `closed`  |
+ * | `failing` | the diagnosis ends, or its time is over | `closed`  |
+ * | `open`    | the WebSocket closes                    | `closed`  |
  */
 class WebSocketConnection implements TransportConnection {
-  /** Only Bun has `terminate`. */
+  /** Only Bun's WebSocket has `terminate`. */
   readonly #socket: WebSocket & { terminate?(): void };
   readonly #connectionId: number;
   readonly #emit: (event: TransportEvent) => void;
@@ -115,7 +115,7 @@ class WebSocketConnection implements TransportConnection {
     socket.onerror = async (event) => {
       this.#lastError = errorEventInfo(event);
       if (this.#phase !== "dialing") return;
-      // After this event, Node 22 emits no more for a failed dial.
+      // Node 22 emits no other event after the `error` event of a failed dial.
       this.#phase = "failing";
       const failedAt = performance.now();
       this.#lastError = await explain(this.#lastError);
@@ -139,7 +139,7 @@ class WebSocketConnection implements TransportConnection {
     const { promise, resolve } = this.#closed;
     if (this.#socket.readyState === WebSocket.CONNECTING) resolve();
     this.#socket.close(1000);
-    // A peer that never answers would keep the connection open for ever.
+    // A daemon that never answers the close frame keeps the connection open.
     if (this.#socket.terminate !== undefined) {
       void waitAtMost(CLOSE_TIMEOUT_MS, promise)
         .then(() => this.#socket.terminate?.());
@@ -163,8 +163,8 @@ class WebSocketConnection implements TransportConnection {
 }
 
 /**
- * Decodes a binary frame as text: many daemons send their JSON in binary
- * frames. Node 22.0 gives null for a frame that it should have rejected.
+ * Decodes a binary frame as text, because many daemons send JSON in binary
+ * frames. `data` is null under Node 22.0 for a frame that should be rejected.
  */
 function decodeBinaryFrame(
   connectionId: number,
@@ -174,7 +174,7 @@ function decodeBinaryFrame(
     const text = data && STRICT_UTF_8.decode(data);
     if (text !== null) return { type: "frame", connectionId, text };
   } catch {
-    // It is not UTF-8.
+    // The frame is not UTF-8.
   }
   return { type: "binary", connectionId, bytes: data?.byteLength ?? 0 };
 }

@@ -1,7 +1,7 @@
 /**
  * Measures how long the first call of a process takes, from the response to
- * `initialize`. The capacity check that the proxy makes before it must cost
- * little.
+ * `initialize`. The proxy checks the daemon's capacity before that call, which
+ * must cost little.
  *
  * @module
  */
@@ -17,19 +17,19 @@ import { print } from "../helpers/print.ts";
 import { ProxyProcess } from "../helpers/process.ts";
 
 /**
- * How much later than without a capacity check the first call may be answered,
- * in milliseconds.
+ * How much the capacity check may delay the response to the first call, in
+ * milliseconds.
  */
 const MAX_DELAY_MS = 500;
 
-/** How many spare child processes the daemon has at the start. */
+/** How many spare child processes the daemon keeps ready. */
 const SPARE_PROCESSES = 2;
 
-/** What a proxy is told, or has cached, about the daemon's capacity. */
+/** What a proxy knows about the daemon's capacity at its start. */
 interface CapacityMode {
   readonly name: string;
   readonly flags: readonly string[];
-  /** Whether the proxy reads the cache that an earlier one has written. */
+  /** True if the proxy reads the cache that an earlier one has written. */
   readonly isCached: boolean;
 }
 
@@ -48,8 +48,8 @@ function median(values: readonly number[]): number {
 }
 
 /**
- * Measures every kind so many times. Returns one line for each result that
- * misses the target.
+ * Measures each kind of daemon `times` times. Returns one line for each kind
+ * whose delay is too long.
  *
  * @param hasCapacityCheck whether the program knows `--connections`
  */

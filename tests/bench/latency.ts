@@ -1,6 +1,6 @@
 /**
- * Measures the figures that the README and the notes cite, with real processes.
- * Each is measured once and printed beside its limit.
+ * Measures the durations that the documentation cites, with real processes.
+ * Most are measured once. Each is printed beside its limit.
  *
  *     deno task figures
  *
@@ -132,8 +132,8 @@ async function measureNetwork(): Promise<void> {
 }
 
 /**
- * Measures the time from a process's start to its first response, and to its
- * exit.
+ * Returns the time from the start of a process to its first response, and to
+ * its exit.
  */
 async function measureOpening(
   args: readonly string[],
@@ -206,7 +206,7 @@ async function measureOpenings(): Promise<void> {
   );
 }
 
-/** Starts a daemon that serves both eras. */
+/** Starts a daemon that speaks MCP with `initialize` and without it. */
 async function startDualEraDaemon(): Promise<
   { port: number; child: ChildProcess }
 > {

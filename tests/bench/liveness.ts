@@ -1,31 +1,30 @@
 /**
  * Measures what happens to calls when the daemon is busy, the connection is
- * dead, or the daemon keeps one client. It uses real processes, and varies the
- * daemon's kind, the length of the call, and what happens to the connection.
- * Exits with 1 if the tool itself fails.
+ * dead, or the daemon keeps one client. It uses real processes. It varies the
+ * kind of daemon, the length of the call, and the state of the link. Exits with
+ * 1 if the tool itself fails.
  *
- *     deno task liveness [--runs 4] [--kinds a,b] [--durations 1,12] [--links a,b]
- *       [--first 20] [--parallel 24] [--connections VALUE] [--bin FILE]
- *       [--strict]
- *       [--logs FOLDER]
+ *     deno task liveness [--runs 4] [--kinds a,b] [--durations 1,12]
+ *       [--links a,b] [--first 20] [--parallel 24] [--connections VALUE]
+ *       [--bin FILE] [--strict] [--logs FOLDER]
  *
- * `--bin` is an executable or an npm package (`.js`) to use instead of the
- * source. `--first` is how often the first call of a process is measured; 0:
- * not at all. `--strict` exits with 1 also if a promise was broken. `--logs`
- * keeps the stderr of each proxy. `liveness_daemon.ts` and `liveness_run.ts`
- * describe the kinds of daemon. The states of the link:
+ * `--bin` is an executable or an npm package (`.js`) that replaces the source.
+ * `--first` is how often the first call of a process is measured; 0 for never.
+ * With `--strict`, it also exits with 1 if a promise was broken. `--logs` keeps
+ * the stderr of each proxy. `liveness_daemon.ts` and `liveness_run.ts` describe
+ * the kinds of daemon. The states of the link:
  *
  * - `living`: nothing happens; two short calls are sent during the long one
- * - `freezing`: during the call the connection goes silent in both directions
- *   for ever; new connections work
+ * - `freezing`: during the call, the connection loses all messages in both
+ *   directions for ever; new connections work
  * - `idle`: the same after some short calls; then a read-only and an unsafe
  *   call are sent
  *
- * The promises: over a living link every call is executed once and gets its own
+ * The promises: On a living link, every call is executed once and gets its own
  * result. Nothing unsafe is ever executed twice. A call on a frozen idle
  * connection gets a result or an error within 18 s if the daemon keeps two
- * connections. The first call of a process is at most 0.5 s later than without
- * the capacity check.
+ * connections. The capacity check delays the first call of a process by 0.5 s
+ * at most.
  *
  * @module
  */
@@ -47,7 +46,7 @@ import { print } from "../helpers/print.ts";
 import { proxyCommand } from "../helpers/process.ts";
 
 const LINK_STATES: readonly LinkState[] = ["living", "freezing", "idle"];
-/** A starting process uses a whole core. */
+/** Few processes start at a time, because each uses a whole core. */
 const MAX_PARALLEL_STARTS = 2;
 
 function exitWithUsage(): never {
@@ -78,15 +77,15 @@ if (
   exitWithUsage();
 }
 
-// This tool measures the source, even where the tests use a built program.
+// This tool measures the source, even if the tests use a built program.
 Deno.env.delete("ALWAYSUP_BIN");
-// Every child exits when its stdin ends.
+// The children exit when this process ends, because their stdin ends.
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   Deno.addSignalListener(signal, () => Deno.exit(130));
 }
 
 /**
- * Returns the command for the program under test, given the command for the
+ * Returns the command for the measured program, given the command for the
  * source.
  */
 function wrap(command: string, args: string[]): [string, string[]] {
@@ -96,7 +95,7 @@ function wrap(command: string, args: string[]): [string, string[]] {
   return /\.m?js$/.test(path) ? ["node", [path, ...own]] : [path, own];
 }
 
-/** Every run, the longest ones first. */
+/** Returns the plans of all runs, the longest ones first. */
 function planRuns(): RunPlan[] {
   const all: RunPlan[] = [];
   for (let number = 0; number < runCount; number++) {
@@ -111,7 +110,7 @@ function planRuns(): RunPlan[] {
   return all.sort((a, b) => b.ms - a.ms);
 }
 
-/** Groups the runs of a cell, in the order of the kinds. */
+/** Sorts runs by kind, state of the link, and duration. */
 function sortRuns(found: readonly LivenessRun[]): LivenessRun[] {
   const key = ({ kind, linkState, ms, number }: LivenessRun): number =>
     ((kinds.indexOf(kind) * 3 + LINK_STATES.indexOf(linkState)) * 1e6 + ms) *
@@ -119,7 +118,7 @@ function sortRuns(found: readonly LivenessRun[]): LivenessRun[] {
   return found.toSorted((a, b) => key(a) - key(b));
 }
 
-/** Whether the program under test knows `--connections`. */
+/** Returns whether the measured program knows `--connections`. */
 async function hasCapacityCheck(): Promise<boolean> {
   const [command, args] = wrap(...proxyCommand(["--help"]));
   const { stdout } = await new Deno.Command(command, { args }).output();
@@ -159,7 +158,7 @@ async function runAll(): Promise<LivenessRun[]> {
   return sortRuns(found);
 }
 
-/** A run as it is saved: everything but its log. */
+/** Returns a run as text: its log, and all other fields as JSON. */
 function formatRun({ log, ...rest }: LivenessRun): string {
   return `${log}\n${JSON.stringify(rest, undefined, 1)}\n`;
 }

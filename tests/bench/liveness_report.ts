@@ -20,8 +20,8 @@ const KEEPS_ONE = ["displace", "refuse", "ignore", "newest"];
 type OutcomeWithRole = CallOutcome & { readonly role: CallRole };
 
 /**
- * When the proxy knew that the connection was dead: the client got an error, or
- * the call was executed again.
+ * Returns when the proxy noticed that the connection was dead: when the client
+ * got an error, or the call was executed again.
  */
 function noticedAt(
   callOutcome: OutcomeWithRole,
@@ -35,7 +35,7 @@ function sorted(values: readonly (number | undefined)[]): number[] {
   return values.flatMap((value) => value ?? []).sort((a, b) => a - b);
 }
 
-/** The median and the maximum, in seconds. */
+/** Returns the median and the maximum, in seconds. */
 function medianAndMax(
   values: readonly (number | undefined)[],
 ): [string, string] {
@@ -45,7 +45,7 @@ function medianAndMax(
   return [seconds(all[(all.length - 1) >> 1]!), seconds(all.at(-1)!)];
 }
 
-/** The minimum and the maximum, e.g. `1-2`. */
+/** Returns the minimum and the maximum, e.g. `1-2`. */
 function range(values: readonly number[]): string {
   const all = sorted(values);
   if (all.length === 0) return "";
@@ -72,7 +72,7 @@ function printRow(cells: readonly (string | number)[]): void {
   );
 }
 
-/** The calls with a role, in some runs. */
+/** Returns the outcomes of all calls that have a role in their run. */
 function outcomesWithRole(
   runs: readonly LivenessRun[],
   role: CallRole,
@@ -133,7 +133,7 @@ function printGroup(runs: readonly LivenessRun[], bad: number): void {
   ]);
 }
 
-/** Calls that the proxy ended while the daemon was still executing them. */
+/** Returns the calls that the proxy ended while the daemon executed them. */
 function endedWhileExecuting<F extends CallOutcome>(
   outcomes: readonly F[],
 ): F[] {
@@ -142,14 +142,14 @@ function endedWhileExecuting<F extends CallOutcome>(
   );
 }
 
-/** The promises that a run broke, one line each. */
+/** Returns one line for each promise that a run broke. */
 function problemsOf(
   run: LivenessRun,
   connections: string | undefined,
 ): string[] {
   const { kind, linkState, outcomes, learnedFacts } = run;
   const found: string[] = [];
-  // A user who sets `many` for such a daemon has chosen the consequences.
+  // A user who sets `many` for such a daemon accepts the consequences.
   const isChosen = connections === "many" && KEEPS_ONE.includes(kind);
   for (const callOutcome of outcomes) {
     const {
@@ -198,7 +198,7 @@ function problemsOf(
   return found;
 }
 
-/** Prints the table. Returns the broken promises, one line each. */
+/** Prints the table. Returns one line for each broken promise. */
 export function reportLiveness(
   runs: readonly LivenessRun[],
   connections: string | undefined,

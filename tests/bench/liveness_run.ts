@@ -1,6 +1,6 @@
 /**
- * The runs of `deno task liveness`: one proxy and one daemon each, and the
- * outcomes of the calls.
+ * The runs of `deno task liveness`. Each has one proxy and one daemon, and
+ * records the outcomes of the calls.
  *
  * @module
  */
@@ -16,10 +16,10 @@ import {
 } from "../helpers/liveness_processes.ts";
 
 /**
- * The kinds of daemon. `liveness_daemon.ts` describes what each does. `frozen`
- * is a `concurrent` one that is stopped. `stalled` is a `child-sync` one whose
- * child is stopped for a moment when a call arrives, so that it reads a probe
- * and the call at once.
+ * The kinds of daemon. `liveness_daemon.ts` describes what each does, except
+ * for two. `frozen` is a `concurrent` daemon that is suspended. `stalled` is a
+ * `child-sync` daemon whose child is suspended for a moment when a call
+ * arrives, so that it reads a probe and the call at once.
  */
 export const DAEMON_KINDS = [
   ...["concurrent", "frozen", "serial", "mute", "child-sync"] as const,
@@ -27,10 +27,9 @@ export const DAEMON_KINDS = [
   ...["displace", "refuse", "ignore", "newest"] as const,
 ] as const;
 
-/** One of the kinds. */
 export type DaemonKind = typeof DAEMON_KINDS[number];
 
-/** What happens to the connection: nothing; it freezes during a call; it freezes while nothing is in flight. */
+/** When the connection freezes: never, during a call, or while it is idle. */
 export type LinkState = "living" | "freezing" | "idle";
 
 /** The plan of one run. */
@@ -39,50 +38,48 @@ export interface RunPlan {
   readonly linkState: LinkState;
   /** How long the daemon works on the call, in milliseconds. */
   readonly ms: number;
-  /** The number of the run in its cell. */
+  /** The number of the run among those with the same parameters. */
   readonly number: number;
 }
 
-/** What a call was for. */
+/** What a call is for; its id begins with this word. */
 export type CallRole = "before" | "main" | "second" | "after";
 
-/** What happened in a run. */
+/** A run and what happened in it. */
 export interface LivenessRun extends RunPlan {
   readonly outcomes: readonly (CallOutcome & { readonly role: CallRole })[];
   /** When the link froze, in milliseconds since 1970. */
   readonly frozenAt: number | undefined;
   readonly learnedFacts: LearnedFacts | undefined;
-  /** How many connections the daemon saw. */
+  /** How many connections the daemon accepted. */
   readonly connectionCount: number;
   /** How many progress notifications the client received. */
   readonly progressCount: number;
   readonly log: string;
 }
 
-/** How long to wait beyond the duration of the call itself, in milliseconds. */
+/** How much longer than its call a run waits for responses, in milliseconds. */
 const RESPONSE_MARGIN_MS = 60_000;
 /**
- * How long to wait for a decision about a frozen connection: the minimum, and
- * the time beyond the call's duration.
+ * How long to wait until a call on a frozen connection ends: at least this
+ * long, and longer than the call.
  */
 const MIN_DECISION_MS = 45_000;
 const EXTRA_DECISION_MS = 25_000;
-/**
- * When a second call is sent, after the freeze: the standby is open by then.
- */
+/** When a second call is sent after the freeze: the standby is open by then. */
 const SECOND_CALL_MS = 14_000;
-/** How long the daemon's process is stopped while nothing is in flight. */
+/** How long the daemon's process is suspended while nothing is in flight. */
 const SUSPEND_MS = 12_000;
 /**
- * How long after the freeze of an idle link the calls are sent, by the number
- * of the run.
+ * How long after an idle link froze the calls are sent. The runs use these
+ * values in turn.
  */
 const IDLE_BEFORE_CALLS_MS = [50, 2_000, 6_000, 9_000];
-/** How long a stalled child is stopped, by the number of the run. */
+/** How long a stalled child is suspended. The runs use these in turn. */
 const CHILD_SUSPEND_MS = [400, 600, 200, 2_000];
-/** The minimum interval of the probes that precede a call. */
+/** Longer than the minimum interval of the probes that precede a call. */
 const PROBE_PAUSE_MS = 1_100;
-/** How long the proxy's status may lag behind. */
+/** How long the proxy may take to write its status. */
 const STATUS_LAG_MS = 1_200;
 
 /** Limits how many runs start at a time. */
@@ -90,12 +87,12 @@ export class StartSlots {
   readonly #waiting: (() => void)[] = [];
   #free: number;
 
-  /** Creates so many free slots. */
+  /** Starts with `free` slots. */
   constructor(free: number) {
     this.#free = free;
   }
 
-  /** Waits for a slot. Returns a function that frees it, once. */
+  /** Waits for a slot. Returns a function that frees the slot. */
   async take(): Promise<() => void> {
     if (this.#free > 0) this.#free--;
     else await new Promise<void>((resolve) => this.#waiting.push(resolve));
@@ -138,7 +135,7 @@ export async function runLiveness(
     await delay(STATUS_LAG_MS);
     const { connectionCount, progressCount } = processes;
     const learnedFacts = processes.learnedFacts();
-    // At its end the proxy answers all pending requests.
+    // The outcomes are read now: at its exit the proxy answers everything.
     const outcomes = processes.outcomes().map((callOutcome) => ({
       ...callOutcome,
       role: callOutcome.id.split("-")[0] as CallRole,
@@ -159,12 +156,12 @@ export async function runLiveness(
   }
 }
 
-/** The tool of the long call: it alternates between runs. */
+/** Returns the tool of the main call: runs use the two tools in turn. */
 function toolOf({ number }: RunPlan): Tool {
   return number % 2 === 0 ? "work" : "look";
 }
 
-/** Sends the call. Returns it when the daemon has begun to execute it. */
+/** Sends the main call, and waits until the daemon has begun to execute it. */
 async function startMainCall(
   processes: LivenessProcesses,
   plan: RunPlan,
@@ -208,8 +205,8 @@ async function runLiving(
 }
 
 /**
- * Stops the daemon's process soon after a call has begun, until the call would
- * have ended.
+ * Suspends the daemon's process soon after a call has begun, until the call
+ * would have ended.
  */
 async function suspendDaemon(
   processes: LivenessProcesses,
@@ -230,7 +227,7 @@ async function runFreezing(
   const { kind, ms, number } = plan;
   const main = await startMainCall(processes, plan);
   release();
-  // Before the first probe during the call, or after it.
+  // The freeze comes before the first probe during the call, or after it.
   await delay(number % 4 < 2 ? 100 : Math.min(1_000, ms / 2));
   processes.relay!.blackhole();
   const frozenAt = Date.now();
@@ -285,7 +282,7 @@ async function runIdle(
 }
 
 /**
- * Waits for responses, at most so many milliseconds. Returns whether all
+ * Waits for responses, at most `maxMs` milliseconds. Returns whether all
  * arrived.
  */
 async function waitForAll(
@@ -299,7 +296,7 @@ async function waitForAll(
   return came.every((it) => it);
 }
 
-/** Sends one more call after the others have been decided. */
+/** Sends one more call after all the others have ended. */
 async function callAfterwards(processes: LivenessProcesses): Promise<void> {
   const call = await processes.sendCall("after-look", "look", 10);
   await processes.waitForResponse(call, MIN_DECISION_MS);

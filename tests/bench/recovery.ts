@@ -1,18 +1,16 @@
 /**
- * Measures how long calls wait after an outage, with real processes: the lag
- * from the moment that the daemon can be reached to the response to a waiting
- * call. Exits with 1 if a response is missing, duplicate or wrong, if something
- * unsafe was executed twice, or if there were more dials than the design
- * allows.
+ * Measures how long calls wait after an outage, with real processes. The lag of
+ * a call is the time from the moment that the daemon can be reached to the
+ * response. Exits with 1 if a response is missing, duplicate or wrong, if
+ * something unsafe was executed twice, or if there were too many dials.
  *
  *     deno task recovery [--rounds 3] [--kills 10] [--kinds a,b]
  *       [--dialect mcp|exai|both] [--bin FILE]... [--seed N] [--strict]
- *       [--lanes 12]
- *       [--logs FOLDER]
+ *       [--lanes 12] [--logs FOLDER]
  *
- * Measured side by side, in the same outages: the source, each given executable
- * or npm package (`.js`), and with mcp a bridge of some 30 lines. `--strict`
- * exits with 1 also if a response is too late. `--logs` keeps the stderr of
+ * All programs meet the same outages: the source, each given executable or npm
+ * package (`.js`), and for mcp also a bridge of some 30 lines. With `--strict`,
+ * it also exits with 1 if a response is too late. `--logs` keeps the stderr of
  * each client. The kinds of outage:
  *
  * - `kill`: the daemon is killed (-9) and restarted; it is up for 1 to 8 s and
@@ -22,18 +20,18 @@
  * - `close`: existing connections are closed with 1001, new ones are refused.
  * - `accept-close`: new connections are accepted and closed.
  * - `garbage`: new connections are accepted and get bytes that are not HTTP;
- *   every second time they get a WebSocket whose frames are no messages. They
+ *   every second time they get a WebSocket whose frames are not messages. They
  *   end with the outage.
  * - `1013`: new connections open as WebSockets and are closed with 1013.
  * - `silent-tcp`: new connections are accepted, and nothing is ever sent on
  *   them, even after the outage.
  * - `silent-ws`: new connections open as WebSockets, and nothing is ever sent
  *   on them.
- * - `syn-drop`: the listening process is stopped and its queue is full, so that
- *   the system drops every SYN.
+ * - `syn-drop`: the listening process is suspended and its queue is full, so
+ *   that the system drops every SYN.
  *
- * For all kinds but `kill`, the relay `tests/daemons/faulty_relay.ts` stands in
- * front of a daemon that keeps running.
+ * For all kinds except `kill`, the daemon keeps running behind the relay
+ * `tests/daemons/faulty_relay.ts`.
  *
  * @module
  */
@@ -91,10 +89,10 @@ if (
   exitWithUsage();
 }
 
-// This tool measures the source, even where the tests use a built program.
+// This tool measures the source, even if the tests use a built program.
 Deno.env.delete("ALWAYSUP_BIN");
 
-/** A program from the command line: an executable, or a script for Node. */
+/** Returns a program from the command line: an executable, or a Node script. */
 function programOf(file: string): MeasuredProgram {
   const path = Deno.realPathSync(file);
   const isScript = /\.m?js$/.test(path);
@@ -124,8 +122,8 @@ function programsFor(dialect: Dialect): MeasuredProgram[] {
 }
 
 /**
- * A random generator for one kind and dialect: its outages stay the same
- * whatever else runs.
+ * Returns a random generator for one kind and dialect, so that its outages do
+ * not depend on what else runs.
  */
 function randomFor(kind: string, dialect: Dialect): () => number {
   const at = KINDS.indexOf(kind) * 2 + (dialect === "mcp" ? 0 : 1);
@@ -134,7 +132,7 @@ function randomFor(kind: string, dialect: Dialect): () => number {
 
 const folder = await Deno.makeTempDir({ prefix: "recovery-" });
 addEventListener("unload", () => Deno.removeSync(folder, { recursive: true }));
-// Every child exits when its stdin ends.
+// The children exit when this process ends, because their stdin ends.
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   Deno.addSignalListener(signal, () => Deno.exit(130));
 }

@@ -1,7 +1,7 @@
 /**
- * A client of `deno task recovery`: it starts a program in front of a daemon,
- * records all requests, and checks that every response arrived once and was the
- * right one.
+ * A client of `deno task recovery`. It starts a program in front of a daemon,
+ * records all requests, and checks that each gets one response, and the right
+ * one.
  *
  * @module
  */
@@ -14,20 +14,20 @@ export type Dialect = "mcp" | "exai";
 /** A measured program: its name in the report, and how to start it. */
 export interface MeasuredProgram {
   readonly name: "source" | "binary" | "node" | "bridge";
-  /** Whether its wrong and missing responses, and its dials, fail the run. */
+  /** True if the run fails for its wrong or missing responses, or its dials. */
   readonly isAlwaysup: boolean;
-  /** The folder for its stderr, if that is kept. */
+  /** The folder for its stderr; `undefined` if that is not kept. */
   readonly logFolder: string | undefined;
-  /** The command for the given flags. Without it: the proxy's source. */
+  /** Returns the command for flags. If this is missing, it is the source. */
   readonly command?: (flags: string[]) => [string, string[]];
 }
 
-/** How long to look out for late or duplicate responses, in milliseconds. */
+/** How long to wait for late or duplicate responses, in milliseconds. */
 export const LATE_RESPONSE_MS = 1_000;
 
 /**
- * How long to wait for a response, in milliseconds: the proxy gives up after 45
- * s, the bridge dials every second.
+ * Returns how long to wait for a response, in milliseconds. The proxy gives up
+ * after 45 s, and the bridge dials every second.
  */
 export function responseTimeoutMs({ isAlwaysup }: MeasuredProgram): number {
   return isAlwaysup ? 60_000 : 8_000;
@@ -36,17 +36,16 @@ export function responseTimeoutMs({ isAlwaysup }: MeasuredProgram): number {
 /** A call that was sent. */
 export interface RecoveryCall {
   readonly id: string;
-  /** Whether an error may come back: only for a call that was in flight. */
+  /** True if the response may be an error: the call may be lost in flight. */
   readonly mayFail: boolean;
-  /** Whether it must not be executed twice. */
+  /** True if the call must not be executed twice. */
   readonly isUnsafe: boolean;
   readonly sentAt: number;
   answeredAt?: number;
 }
 
 /**
- * Matches each log line about a dial: one that failed, or one that led to a
- * connection.
+ * Matches each log line about a dial that failed or that led to a connection.
  */
 export const DIAL_LOG_LINE = /Attempt \d+ |onnected to |Another connection/;
 
@@ -80,7 +79,7 @@ export class RecoveryClient extends ProxyProcess {
     this.#logs = program.logFolder;
   }
 
-  /** How many log lines about a dial there are so far. */
+  /** How many log lines report a dial so far. */
   get loggedDials(): number {
     return this.stderr.lines.filter(({ text }) => DIAL_LOG_LINE.test(text))
       .length;
@@ -107,8 +106,8 @@ export class RecoveryClient extends ProxyProcess {
   /**
    * Sends a call that must not be executed twice.
    *
-   * @param ms how long the daemon works on it; a call that takes time may be
-   * lost
+   * @param ms how long the daemon works on it; if this is more than 0, the call
+   * may be lost
    */
   async callUnsafe(ms: number): Promise<RecoveryCall> {
     const call = this.#recordCall({ mayFail: ms > 0, isUnsafe: true });
@@ -136,8 +135,8 @@ export class RecoveryClient extends ProxyProcess {
   }
 
   /**
-   * Waits for a response, at most so many milliseconds. Returns when it
-   * arrived.
+   * Waits for a response, at most `mostMs` milliseconds. Returns when it
+   * arrived, or `undefined` if it did not.
    */
   async waitAtMost(
     call: RecoveryCall,
@@ -151,8 +150,8 @@ export class RecoveryClient extends ProxyProcess {
   }
 
   /**
-   * The problems with the responses: one line for each that is missing,
-   * duplicate, wrong or unknown.
+   * Returns one line for each response that is missing, duplicate, wrong or
+   * unexpected.
    */
   problems(): string[] {
     const answers = new Map<string, ReceivedResponse[]>();

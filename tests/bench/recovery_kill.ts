@@ -1,6 +1,6 @@
 /**
  * Outages of `deno task recovery` in which the daemon's process is killed and
- * restarted while every client uses the same daemon.
+ * restarted. All clients use the same daemon.
  *
  * @module
  */
@@ -29,8 +29,8 @@ import {
 const UP_MS = [1_000, 8_000] as const;
 const DOWN_MS = [200, 3_000] as const;
 /**
- * How long before the kill the in-flight call is sent, and how long it would
- * run.
+ * How long before the kill a call is sent, and how long the daemon would work
+ * on it.
  */
 const IN_FLIGHT_MS = 200;
 const WORK_MS = 800;
@@ -46,7 +46,7 @@ interface Uptime {
 
 const SCRIPTS = { mcp: "mcp_daemon.ts", exai: "exai_daemon.ts" } as const;
 
-/** Starts the daemon of a dialect and waits until it listens. */
+/** Starts the daemon of a dialect, and waits until it listens. */
 export async function startDaemonFor(
   dialect: Dialect,
   port: number,
@@ -63,7 +63,7 @@ function randomBetween(
   return least + random() * (most - least);
 }
 
-/** How long the daemon could be reached within a period. */
+/** Returns how long the daemon could be reached within a period. */
 function reachableMs(ups: readonly Uptime[], from: number, to: number): number {
   let sum = 0;
   for (const up of ups) {
@@ -72,7 +72,7 @@ function reachableMs(ups: readonly Uptime[], from: number, to: number): number {
   return sum;
 }
 
-/** How long at least one of the calls was waiting. */
+/** Returns how long at least one of the calls waited. */
 function totalWaitMs(calls: readonly RecoveryCall[], end: number): number {
   let [sum, until] = [0, 0];
   for (const { sentAt, answeredAt = end } of calls) {
@@ -82,7 +82,7 @@ function totalWaitMs(calls: readonly RecoveryCall[], end: number): number {
   return sum;
 }
 
-/** How often each unsafe call was executed, by its key. */
+/** Returns how often each unsafe call was executed, by its key. */
 function executionCounts(
   dialect: Dialect,
   journal: string,
@@ -103,9 +103,7 @@ function executionCounts(
 interface ClientState {
   readonly client: RecoveryClient;
   readonly result: RecoveryResult;
-  /**
-   * The calls that were sent just before a kill, with the number of the kill.
-   */
+  /** The calls in flight at a kill, each with the number of that kill. */
   readonly inFlight: Map<RecoveryCall, number>;
   readonly dialsBefore: number;
 }
@@ -125,12 +123,12 @@ class KillableDaemon implements AsyncDisposable {
     this.journal = journal;
   }
 
-  /** Starts it so that it listens after that time, or as soon as possible. */
+  /** Starts the daemon so that it listens in `afterMs`, or soon after that. */
   async startAfter(afterMs = 0): Promise<void> {
     await delay(Math.max(0, afterMs - this.#startMs));
     const spawnedAt = performance.now();
     this.#child = await startDaemonFor(this.dialect, this.port, this.journal);
-    // It reports that it listens a little after it does.
+    // The daemon listens a little before it reports that.
     const from = this.#child.stdout.lines[0]!.at;
     this.#startMs = from - spawnedAt;
     this.uptimes.push({ from, to: Infinity });
@@ -149,9 +147,9 @@ class KillableDaemon implements AsyncDisposable {
 }
 
 /**
- * Kills the daemon so many times. Returns the result of each program.
+ * Kills the daemon `kills` times. Returns one result for each program.
  *
- * @param journal a file for what the daemons execute
+ * @param journal the file in which the daemons record what they execute
  */
 export async function runKills(
   dialect: Dialect,
@@ -198,8 +196,8 @@ export async function runKills(
 }
 
 /**
- * One outage: a call is in flight at the kill, two are sent while the daemon is
- * down, one when it listens again.
+ * Carries out one outage. A call is in flight at the kill, two are sent while
+ * the daemon is down, and one when it listens again.
  */
 async function killOnce(
   daemon: KillableDaemon,
@@ -242,7 +240,7 @@ function recordLags(
     const kill = inFlight.get(call);
     if (kill === undefined) {
       const ms = answeredAt && reachableMs(uptimes, sentAt, answeredAt);
-      // The target of this kind does not depend on the outage's length.
+      // For kills, the target does not depend on the length of the outage.
       result.lags.push({ ms, outageMs: 0 });
       continue;
     }
@@ -262,14 +260,14 @@ function recordLags(
 }
 
 /**
- * Ends a client after it has noticed that the daemon is down, and checks its
+ * Ends a client once it has noticed that the daemon is down, and checks its
  * responses.
  */
 async function endAndCheck(
   { client, result }: ClientState,
   counts: ReadonlyMap<string, number>,
 ): Promise<void> {
-  // By then the first dial has failed.
+  // Once the log reports a dial, the first dial to the dead daemon has failed.
   const seen = client.stderr.lines.length;
   await client.stderr.waitForLine((line) => DIAL_LOG_LINE.test(line), seen);
   result.exitMs.push((await client.closeStdin()).ms);

@@ -24,19 +24,19 @@ import {
 const OUTAGE_MS = [300, 12_000] as const;
 const SILENCE_MS = [1_000, 12_000] as const;
 
-/** The plan of one outage: the same for every client. */
+/** The plan of one outage, which is the same for every client. */
 export interface Outage {
   readonly ms: number;
   /**
-   * When a call is sent, in milliseconds from the beginning; `ms` is the end of
-   * the outage.
+   * When a call is sent, in milliseconds after the start of the outage; the
+   * outage ends at `ms`.
    */
   readonly callAtMs: number;
 }
 
 /**
- * Plans outages of all lengths in random order. In every third one the call is
- * sent at the end.
+ * Plans outages of various lengths, in random order. In every third one, the
+ * call is sent at the end.
  */
 export function planOutages(
   kind: Fault,
@@ -57,7 +57,7 @@ export function planOutages(
   }));
 }
 
-/** Carries out the outages with one client at a time and a relay of its own. */
+/** Carries out the outages for one program, which has a relay of its own. */
 export async function runOutages(
   kind: Fault,
   dialect: Dialect,
@@ -122,8 +122,8 @@ async function runOutage(
   result.lags.push({ ms: answeredAt && answeredAt - from, outageMs: ms });
   const waitedMs = (answeredAt ?? performance.now()) - call.sentAt;
   result.dials.push({
-    // The relay does not see refused dials, and the log does not show hanging
-    // ones.
+    // The relay does not see refused dials, and the log does not show dials
+    // that hang.
     seen: Math.max(
       relay.dialCount - before.relay,
       client.loggedDials - before.logged,

@@ -1,6 +1,5 @@
 /**
- * Prints the results of `deno task recovery` as a table, and checks them
- * against the rules of the design.
+ * Prints the results of `deno task recovery` as a table, and checks them.
  *
  * @module
  */
@@ -8,7 +7,7 @@
 import { print } from "../helpers/print.ts";
 import type { Dialect, MeasuredProgram } from "./recovery_client.ts";
 
-/** Outages in which a dial neither opens nor fails. */
+/** The outages in which a dial neither opens nor fails. */
 const SILENT_OUTAGES: readonly string[] = [
   "silent-tcp",
   "silent-ws",
@@ -19,24 +18,24 @@ const MAX_SILENT_LAG_MS = 3_500;
 const SHORT_SILENCE_MS = 5_000;
 
 /**
- * The dials that are allowed in addition to one per `DEMAND_MS` of waiting, and
- * the dials of the backoff table while no call waits.
+ * The dials that an outage allows: a fixed number, one for each `DEMAND_MS`
+ * that a call waits, and those of the backoff schedule while no call waits.
  */
 const FREE_DIALS = 4;
 const DEMAND_MS = 850;
 const BACKOFF_MS = [250, 500, 1_000, 2_000, 4_000, 8_000, 16_000];
 
-/** One call that waited for the end of an outage. */
+/** A call that waited for the end of an outage. */
 export interface ResponseLag {
   /**
-   * The time from the moment that the daemon could be reached. `undefined`: no
-   * response.
+   * The time from the moment that the daemon could be reached to the response.
+   * `undefined` if there was no response.
    */
   readonly ms: number | undefined;
   readonly outageMs: number;
 }
 
-/** How often a client dialed during one or several outages. */
+/** How often a client dialed, and how often it was allowed to. */
 export interface DialCounts {
   readonly seen: number;
   readonly allowed: number;
@@ -56,7 +55,7 @@ export interface RecoveryResult {
   readonly exitMs: number[];
 }
 
-/** Creates an empty result for a client. */
+/** Returns an empty result for a client. */
 export function newResult(
   kind: string,
   dialect: Dialect,
@@ -67,9 +66,9 @@ export function newResult(
 }
 
 /**
- * How many dials the design allows.
+ * Returns how many dials are allowed.
  *
- * @param calls with exai, each call has a connection of its own
+ * @param calls the number of calls; with exai, each has its own connection
  * @param waitedMs how long a call waited
  * @param unwaitedMs how long the daemon could not be reached while no call
  * waited
@@ -108,7 +107,7 @@ export function printProgress(result: RecoveryResult): void {
   print(`${kind} ${dialect} ${program.name}: ${each.join(", ")}`);
 }
 
-/** The value that this fraction of all values does not exceed. */
+/** Returns the value that a fraction `part` of all values does not exceed. */
 function quantile(sorted: readonly number[], part: number): number {
   return sorted[Math.max(0, Math.ceil(sorted.length * part) - 1)]!;
 }
@@ -132,7 +131,7 @@ function printRow(cells: readonly (string | number)[]): void {
   );
 }
 
-/** How many responses were late or missing. */
+/** Returns how many responses were late or missing. */
 function lateCount({ kind, lags }: RecoveryResult): number {
   return lags.filter(({ ms, outageMs }) =>
     ms === undefined || ms > targetMs(kind, outageMs)
@@ -179,7 +178,7 @@ function printFigure(what: string, all: number[]): void {
 }
 
 /**
- * Prints everything. Returns the problems of our programs, one line each.
+ * Prints the table. Returns one line for each problem of our programs.
  *
  * @param isStrict whether a late response is a problem, too
  */

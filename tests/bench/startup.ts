@@ -1,11 +1,12 @@
 /**
- * Measures the cost of a start and the idle memory of each distributed form of
- * the program. The figures are ratios to a bare forwarder of the same form and
- * runtime, taken in one run, interleaved, medians.
+ * Measures how long each distributed form of the program takes to start, and
+ * how much memory it uses when idle. Each figure is the ratio of two medians:
+ * the program's, and that of a bare forwarder of the same form and runtime.
+ * Both run in turn.
  *
  *     deno task starts [ROUNDS]
  *
- * It builds what it measures.
+ * It builds the forms first.
  *
  * @module
  */
@@ -31,7 +32,7 @@ interface MeasuredForm {
   readonly ours: StartCommand;
 }
 
-/** Builds the measured forms. */
+/** Builds the forms. Returns their commands. */
 async function buildForms(folder: string): Promise<MeasuredForm[]> {
   const build = `${ROOT}.ci/build`;
   const daemons = `${ROOT}tests/daemons`;

@@ -1,6 +1,6 @@
 /**
- * Measures the cost of the proxy, as ratios to a bare forwarder of the same
- * runtime, taken in one run, interleaved, medians.
+ * Measures what the proxy costs. Each figure is the ratio of two medians: the
+ * proxy's, and that of a bare forwarder of the same runtime. Both run in turn.
  *
  *     deno task bench [ROUNDS]
  *
@@ -18,7 +18,7 @@ const ROUNDS = Number(Deno.args[0] ?? 11);
 const SEQUENTIAL = 1_000;
 const PIPELINED = 20_000;
 const STRUCTURED = 40;
-/** Records that make an answer of 100 kB. */
+/** The records of a structured response: 82 kB of JSON. */
 const RECORDS = JSON.stringify(Array.from({ length: 720 }, (_, i) => ({
   path: `src/module-${i}/index.ts`,
   line: i * 7,
@@ -26,10 +26,10 @@ const RECORDS = JSON.stringify(Array.from({ length: 720 }, (_, i) => ({
   tags: ["a", `b${i}`, null],
   score: i / 7,
 })));
-/** What the process reports CPU time in: 100 ticks a second on Linux. */
+/** The unit of the CPU time that Linux reports: 100 ticks per second. */
 const TICK_MS = 10;
 
-/** One round's figures; times in milliseconds, memory in MiB. */
+/** The figures of one round: times in milliseconds, memory in MiB. */
 interface RoundFigures {
   start: number;
   p50: number;
@@ -49,7 +49,7 @@ function startProgram(
 ): ChildProcess {
   const flags = ["--url", url];
   if (which === "alwaysup") {
-    // The default settings: the cache is on, in a folder of its own.
+    // With the default settings, the cache is on. It gets its own folder.
     const env = { XDG_STATE_HOME: stateFolder };
     return new ChildProcess(...proxyCommand(flags), env);
   }
@@ -67,7 +67,7 @@ function toolCallLine(id: number): string {
   return `{"jsonrpc":"2.0","id":${id},"method":"tools/call","params":${params}}\n`;
 }
 
-/** Answers a tool call with 100 kB of structured content, and others as usual. */
+/** Answers tool calls with 82 kB of structured content. */
 function respond(message: { id?: number; method?: string }): unknown {
   if (message.id === undefined) return undefined;
   if (message.method !== "tools/call") return respondToAll(message);
@@ -79,7 +79,7 @@ function median(values: number[]): number {
   return values.toSorted((a, b) => a - b)[values.length >> 1]!;
 }
 
-/** The CPU time of a process so far, in milliseconds. */
+/** Returns the CPU time that a process has used so far, in milliseconds. */
 async function cpuMs(child: ChildProcess): Promise<number> {
   const stat = await Deno.readTextFile(`/proc/${child.process.pid}/stat`);
   const [user, system] = stat.slice(stat.lastIndexOf(")")).split(" ")

@@ -1,14 +1,15 @@
 /**
- * Every parser, and a session with much to do, must take time that grows with
- * the size and not with its square. Eight times the size may take up to 24
- * times the time: linear is 8, quadratic 64.
+ * Checks that the time of each parser, and of a session with much to do, grows
+ * with the size and not with its square. Eight times the size may take up to 24
+ * times as long: linear growth is 8, quadratic growth is 64.
  *
- * Work that is quadratic, or worse, within a small limit is not tested here: a
- * frame of more than 1,000 pieces is cut, and ten open objects are scanned to
- * the end of the frame (`frames`); a list of more than 100 pages is not
- * compared (`known_lists`); 100 tasks, 1,000 late responses and 1,000 pending
- * requests of the daemon are kept; 1 KiB of each end of a line that is too long
- * is searched for an id (`recoverRequestId`).
+ * Work that is quadratic, or worse, within a small limit is not tested here:
+ *
+ * - A frame is cut after 1,000 pieces. Some ten unclosed objects in it are
+ *   scanned to its end (`frame_splitter.ts`).
+ * - A list of more than 100 pages is not compared (`known_lists.ts`).
+ * - 100 tasks, 1,000 late responses, and 1,000 daemon requests are kept.
+ * - A line that is too long is searched for its id in 1 KiB at each end.
  *
  * @module
  */

@@ -1,31 +1,30 @@
 /**
- * Measures how the time of an operation grows with its size.
+ * Measures how the time of an operation grows with the size of its input.
  *
  * @module
  */
 
-/** An operation that is prepared for a size, and then run. */
+/** An operation that is prepared for a size and then run. */
 export interface MeasuredCase {
-  /** What is read, and the shape of the input. */
+  /** What is parsed or done, and the shape of the input. */
   readonly name: string;
-  /** The smaller size; it takes some milliseconds. */
+  /** The smaller size. An operation of this size takes some milliseconds. */
   readonly size: number;
-  /** Prepares the run. Only the returned function is measured. */
+  /** Prepares a run. Only the returned function is measured. */
   readonly prepareRun: (size: number) => () => unknown;
 }
 
-/** The ratio of the larger size to the smaller one. */
 export const SIZE_FACTOR = 8;
-/** Growth by this much is more than linear (8) and less than quadratic (64). */
+/** The growth that fails: more than linear (8), less than quadratic (64). */
 export const GROWTH_LIMIT = 24;
-/** Other load may last longer than a few. */
+/** The maximum number of measurements: other load may disturb some. */
 const MEASUREMENTS = 20;
 
 /** Returns the time, in milliseconds. */
 type Clock = () => number;
 const CLOCK: Clock = () => performance.now();
 
-/** How long so many runs of one size take, in milliseconds. */
+/** Returns how long `times` runs of one size take, in milliseconds. */
 export function timeOf(
   { prepareRun }: MeasuredCase,
   size: number,
@@ -39,12 +38,12 @@ export function timeOf(
 }
 
 /**
- * By how much the time grows when the size grows by {@linkcode SIZE_FACTOR}.
- * The smaller size is run repeatedly, so that both take about as long, and
- * other load on the machine affects both.
+ * Returns the factor by which the time grows when the size grows by
+ * {@linkcode SIZE_FACTOR}. The smaller size is run that many times, so both
+ * sizes take about as long, and other load on the machine affects both.
  *
- * @returns the smallest ratio of some tries; stops early once it is small
- * enough
+ * @returns the smallest ratio that was measured; measuring stops once that is
+ * below {@linkcode GROWTH_LIMIT}
  */
 export function growthOf(reader: MeasuredCase, clock: Clock = CLOCK): number {
   const { size } = reader;

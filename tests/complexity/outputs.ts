@@ -1,6 +1,6 @@
 /**
- * Parsers of outputs, of lines and of lists, each with its worst known shapes,
- * for the measurement of how their time grows.
+ * Parsers of outputs, of lines and of lists, each with its worst known inputs,
+ * to measure how their time grows.
  *
  * @module
  */
@@ -72,7 +72,7 @@ const RULE = "\n---\n";
 const TOOL_OUTPUT_CASES = [
   ...casesOf(
     "tool_output",
-    // Text as an output, and as the message of an error.
+    // The text is once an output, and once the message of an error.
     (text) => [
       toolResultOf({ text }, "clean"),
       toolResultOf({ text: "x", error: text }, "clean"),
@@ -143,7 +143,7 @@ const TOOL_OUTPUT_CASES = [
 
 const encoder = new TextEncoder();
 
-/** Splits bytes into lines, chunk by chunk. */
+/** Splits a text into lines, as it arrives in chunks of `chunk` bytes. */
 function splitChunks(text: string, chunk: number, limit = 2 ** 26): void {
   const bytes = encoder.encode(text);
   const lines = new LineSplitter(limit);
@@ -197,7 +197,7 @@ const LINE_CASES = [
   }),
 ];
 
-/** Tools with hints. */
+/** Returns a list of tools that have hints. */
 function toolList(size: number, more: string = ""): Record<string, unknown> {
   return JSON.parse(
     `{"tools":[${
@@ -209,7 +209,7 @@ function toolList(size: number, more: string = ""): Record<string, unknown> {
   );
 }
 
-/** A request for a page, and the response to it. */
+/** Returns a request for page `i` of a list, and the response to it. */
 function page(
   i: number,
   text: string,
@@ -267,7 +267,7 @@ const LIST_CASES: readonly MeasuredCase[] = [
     },
   },
   {
-    // No more than 1 MiB of a list is kept.
+    // The cache keeps at most 1 MiB of a list.
     name: "cache: many pages of a list",
     size: 300,
     prepareRun: (size) => {
@@ -302,7 +302,6 @@ const LIST_CASES: readonly MeasuredCase[] = [
   },
 ];
 
-/** The parsers of outputs, of lines and of lists. */
 export const OUTPUT_CASES: readonly MeasuredCase[] = [
   ...ERROR_CASES,
   ...SECRET_CASES,

@@ -1,5 +1,5 @@
 /**
- * Sessions with much to do at once, for the measurement of how their time grows.
+ * Sessions with much to do at once, to measure how their time grows.
  *
  * @module
  */
@@ -9,19 +9,19 @@ import type { MeasuredCase } from "./measure.ts";
 import { ExaiDriver } from "../helpers/session/exai_driver.ts";
 import { type Json, SessionDriver } from "../helpers/session/session_driver.ts";
 
-/** So many ids, from 1 or 0 upwards. */
+/** Returns the ids from 1 to `size`. */
 function idsUpTo(size: number): number[] {
   return Array.from({ length: size }, (_, i) => i + 1);
 }
 
-/** A message as a line. */
+/** Returns a message as a line. */
 function asLine(message: Json): string {
   return JSON.stringify({ jsonrpc: "2.0", ...message });
 }
 
 const NO_QUEUE_LIMIT = { queueLimit: Infinity };
 
-/** A session whose daemon does not listen. */
+/** Returns a session whose daemon does not listen. */
 function daemonAway(
   config: Partial<SessionConfig> = NO_QUEUE_LIMIT,
 ): SessionDriver {
@@ -30,7 +30,7 @@ function daemonAway(
   return driver;
 }
 
-/** A session whose client has initialized, and whose daemon answers probes. */
+/** Returns a session that has initialized, and whose daemon answers probes. */
 function connected(): SessionDriver {
   const driver = new SessionDriver(NO_QUEUE_LIMIT);
   driver.connect();
@@ -57,8 +57,8 @@ function startCalls(driver: SessionDriver, size: number): void {
 }
 
 /**
- * The client writes lines while the daemon is away; the deadline is read after
- * each.
+ * Lets the client write lines, and reads the session's deadline after each of
+ * them.
  */
 function writeLines(
   driver: SessionDriver,
@@ -88,7 +88,7 @@ const callWithToken = (id: number): Json => ({
   params: { name: "t", _meta: { progressToken: id } },
 });
 
-/** Restores resource subscriptions on a new connection. */
+/** Prepares the restoring of resource subscriptions on a new connection. */
 function restoreSubscriptions(
   size: number,
   inOrder: (requests: readonly Json[]) => readonly Json[],
@@ -111,9 +111,7 @@ function restoreSubscriptions(
   };
 }
 
-/**
- * An exai daemon answers calls, each on its own connection, until none is left.
- */
+/** Answers calls as an exai daemon, one by one, until none is left. */
 function answerCalls(
   driver: ExaiDriver,
   first: readonly Json[],
@@ -127,7 +125,7 @@ function answerCalls(
   }
 }
 
-/** Calls wait for an exai daemon, which then answers one after another. */
+/** Prepares calls that wait for an exai daemon, and then its answers. */
 function answerPooledCalls(
   size: number,
   answer: (call: Json) => Json,
@@ -154,7 +152,6 @@ const OVER_CAPACITY = {
   message: "full",
 };
 
-/** The sessions. */
 export const SESSION_CASES: readonly MeasuredCase[] = [
   {
     name: "session, daemon away: new calls",
@@ -182,7 +179,7 @@ export const SESSION_CASES: readonly MeasuredCase[] = [
         ...NO_QUEUE_LIMIT,
         queueTimeout: 10_000_000,
       });
-      // By the time all have had a notice, the first is due for its next one.
+      // When all calls have had a notice, the first one is due for its next.
       const ms = 4_000 / size;
       writeLines(driver, size, callWithToken, ms);
       driver.takeEffects();
@@ -217,7 +214,7 @@ export const SESSION_CASES: readonly MeasuredCase[] = [
     name: "session, a full queue: notifications and calls are refused",
     size: 500,
     prepareRun: (size) => {
-      // The limit grows, too: the cost of a line must not depend on it.
+      // The limit grows, too, because the cost of a line must not depend on it.
       const driver = daemonAway({ queueLimit: size });
       writeLines(driver, size, callMessage);
       driver.takeEffects();

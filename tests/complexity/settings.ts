@@ -1,6 +1,6 @@
 /**
- * Parsers of settings, each with its worst known shapes, for the measurement of
- * how their time grows.
+ * Parsers of settings, each with its worst known inputs, to measure how their
+ * time grows.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { parseHeaders } from "../../lib/config/parsers.ts";
 import type { MeasuredCase } from "./measure.ts";
 import { casesOf } from "./shapes.ts";
 
-/** So many texts. */
+/** Returns `size` texts. */
 function textsUpTo(size: number, text: (i: number) => string): string[] {
   return Array.from({ length: size }, (_, i) => text(i));
 }
@@ -33,7 +33,7 @@ function readTwice(
   };
 }
 
-/** Parses header lines, which may be rejected. */
+/** Parses header lines. Invalid ones give `undefined`. */
 function parseHeaderLines(text: string): unknown {
   try {
     return parseHeaders(text);
@@ -42,7 +42,6 @@ function parseHeaderLines(text: string): unknown {
   }
 }
 
-/** The parsers of settings. */
 export const SETTING_CASES: readonly MeasuredCase[] = [
   readTwice(
     "config: unknown flags",

@@ -1,12 +1,12 @@
 /**
- * Texts that are expensive to parse.
+ * Makes texts that are expensive to parse.
  *
  * @module
  */
 
 import type { MeasuredCase } from "./measure.ts";
 
-/** So many texts, joined. */
+/** Returns `size` texts, joined. */
 export function repeat(
   size: number,
   text: (i: number) => string,
@@ -15,22 +15,22 @@ export function repeat(
   return Array.from({ length: size }, (_, i) => text(i)).join(between);
 }
 
-/** A JSON object with so many members. */
+/** Returns a JSON object with `size` members. */
 export function wideObject(size: number, value: string = "1"): string {
   return `{${repeat(size, (i) => `"k${i}":${value}`)}}`;
 }
 
-/** Nested lists. */
+/** Returns lists nested to a depth of `size`. */
 export function nestedLists(size: number): string {
   return "[".repeat(size) + "]".repeat(size);
 }
 
-/** Quotes and backslashes, as they are written in a JSON string. */
+/** Returns quotes and backslashes, escaped for a JSON string. */
 export function quotesAndBackslashes(size: number): string {
   return '\\\\\\"\\\\'.repeat(size);
 }
 
-/** A case that parses the text made for a size. */
+/** Returns a case that parses a text made for a size. */
 function caseOf(
   name: string,
   size: number,
@@ -44,7 +44,7 @@ function caseOf(
   return { name, size, prepareRun };
 }
 
-/** One case per shape for the same parser. */
+/** Returns one case for each shape of input to the same parser. */
 export function casesOf(
   name: string,
   run: (text: string) => unknown,
@@ -55,5 +55,5 @@ export function casesOf(
   );
 }
 
-/** So many spaces. */
+/** Returns `size` spaces. */
 export const spaces = (size: number): string => " ".repeat(size);

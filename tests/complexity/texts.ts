@@ -1,6 +1,6 @@
 /**
  * Parsers of JSON, of TOML, of files and of messages, each with its worst known
- * shapes, for the measurement of how their time grows.
+ * inputs, to measure how their time grows.
  *
  * @module
  */
@@ -107,14 +107,14 @@ const CACHED_RESULTS = {
   dialect: "mcp",
 };
 
-/** The text of a cache file, with the given texts for its objects. */
+/** Returns the text of a cache file, with the given texts as its objects. */
 function cacheText(initialize: string, lists: string, more = ""): string {
   const { daemon, key, dialect } = CACHED_RESULTS;
   return `{"alwaysup":2,"daemon":"${daemon}","key":"${key}",` +
     `"dialect":"${dialect}","initialize":${initialize},"lists":${lists}${more}}`;
 }
 
-/** The text of a cached list of tools. */
+/** Returns the JSON text of the cached lists: a list of tools. */
 function listsText(result: string): string {
   return JSON.stringify({ "tools/list": result });
 }
@@ -169,7 +169,7 @@ const FILE_CASES = [
       (n) => cacheText("{}", "{}", `,"one":${wideObject(n)}`),
     ],
   }),
-  // It is called with at most 64 KiB.
+  // The largest status file that is read has 64 KiB.
   ...casesOf("status_format.fromText", running.parseStatus, {
     "many": [7000, (n) => `{"alwaysup":1,${wideObject(n).slice(1)}`],
   }),
@@ -237,7 +237,7 @@ function formatOf(name: string): ClientFileFormat {
   return clientFileFormatOf({ ...client, serversKey: "s" });
 }
 
-/** Puts an entry into a client's file, replaces it, and takes it out again. */
+/** Adds an entry to a client's file, replaces it, and removes it again. */
 function editClientFile(name: string, text: string): unknown {
   const format = formatOf(name);
   const entry = { command: "c", args: ["x"] };
@@ -246,7 +246,7 @@ function editClientFile(name: string, text: string): unknown {
   return format.parseClientFile(format.removeEntry(again, "a"));
 }
 
-/** Lines of so many pairs. */
+/** Returns `size` lines, each with a key and a value. */
 const pairs = (size: number, name: string = "k", value: string = "1"): string =>
   repeat(size, (i) => `${name}${i} = ${value}\n`, "");
 
@@ -424,7 +424,6 @@ const ENVELOPE_CASES = [
   ),
 ];
 
-/** The parsers of JSON, of TOML, of files and of messages. */
 export const TEXT_CASES: readonly MeasuredCase[] = [
   ...JSON_CASES,
   ...FILE_CASES,

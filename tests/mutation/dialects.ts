@@ -1,6 +1,5 @@
 /**
- * Bugs in how calls reach an exai daemon, and in how its responses are
- * interpreted.
+ * Bugs in how calls reach an exai daemon, and in how its responses are read.
  *
  * @module
  */

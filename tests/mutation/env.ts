@@ -1,5 +1,5 @@
 /**
- * Bugs in how a `.env` file is read, and in what is reported about it.
+ * Bugs in how `.env` files are read, and in what is reported about them.
  *
  * @module
  */

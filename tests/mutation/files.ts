@@ -1,6 +1,6 @@
 /**
- * Bugs in which files are trusted, and in what a power cut or another process
- * leaves of them.
+ * Bugs in which files are trusted, and in how files survive a power cut or
+ * other processes.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Applies a deliberate bug to the source.
+ * Applies deliberate bugs to the source.
  *
  * @module
  */
@@ -9,38 +9,35 @@ import { compile, findAll, replaceMatch, tokenizeText } from "./pattern.ts";
 
 /** A deliberate bug that the tests must find. */
 export interface Mutant {
-  /** The bug, in plain words. */
+  /** A plain description of the bug. */
   readonly name: string;
   /**
-   * The original code, as a pattern that fits in one place only. `pattern.ts`
-   * describes the notation.
+   * The original code, as a pattern that matches in exactly one place.
+   * `pattern.ts` describes the notation.
    */
   readonly from: string;
-  /** The replacement. The wildcards of the pattern are filled in. */
+  /** The replacement, in which the wildcards of the pattern are filled in. */
   readonly to: string;
 }
 
-/** A source file, or one with a bug in it. */
+/** A source file, with or without a bug. */
 export interface SourceFile {
-  /** Its path. */
   readonly path: string;
-  /** Its text. */
   readonly text: string;
 }
 
-/** A mutant applied to its file. */
+/** A mutant that was applied to its file. */
 export interface MutatedFile {
-  /** The bug, in plain words. */
   readonly name: string;
-  /** The file with the bug in it. */
+  /** The file, with the bug in it. */
   readonly file: SourceFile;
 }
 
 /** The result of applying a list of mutants. */
 export interface FitResult {
-  /** The changed file of each mutant that fits. */
+  /** One changed file for each mutant that matches exactly once. */
   readonly mutated: readonly MutatedFile[];
-  /** The problems of the others, one line each. */
+  /** One line for each other mutant. */
   readonly problems: readonly string[];
 }
 

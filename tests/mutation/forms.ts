@@ -1,6 +1,6 @@
 /**
- * Bugs in how a daemon's message forms are understood, and in what is inferred
- * from them.
+ * Bugs in how unusual forms of a daemon's messages are read, and in what is
+ * inferred from them.
  *
  * @module
  */

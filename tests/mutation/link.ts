@@ -1,5 +1,5 @@
 /**
- * Bugs in a connection's lifecycle: dialing, handshake, liveness, sleep.
+ * Bugs in a connection's life: dialing, handshake, liveness, and sleep.
  *
  * @module
  */

@@ -1,39 +1,36 @@
 /**
- * Finds a pattern in TypeScript source by its tokens, so that neither a new
- * name nor new formatting changes what is found.
+ * Finds a pattern in TypeScript source by its tokens, so that it still matches
+ * after renames and new formatting.
  *
  * White space, comments and trailing commas do not count. A single statement
  * after `if`, `else`, `for` and `while` is the same with braces and without
  * (the formatter adds them when a line gets too long). In a pattern,
  *
- * - `$word` stands for any one name (`idle`, `#idle`) or string (`"idle"`),
- * - `$$words` stands for the shortest run of tokens with balanced brackets; it
+ * - `$word` matches any one name (`idle`, `#idle`) or string (`"idle"`),
+ * - `$$words` matches the shortest run of tokens with balanced brackets, which
  *   may be empty,
  *
- * and the same wildcard stands for the same text everywhere in the pattern.
+ * and a repeated wildcard matches the same text everywhere in the pattern.
  *
  * @module
  */
 
 /** A token and its place in the text. */
 export interface Token {
-  /** The compared value: the token without what a formatter may change. */
+  /** The compared text: the token without what a formatter may change. */
   readonly value: string;
-  /** What kind of token it is. */
   readonly kind: "name" | "string" | "keyword" | "other";
-  /** Where it begins. */
+  /** The offset of its first character in the text. */
   readonly start: number;
-  /** Where it ends; the same place for a brace that was added. */
+  /** The offset after it; the same as `start` for a brace that was added. */
   readonly end: number;
-  /** Whether it opens, closes, or (inside a template literal) does both. */
+  /** Whether it opens or closes a bracket; parts of templates may do both. */
   readonly bracket: "open" | "close" | "both" | undefined;
 }
 
 /** A text to search. */
 export interface TokenizedText {
-  /** The text. */
   readonly text: string;
-  /** Its tokens. */
   readonly tokens: readonly Token[];
   /** The distinct values of the tokens. */
   readonly values: ReadonlySet<string>;
@@ -41,11 +38,11 @@ export interface TokenizedText {
 
 /** A place where a pattern matches. */
 export interface PatternMatch {
-  /** Where it begins in the text. */
+  /** The offset of its first character in the text. */
   readonly start: number;
-  /** Where it ends. */
+  /** The offset after it. */
   readonly end: number;
-  /** What each wildcard of the pattern stands for there. */
+  /** The text that each wildcard of the pattern matches there. */
   readonly wildcards: ReadonlyMap<string, string>;
 }
 
@@ -55,13 +52,13 @@ const NUMBER =
   /0[xob][\da-f_]+n?|(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:e[+-]?\d+)?n?/iy;
 const STRING = /"(?:[^"\\\n]|\\[^])*"|'(?:[^'\\\n]|\\[^])*'/y;
 const REGEX = /\/(?:[^\\/[\n]|\\.|\[(?:[^\]\\\n]|\\.)*\])+\/[a-z]*/y;
-/** A piece of a template literal: up to an expression in it, or to its end. */
+/** A piece of a template literal, up to an expression in it or to its end. */
 const TEMPLATE = /[`}](?:[^`\\$]|\\[^]|\$(?!\{))*(?:`|\$\{)/y;
-/** `>>` is two tokens, for it may close two lists of types. */
+/** `>>` is two tokens, because it may close two lists of type parameters. */
 const PUNCTUATION =
   /\.\.\.|=>|[=!]==?|\*\*=?|&&=?|\|\|=?|\?\?=?|\?\.|\+\+|--|<<=?|[-+*/%&|^<>]=|[^]/y;
 
-/** Names that cannot be identifiers: no wildcard stands for them. */
+/** The names that no `$word` matches. */
 const KEYWORDS: ReadonlySet<string> = new Set(
   ("await break case catch class const continue default delete do else export " +
     "extends false finally for function if implements import in instanceof " +
@@ -70,18 +67,15 @@ const KEYWORDS: ReadonlySet<string> = new Set(
 );
 
 /**
- * After these a slash divides. After everything else it begins a regular
- * expression.
+ * After these tokens, and after names, strings, numbers and templates, a slash
+ * divides. Elsewhere it starts a regular expression.
  */
 const VALUE_END = /^(?:[\])}]|this|super|true|false|null|undefined|Infinity)$/;
 
 /** Splits source, or a pattern, into tokens. */
 export function tokenize(text: string): Token[] {
   const tokens: Token[] = [];
-  /**
-   * The open brackets, and the template literals that wait for their
-   * expression.
-   */
+  /** The open brackets. A backtick stands for an open template expression. */
   const open: string[] = [];
   let at = 0;
   const take = (pattern: RegExp): string | undefined => {
@@ -182,8 +176,8 @@ function withBraces(tokens: readonly Token[]): Token[] {
 }
 
 /**
- * The index after a bracketed group; `undefined` if none begins, or it does not
- * end.
+ * Returns the index after a bracketed group, or `undefined` if no group starts
+ * at `from`, or it does not end.
  */
 function afterGroup(
   tokens: readonly Token[],
@@ -199,7 +193,7 @@ function afterGroup(
   return undefined;
 }
 
-/** The index after a statement; `undefined` if it does not end. */
+/** Returns the index after a statement, or `undefined` if it does not end. */
 function afterStatement(
   tokens: readonly Token[],
   from: number,
@@ -226,7 +220,11 @@ function afterStatement(
   return undefined;
 }
 
-/** The tokens of a pattern, which must have whole statements after `if` and the like. */
+/**
+ * Returns the tokens of a pattern.
+ *
+ * @throws if brackets or statements are incomplete
+ */
 export function compile(pattern: string): Token[] {
   const tokens = tokenize(pattern);
   let depth = 0;
@@ -240,13 +238,13 @@ export function compile(pattern: string): Token[] {
   return tokens;
 }
 
-/** Prepares a text for searching. */
+/** Prepares a text for `findAll`. */
 export function tokenizeText(text: string): TokenizedText {
   const tokens = tokenize(text);
   return { text, tokens, values: new Set(tokens.map(({ value }) => value)) };
 }
 
-/** Every place in a text where a compiled pattern matches. */
+/** Returns each place in a text where a compiled pattern matches. */
 export function findAll(
   pattern: readonly Token[],
   { text, tokens, values }: TokenizedText,
@@ -255,7 +253,7 @@ export function findAll(
     value[0] === "$" || values.has(value)
   );
   if (!isPossible) return [];
-  // Tokens at a fixed distance from the beginning are compared first: that is
+  // The tokens before the first `$$words` are compared first, because that is
   // fast.
   const run = pattern.findIndex(({ value }) => value.startsWith("$$"));
   const fixed = [...pattern.slice(0, run < 0 ? undefined : run).entries()]
@@ -278,8 +276,8 @@ export function findAll(
 }
 
 /**
- * The index after the tokens that a pattern matches from one index on. Fills
- * `wildcards`.
+ * Returns the index after the tokens that the rest of a pattern matches at an
+ * index, or `undefined`. Fills `wildcards`.
  */
 function matchFrom(
   pattern: readonly Token[],
@@ -308,7 +306,7 @@ function matchFrom(
   return at;
 }
 
-/** The same for a pattern that continues with a run of any tokens. */
+/** Does the same for a rest that starts with a `$$words` wildcard. */
 function matchRunFrom(
   pattern: readonly Token[],
   from: number,
@@ -342,8 +340,8 @@ function matchRunFrom(
 }
 
 /**
- * The text with a match replaced. The `$words` of the replacement are filled
- * in.
+ * Returns the text with a match replaced. Fills in the wildcards of the
+ * replacement.
  */
 export function replaceMatch(
   text: string,

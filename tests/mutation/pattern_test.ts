@@ -11,7 +11,7 @@ import {
   tokenizeText,
 } from "./pattern.ts";
 
-/** The texts that a pattern finds in a text. */
+/** Returns the parts of a text that a pattern matches. */
 function found(pattern: string, text: string): string[] {
   return findAll(compile(pattern), tokenizeText(text))
     .map(({ start, end }) => text.slice(start, end));
@@ -174,7 +174,7 @@ test("Mutant: one that fits never, or twice, is named", () => {
   ]);
 });
 
-/** The files below a folder. */
+/** Returns the files in a folder and its subfolders. */
 function sourcesIn(folder: string): SourceFile[] {
   return [...Deno.readDirSync(folder)].flatMap(({ name, isDirectory }) => {
     const path = `${folder}/${name}`;
@@ -186,8 +186,8 @@ function sourcesIn(folder: string): SourceFile[] {
 const LIB = `${ROOT}lib`;
 
 /**
- * Names defined by JavaScript, MCP, JSON-RPC and the settings, which we cannot
- * change.
+ * The names that JavaScript, MCP, JSON-RPC and the settings define. We cannot
+ * change them.
  */
 const GIVEN: ReadonlySet<string> = new Set(
   ("abstract as async constructor from get is keyof of override protected " +
@@ -196,11 +196,11 @@ const GIVEN: ReadonlySet<string> = new Set(
     "slice some stringify test trim id idempotentHint method name params " +
     "readOnlyHint task").split(" "),
 );
-/** The same for strings. */
+/** The strings that they define. */
 const GIVEN_STRINGS =
   /^"(string|number|[\w/]*\/\w+|initialize|protocolVersion|progressToken|id|method|params|result|error|cacheScope|public|safe|always|no|unknown|\W*)"$/;
 
-/** The text with a new name for everything that we have named. */
+/** Returns a text in which all names and strings of ours are changed. */
 function renamed(text: string): string {
   let result = "";
   let at = 0;
@@ -217,7 +217,7 @@ function renamed(text: string): string {
   return result + text.slice(at);
 }
 
-/** The texts formatted with another line width. */
+/** Returns the texts, formatted with another line width. */
 async function formatted(
   texts: readonly string[],
   width: number,
@@ -246,7 +246,7 @@ for (const width of [50, 160]) {
       sources.map(({ text }) => renamed(text)),
       width,
     );
-    // Unchanged texts would prove nothing.
+    // With unchanged texts, this test would prove nothing.
     assert(texts.every((text, i) => text !== sources[i]!.text));
     const { mutated, problems } = fitMutants(
       MUTANTS,

@@ -1,6 +1,6 @@
 /**
- * Bugs in how a request ends: exactly one response, nothing unsafe twice, in
- * order, within its timeouts.
+ * Bugs in how requests end. Each must get exactly one response, in order and in
+ * time, and nothing unsafe may be executed twice.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
  * Checks that the tests find bugs. Each mutant is a deliberate bug in a copy of
- * the source. The unit tests, or else the simulations, must fail.
+ * the source. With it, the unit tests or the simulations must fail.
  *
  *     deno task mutants [PART OF A NAME]
  *
@@ -12,11 +12,10 @@ import { ROOT } from "../../.ci/build/bundle.ts";
 import { print } from "../helpers/print.ts";
 import { MUTANTS } from "./mutants.ts";
 
-/** The simulations. */
 const SIMULATIONS = "tests/simulation/simulation_test.ts";
 /**
- * Unit tests that take a second or more. They run last, because most mutants
- * are found without them.
+ * The unit tests that take a second or more. They run last, because most
+ * mutants are found without them.
  */
 const SLOW_TESTS = [
   "tests/unit/clients/json_edit_test.ts",
@@ -26,31 +25,31 @@ const SLOW_TESTS = [
   "tests/unit/session/reconnect_test.ts",
   "tests/simulation/liveness_outcomes_test.ts",
 ];
-/** The unit tests, the slow ones last, with all our files that each imports. */
+/** The unit tests, the slow ones last, with all the files that each imports. */
 const TEST_FILES = findTests();
 /**
- * The unit tests as one module of the copy: separate modules would take Deno
- * twice as long.
+ * One module of a copy that imports the unit tests. With separate modules, Deno
+ * would take twice as long.
  */
 const COMBINED_TESTS = "tests/tables.ts";
 /**
  * The number of simulations of each kind: MCP daemon, exai daemon, recovery,
- * pairs, and liveness. These are fewer than in the suite. If a mutant needs
- * more, write a unit test that finds it.
+ * pairs, and liveness. The test suite runs more. If a mutant needs more, write
+ * a unit test that finds it.
  */
 const SIMULATION_COUNTS = ["600", "200", "200", "200", "300"];
 /**
- * How long a command may take, in milliseconds. A mutant can make the tests
- * hang; it then counts as found.
+ * How long a command may take, in milliseconds. Some mutants make the tests
+ * hang. They count as found.
  */
 const COMMAND_TIMEOUT_MS = 120_000;
 
-/** Parameters that a mutant leaves unused are no error. */
+/** The type error for a parameter that is not used. A mutant may cause it. */
 const UNUSED_PARAMETER_ERROR = "TS6133";
 
 /**
- * The paths of the files in a folder of the root and its subfolders, without
- * installed packages.
+ * Returns the paths of the files in a folder of the repository and in its
+ * subfolders, without installed packages.
  */
 function filesIn(folder: string): string[] {
   return [...Deno.readDirSync(ROOT + folder)].flatMap((entry) => {
@@ -61,8 +60,8 @@ function filesIn(folder: string): string[] {
 }
 
 /**
- * Makes a folder with the source and its tests, in which a worker tries one
- * mutant after the other.
+ * Makes a folder with a copy of the source and the tests, in which a worker
+ * tries one mutant after another. Returns its path.
  */
 function makeCopy(): string {
   const folder = Deno.makeTempDirSync({ prefix: "mutants-" });
@@ -85,7 +84,7 @@ function findTests(): { path: string; reached: ReadonlySet<string> }[] {
 }
 
 /**
- * The files that a file imports, directly or indirectly, and the file itself.
+ * Returns the files that a file imports, directly or not, and the file itself.
  */
 function importsOf(path: string, known: Set<string> = new Set()): Set<string> {
   if (known.has(path)) return known;
@@ -102,7 +101,7 @@ function removeAll(folders: readonly string[]): void {
   for (const folder of folders) Deno.removeSync(folder, { recursive: true });
 }
 
-/** Runs a Deno command in a copy. Returns whether it succeeded, and its stderr. */
+/** Runs a Deno command in a copy. */
 async function runDeno(
   folder: string,
   args: readonly string[],
@@ -118,7 +117,7 @@ async function runDeno(
   return { success, errorOutput: new TextDecoder().decode(stderr) };
 }
 
-/** The type errors in mutants. A mutant with a type error fails every test and proves nothing. */
+/** Returns the type errors in mutants: such a mutant would prove nothing. */
 async function typeErrors(
   folder: string,
   mutants: readonly MutatedFile[],
@@ -141,8 +140,9 @@ async function typeErrors(
 }
 
 /**
- * The tests that fail in a copy. With a path, only tests that import that file
- * run, those of its own folder first: the others cannot change.
+ * Returns which tests fail in a copy: the unit tests (`tables`), the
+ * simulations (`worlds`) or none. With a path, runs only unit tests that import
+ * that file, those of its own folder first. No other unit test can change.
  */
 async function findFailingTests(
   folder: string,
@@ -165,7 +165,7 @@ async function findFailingTests(
   return await fails(folder, ...args) ? "worlds" : undefined;
 }
 
-/** Whether a test run in a copy fails. */
+/** Returns whether a test run in a copy fails. */
 async function fails(folder: string, ...args: string[]): Promise<boolean> {
   const { success } = await runDeno(folder, [
     ...["test", "--no-check", "--quiet", "--fail-fast", "--cached-only"],

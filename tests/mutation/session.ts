@@ -1,6 +1,6 @@
 /**
  * Bugs in what a new connection is sent, in what the client gets while there is
- * none, and in what is shown to people.
+ * no connection, and in what people are shown.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * A daemon of the simulations that does everything at once, for MCP or exai:
- * its responses to frames, and what it has executed.
+ * A simulated daemon that does everything at once and speaks MCP or exai. It
+ * responds to frames and records which calls it has executed.
  *
  * @module
  */
@@ -10,8 +10,8 @@ import { DISCOVER_RESULT } from "../helpers/session/cold_start_driver.ts";
 import type { Json } from "../helpers/session/session_driver.ts";
 
 /**
- * The protocol of the client and the daemon: MCP with a handshake, MCP without
- * one (2026-07-28), or exai.
+ * The protocol of client and daemon: MCP with `initialize`, MCP without it
+ * (2026-07-28), or exai.
  */
 export type DaemonProtocol = "mcp" | "stateless" | "exai";
 
@@ -25,19 +25,19 @@ const TOOLS = [
 ];
 
 /**
- * The state that all processes of a daemon share, and the state of the current
- * one.
+ * A daemon with all its restarts: the state that its processes share, and the
+ * state of the current process.
  */
 export class ConcurrentDaemon {
   readonly #protocol: DaemonProtocol;
   /**
-   * An exai daemon of the first revisions: it assigns its own session names,
-   * and knows `health`.
+   * True for an exai daemon of the first revisions. It assigns its own session
+   * names, and knows `health`.
    */
   readonly #isFirstRevision: boolean;
-  /** How often each call that is not read-only was executed. */
+  /** How often each call that is not read-only was executed, by its id. */
   readonly #executionCounts = new Map<unknown, number>();
-  /** The responses of the exai daemon's process, by `request_id`. */
+  /** The responses of the current exai process, by `request_id`. */
   #responsesById = new Map<string, Json>();
   #startedAt = 0;
 
@@ -46,13 +46,13 @@ export class ConcurrentDaemon {
     this.#isFirstRevision = isFirstRevision;
   }
 
-  /** Starts a new process. */
+  /** Starts a new process, which has none of the old responses. */
   restart(now: number): void {
     this.#responsesById = new Map();
     this.#startedAt = now;
   }
 
-  /** The response to a frame; `undefined` for a frame without one. */
+  /** Returns the response to a frame, or `undefined` if the frame gets none. */
   respond(text: string, now: number): string | undefined {
     const frame: Json = JSON.parse(text);
     const answer = this.#protocol === "exai"
@@ -72,7 +72,7 @@ export class ConcurrentDaemon {
       case "server/discover":
         return answer(DISCOVER_RESULT);
       case "subscriptions/listen":
-        return undefined; // answered when it ends
+        return undefined; // answered at its end
       case "tools/list":
         return answer({ tools: TOOLS });
       case "tools/call":

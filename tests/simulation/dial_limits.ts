@@ -1,5 +1,5 @@
 /**
- * Counts the dials of one proxy, and checks how many are allowed.
+ * Counts the dials of one proxy, and checks their number and their times.
  *
  * @module
  */
@@ -8,16 +8,16 @@ import { assert } from "../helpers/assert.ts";
 
 /** The minimum interval between two dials, in milliseconds. */
 const MIN_DIAL_INTERVAL_MS = 250;
-/** The first pause of the backoff table, with its jitter. */
+/** The longest first pause of the backoff schedule: jitter adds up to 10 %. */
 const MAX_FIRST_DELAY_MS = MIN_DIAL_INTERVAL_MS * 1.1 + 1;
-/** The longest pause of the backoff table. */
+/** The longest pause of the backoff schedule, without jitter. */
 const MAX_BACKOFF_MS = 30_000;
-/** How long after a refused dial a request causes the next one. */
+/** The shortest time between a refused dial and a dial for a new request. */
 const REFUSED_REDIAL_MS = 5_000;
-/** The pause while a request waits. */
+/** The interval of dials while a request waits. */
 const DEMAND_DIAL_INTERVAL_MS = 900;
 
-/** How many dials the backoff table makes in so much time after its start. */
+/** Returns how many dials the backoff schedule makes in its first `ms`. */
 export function backoffDialCount(ms: number): number {
   let count = 0;
   for (
@@ -35,41 +35,39 @@ export class DialLimits {
   /** The number of pool connections, plus one for a second main connection. */
   readonly #maxOtherConnections: number;
   #subprotocol: string | undefined;
-  /** When the next dial must have been made. */
+  /** The deadline of the next dial of the main connection. */
   #nextDialBy = Infinity;
-  /** The same while no request waits. */
+  /** The deadline of the next dial, if no request waits. */
   #idleDialBy = Infinity;
-  /** The last moment at which the backoff table has restarted for certain. */
+  /** When the backoff schedule last restarted for certain. */
   #backoffSince = 0;
   #hasRepeated = false;
   #isDisplaced = false;
-  /**
-   * The moments of the latest dials for other connections than the main one.
-   */
+  /** When connections other than the main one were dialed most recently. */
   #otherDialTimes: number[] = [];
   #refusedAt: number | undefined;
   /**
-   * When the backoff table started, how often a request has waited since, and
-   * the dials made while none waited.
+   * When the backoff schedule started, how often a request has begun to wait
+   * since, and how many dials were made while none waited.
    */
   #backoff = { since: 0, demands: 0, dials: 0 };
   /**
-   * The same for the time since a request last waited; `undefined` while one
-   * waits.
+   * When requests last stopped waiting, and how many dials were made since.
+   * `undefined` while a request waits.
    */
   #idle: { since: number; dials: number } | undefined = { since: 0, dials: 0 };
-  /** The current phase of the network. */
+  /** When the network last changed, and the restarts and dials since then. */
   #networkPhase = { since: 0, restarts: 0, main: 0, other: 0 };
   count = 0;
-  /** When the main connection was last dialed. */
+  /** When the main connection was last dialed; `-Infinity` before that. */
   mainDialedAt = -Infinity;
 
-  /** Starts without dials, for a pool of so many connections. */
+  /** Starts without dials, for a pool of `poolSize` connections. */
   constructor(poolSize: number) {
     this.#maxOtherConnections = poolSize + 1;
   }
 
-  /** Sets whether a request waits for a connection from now on. */
+  /** Records whether a request waits for a connection from now on. */
   setDemand(now: number, isWanted: boolean): void {
     if (isWanted && this.#idle !== undefined) {
       this.#idle = undefined;
@@ -77,14 +75,14 @@ export class DialLimits {
     } else if (!isWanted) this.#idle ??= { since: now, dials: 0 };
   }
 
-  /** The network behaves differently from now on. */
+  /** Records that the network behaves differently from now on. */
   networkChanged(now: number): void {
     this.#networkPhase = { since: now, restarts: 0, main: 0, other: 0 };
   }
 
   /**
-   * A connection was lost that had answered the client or stayed ready: the
-   * backoff table restarts, unless that is not certain.
+   * Records the loss of a connection that had answered the client or stayed
+   * ready. The backoff schedule restarts; unless `isCertain`, it may not.
    */
   backoffRestarted(now: number, isCertain: boolean): void {
     this.#networkPhase.restarts++;
@@ -95,34 +93,32 @@ export class DialLimits {
   }
 
   /**
-   * A dial or connection ended. A dial for a waiting request must not have made
-   * the next pause longer.
+   * Records that a dial or a connection ended, and limits the next pause. Dials
+   * for waiting requests must not have made that pause longer.
    */
   connectionEnded(now: number): void {
     if (this.#isDisplaced) return;
-    // One step more than the backoff table had time for.
+    // The schedule may be one step further than it had time for.
     const step = backoffDialCount(now - this.#backoffSince) + 1;
     const pause = Math.min(MAX_BACKOFF_MS, MIN_DIAL_INTERVAL_MS * 2 ** step);
     this.#idleDialBy = now + pause * 1.1 + 1;
   }
 
-  /**
-   * Another client has taken the connection: the proxy dials on demand only.
-   */
+  /** Records a displacement: from now on, only requests cause dials. */
   connectionDisplaced(): void {
     this.#isDisplaced = true;
     this.#nextDialBy = this.#idleDialBy = Infinity;
   }
 
-  /** The daemon has refused the proxy. */
+  /** Records that the daemon has refused the proxy. */
   dialRefused(now: number): void {
     this.#refusedAt = now;
     this.#idleDialBy = Infinity;
   }
 
   /**
-   * The main connection is dialed. `isWanted`: a request waits.
-   * `hasNewRequest`: a request of the client has just arrived.
+   * Records a dial of the main connection. `isWanted`: a request waits.
+   * `hasNewRequest`: the client has just sent one.
    */
   mainDialed(
     now: number,
@@ -194,7 +190,7 @@ export class DialLimits {
     );
   }
 
-  /** Another connection is dialed: one of the pool, or a second one. */
+  /** Records a dial for the pool, or of a second main connection. */
   otherDialed(now: number): void {
     this.count++;
     this.#otherDialTimes.push(now);
@@ -220,8 +216,9 @@ export class DialLimits {
   }
 
   /**
-   * At most one dial in 0.9 s and four more. Each restart of the backoff table
-   * allows two earlier ones.
+   * Checks that the dials since the network last changed are at most `factor`
+   * times: four, plus one per 0.9 s, plus two per restart of the backoff
+   * schedule.
    */
   #checkRate(now: number, dials: number, factor: number, what: string): void {
     const { since, restarts } = this.#networkPhase;

@@ -1,7 +1,7 @@
 /**
- * A random simulation with an exai daemon: it runs one frame at a time per
- * connection, dies, blocks, fills up, and stops reading connections. Every
- * promise about a call is checked at every step.
+ * A random simulation with an exai daemon. The daemon runs one frame at a time
+ * per connection, dies, blocks, runs out of capacity, and stops reading from
+ * connections. Every promise about a call is checked at every step.
  *
  * @module
  */
@@ -22,8 +22,8 @@ import { Scheduler } from "./scheduler.ts";
 const CLIENT_LIFETIME_MS = 120_000;
 const MAX_STEPS = 20_000;
 /**
- * The main connection, a second one that checks whether the first is dead, and
- * the pool.
+ * The main connection, a second one that checks whether the main one is dead,
+ * and the pool.
  */
 const MAX_CONNECTIONS = 6;
 const TOOLS = [
@@ -37,19 +37,18 @@ const DURATION_MS: Readonly<Record<string, number>> = {
   zombie: 8_000,
 };
 
-/** One connection. */
 interface ExaiConnection {
   readonly connectionId: number;
   readonly process: number;
   isOpen: boolean;
   hasHello: boolean;
-  /** Nothing arrives any more, and neither side notices. */
+  /** True if nothing arrives any more, and neither side notices. */
   isBlackholed: boolean;
-  /** The daemon reads nothing more from it. */
+  /** True if the daemon no longer reads from the connection. */
   isZombie: boolean;
-  /** A frame was accepted and is not answered yet. */
+  /** True if the daemon has accepted a frame and not answered it yet. */
   isBusy: boolean;
-  /** Frames that wait for more to go into the same WebSocket frame. */
+  /** The frames that are held back, to be sent in one frame with later ones. */
   heldFrames: string[];
 }
 
@@ -63,7 +62,7 @@ interface ExaiRequest {
   executions: number;
 }
 
-/** Counts of what happened, to show that the simulation covers much. */
+/** Counts of events, which show how much the simulation covers. */
 export interface ExaiTally {
   answers: number;
   faults: number;
@@ -71,11 +70,11 @@ export interface ExaiTally {
   polls: number;
   restarts: number;
   sleeps: number;
-  /** Frames in an unusual form. */
+  /** How many frames had an unusual form. */
   reformattedCount: number;
 }
 
-/** Runs a simulation. Throws when a promise is broken. */
+/** Runs a simulation. Throws if a promise is broken. */
 export function runExaiSimulation(seed: number): ExaiTally {
   return new ExaiSimulation(seed).run();
 }
@@ -86,7 +85,7 @@ class ExaiSimulation {
   readonly #session: Session;
   readonly #connections = new Map<number, ExaiConnection>();
   readonly #requests = new Map<number, ExaiRequest>();
-  /** The calls by the id that the daemon knows. */
+  /** The calls, by their `request_id`. */
   readonly #requestsByDaemonId = new Map<string, ExaiRequest>();
   readonly #messageHabits: MessageHabits;
   readonly #tally: ExaiTally = {
@@ -99,8 +98,7 @@ class ExaiSimulation {
     reformattedCount: 0,
   };
   /**
-   * What happened, and what the client would have done, while the program
-   * slept.
+   * What happened while the program slept, and what the client would have done.
    */
   #missedEvents: (() => void)[] = [];
   #isFirstRevision: boolean;
@@ -110,7 +108,7 @@ class ExaiSimulation {
   #blockedUntil = 0;
   #runningCount = 0;
   #capacity: number;
-  /** What the daemon's process keeps by request_id. */
+  /** The responses that the daemon's process keeps, by `request_id`. */
   #responsesById = new Map<string, Json | "running">();
   #exitCode: number | undefined;
 
@@ -168,7 +166,7 @@ class ExaiSimulation {
     return this.#tally;
   }
 
-  /** Does something now, or when the program is awake again. */
+  /** Does something now, or once the program is awake again. */
   #whenAwake(run: () => void): void {
     if (this.#scheduler.isSuspended) this.#missedEvents.push(run);
     else run();
@@ -352,7 +350,7 @@ class ExaiSimulation {
     if (!isMore) connection.isBusy = false;
     connection.heldFrames.push(JSON.stringify(frame));
     const { joinDelayMs } = this.#messageHabits;
-    // A frame that waits is sent with the one after it.
+    // A frame that waits is sent together with the next one.
     if (!isMore || joinDelayMs === 0) return this.#flush(connection, frame);
     this.#scheduler.schedule(joinDelayMs, () => this.#flush(connection, frame));
   }
@@ -440,7 +438,7 @@ class ExaiSimulation {
 
   #sendToDaemon(connectionId: number, frame: Json): void {
     const connection = this.#connections.get(connectionId)!;
-    if (!connection.isOpen) return; // events during its sleep are unknown to it
+    if (!connection.isOpen) return; // closed while the proxy slept
     if (frame.op !== "hello") assert(connection.hasHello, "hello comes first");
     assertEquals(connection.isBusy, false, "one frame at a time");
     connection.isBusy = true;

@@ -1,6 +1,6 @@
 /**
- * The requests of a simulation's client, and the checks of what it was
- * promised.
+ * The requests of a simulation's client, and the checks that the delivery
+ * contract is kept for each of them.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { assert, assertEquals } from "../helpers/assert.ts";
 import type { Json } from "../helpers/session/session_driver.ts";
 import type { Scheduler } from "./scheduler.ts";
 
-/** The client's view of one of its requests. */
+/** A request, as the client sees it. */
 export interface TrackedRequest {
   readonly key: string;
   readonly id: unknown;
@@ -19,26 +19,26 @@ export interface TrackedRequest {
   readonly requestedAt: number;
   readonly token: unknown;
   /**
-   * A value in its params that comes back in its result; `undefined` for a
-   * request without params.
+   * A value in the params that the daemon returns in its result. `undefined`
+   * for a request without params.
    */
   readonly mark: string | undefined;
-  /** The cursor of the requested list page. */
+  /** The cursor of the requested list page; `undefined` for the first page. */
   readonly cursor: string | undefined;
-  /** Whether its id was used before by a request that has ended. */
+  /** True if an earlier request, which has ended, had the same id. */
   readonly hasReusedId: boolean;
   /**
-   * Whether its id may equal one of the proxy's own, so that others may
-   * overtake it.
+   * True if the id may equal that of one of the proxy's own requests. Later
+   * requests may then be sent first.
    */
   readonly mayBeOvertaken: boolean;
   readonly order: number;
   highestProgress: number;
-  /** How many progress notifications the client has received for it. */
+  /** How many progress notifications the client received for the request. */
   progressCount: number;
   /**
-   * The connection on which the daemon has reported that it did not understand,
-   * or has sent something unreadable.
+   * The connection on which the daemon reported that it did not understand the
+   * request, or sent an unreadable response.
    */
   notUnderstoodOn: number | undefined;
   cancelledAt: number | undefined;
@@ -46,23 +46,24 @@ export interface TrackedRequest {
   sentOn: number | undefined;
   writeCount: number;
   executionCount: number;
-  /** When the daemon last reported on it, or received it. */
+  /** When the request was sent, or the daemon last sent something about it. */
   lastActivityAt: number;
-  /** Its total timeout. */
+  /** The total timeout, in milliseconds. */
   readonly totalTimeoutMs: number;
-  /**
-   * How long it waited without a usable connection, before the current wait.
-   */
+  /** How long the request waited for a connection before the current wait. */
   queuedMs: number;
   /**
    * `downMs` when the current wait began; `undefined` while it does not wait.
    */
   downMsAtQueueing: number | undefined;
-  /** Whether its response, or another one, was too large for the connection. */
+  /**
+   * Whether the request was in flight when a response that was too large ended
+   * the connection. `maybe`: it may have been waiting for its second try.
+   */
   oversize: "no" | "maybe" | "yes";
 }
 
-/** All requests of the client. Each method throws when a promise is broken. */
+/** All requests of the client. Each method throws if a promise is broken. */
 export class DeliveryInvariants {
   readonly #scheduler: Scheduler;
   readonly #config: SessionConfig;
@@ -86,13 +87,13 @@ export class DeliveryInvariants {
     this.#config = config;
   }
 
-  /** How long there was no usable connection, in total. */
+  /** How long there was no usable connection in total, in awake time. */
   get downMs(): number {
     const { awakeMs } = this.#scheduler;
     return this.#downMs + awakeMs - (this.#downSince ?? awakeMs);
   }
 
-  /** Sets whether the proxy has a usable connection. */
+  /** Records whether the proxy has a usable connection from now on. */
   setUsable(isUsable: boolean): void {
     this.#downMs = this.downMs;
     this.#downSince = isUsable ? undefined : this.#scheduler.awakeMs;
@@ -103,8 +104,8 @@ export class DeliveryInvariants {
   }
 
   /**
-   * The client's request for a message, unless the message is one of the
-   * proxy's own with the same id or params.
+   * Returns the client's request that a message carries, or `undefined` for the
+   * proxy's own messages, even with the same id or params.
    */
   requestOf({ id, method, params }: Json): TrackedRequest | undefined {
     if (method === undefined) return undefined;
@@ -118,7 +119,7 @@ export class DeliveryInvariants {
     return isIt ? request : undefined;
   }
 
-  /** The client sends a request. */
+  /** Records that the client sends a request. */
   recordRequest(
     id: unknown,
     method: string,
@@ -163,7 +164,7 @@ export class DeliveryInvariants {
     return request;
   }
 
-  /** The proxy sends it on a connection. */
+  /** Records that the proxy sends a request on a connection. */
   recordWrite(request: TrackedRequest, connectionId: number): void {
     assert(request.answers === 0, "sent after its response");
     assert(request.cancelledAt === undefined, "sent after it was cancelled");
@@ -180,8 +181,8 @@ export class DeliveryInvariants {
     if (request.method === "initialize") return;
     if (request.writeCount > 1) {
       this.repeats++;
-      // Once because its connection was lost, and once because it was not
-      // understood.
+      // A request may be sent again after a lost connection, and once more
+      // because the daemon did not understand it.
       const most = request.notUnderstoodOn === undefined ? 2 : 3;
       assert(request.writeCount <= most, "sent too often");
       assert(this.#config.retry !== "never", "sent again");
@@ -196,8 +197,8 @@ export class DeliveryInvariants {
   }
 
   /**
-   * A connection was closed: its requests in flight wait for another one, if
-   * they are not answered at once.
+   * Records that a connection was closed. Its requests in flight wait for
+   * another one, unless they fail at once.
    */
   recordDisconnect(connectionId: number): void {
     for (const request of this.inFlight(connectionId)) {
@@ -205,7 +206,7 @@ export class DeliveryInvariants {
     }
   }
 
-  /** The requests in flight on a connection. */
+  /** Yields the requests in flight on a connection. */
   *inFlight(connectionId: number): Iterable<TrackedRequest> {
     for (const request of this.#byKey.values()) {
       const isOpen = request.answers === 0 && request.cancelledAt === undefined;
@@ -213,7 +214,7 @@ export class DeliveryInvariants {
     }
   }
 
-  /** Checks that the queue is within its limit. */
+  /** Checks that no more requests wait than the queue limit allows. */
   checkQueue(): void {
     let waiting = 0;
     for (const { answers, cancelledAt, writeCount } of this.#byKey.values()) {
@@ -223,20 +224,20 @@ export class DeliveryInvariants {
     assert(waiting <= this.#config.queueLimit, `${waiting} requests wait`);
   }
 
-  /** Whether a request waits to be sent. */
+  /** True if a request waits to be sent for the first time. */
   get hasQueuedRequests(): boolean {
     return [...this.#byKey.values()].some((it) =>
       it.answers === 0 && it.cancelledAt === undefined && it.writeCount === 0
     );
   }
 
-  /** Whether a request is in flight on a connection. */
+  /** Returns whether a request is in flight on a connection. */
   hasInFlight(connectionId: number): boolean {
     for (const _ of this.inFlight(connectionId)) return true;
     return false;
   }
 
-  /** A progress notification arrived. */
+  /** Records a progress notification. Its request must be pending. */
   recordProgress({ progressToken, progress }: Json): void {
     const request = [...this.#byKey.values()]
       .find(({ token }) => token === progressToken);
@@ -255,7 +256,7 @@ export class DeliveryInvariants {
     request.progressCount++;
   }
 
-  /** A response arrived: the daemon's, or an error of the proxy. */
+  /** Records a response. Returns whether the daemon or the proxy made it. */
   recordResponse(request: TrackedRequest, error: Json): "daemon" | "proxy" {
     assertEquals(++request.answers, 1, `answers to ${request.key}`);
     assert(request.cancelledAt === undefined, `${request.key} was cancelled`);
@@ -271,8 +272,8 @@ export class DeliveryInvariants {
   }
 
   /**
-   * The daemon reported on it. It must not have been silent for too long
-   * before.
+   * Records that the daemon sent something about a request, and checks that it
+   * was not silent for longer than the idle timeout before.
    */
   recordActivity(request: TrackedRequest): void {
     const isOpen = request.answers === 0 && request.cancelledAt === undefined;
@@ -283,7 +284,7 @@ export class DeliveryInvariants {
     assert(idle <= idleTimeout + 1, `${request.key} was idle for ${idle}`);
   }
 
-  /** Checks that an error of the proxy has its cause. */
+  /** Checks that an error made by the proxy has a valid cause. */
   #checkErrorCause(request: TrackedRequest, code: number, data: Json): void {
     const mayBeDone = request.writeCount > 0 && code !== -31005;
     if (mayBeDone) assert(data.delivered === "unknown", "it was sent");
@@ -294,14 +295,14 @@ export class DeliveryInvariants {
     const waited = this.#scheduler.awakeMs - request.requestedAt;
     switch (code) {
       case -31001: {
-        // `initialize` also waits while it is in flight.
+        // For `initialize`, the time in flight counts as waiting, too.
         if (request.method === "initialize") return;
         const queued = request.queuedMs + this.downMs -
           (request.downMsAtQueueing ?? this.downMs);
         const late = queued - queueTimeout;
         assert(late <= 1, `${request.key} waited ${late} too long`);
         if (isEnd || data.reason === "refused") return;
-        // A request to be sent once more has waited for an unknown time.
+        // How long a request waits for its second try is not known here.
         if (request.notUnderstoodOn !== undefined) return;
         // After a long outage a request may wait for only 20 s.
         const least = Math.min(queueTimeout, 20_000);
@@ -310,8 +311,8 @@ export class DeliveryInvariants {
       }
       case -31002:
         assert(request.writeCount > 0, "it was never sent");
-        // A request that waited for the confirmation of a hint may have waited
-        // long before.
+        // A safe call may have waited for a new daemon to confirm its hint, so
+        // it may have been idle for longer.
         assert(
           request.method === "initialize" ||
             request.isSafe && request.method === "tools/call" ||
@@ -344,7 +345,7 @@ export class DeliveryInvariants {
     }
   }
 
-  /** At the end of the simulation every request has its response. */
+  /** Checks at the end that each request was answered once or cancelled. */
   checkAllAnswered(): void {
     for (const { key, answers, cancelledAt } of this.#byKey.values()) {
       const isExcused = cancelledAt !== undefined;

@@ -1,6 +1,6 @@
 /**
- * A daemon of the liveness simulations: how it serves calls, whether it answers
- * pings meanwhile, how many clients it keeps, and what it has executed.
+ * A daemon of the liveness simulations. Its behavior says how it serves calls,
+ * whether it answers pings meanwhile, and how many clients it keeps.
  *
  * @module
  */
@@ -12,60 +12,57 @@ import type { Scheduler } from "./scheduler.ts";
 /** How a daemon serves the messages on its connections. */
 export const SERVING_MODES = [
   "concurrent",
-  // One thing at a time on a connection, or in the whole daemon.
+  // It does one thing at a time, on each connection or in the whole daemon.
   "serial",
   "serial as a whole",
-  // No ping is answered while a call runs on that connection, or ever.
+  // It answers no ping while a call runs on that connection, or none ever.
   "mute during calls",
   "never answers pings",
-  // One thing at a time. A call that arrives with a ping begins before the pong
-  // is sent.
+  // It does one thing at a time. A call that arrives together with a ping
+  // starts before the pong is sent.
   "late pong",
-  // Pings are answered during a call for some seconds, then the connection
+  // During a call it answers pings for some seconds, and then the connection
   // blocks.
   "phases",
 ] as const;
 export type ServingMode = typeof SERVING_MODES[number];
 
-/** What a daemon does about a second connection. */
+/** What a daemon does when a client opens a second connection. */
 export const SECOND_CONNECTION_POLICIES = [
   ...["many", "closes the old one", "refuses the new one"],
   ...["ignores the new one", "answers the newest only"],
 ] as const;
 export type SecondConnectionPolicy = typeof SECOND_CONNECTION_POLICIES[number];
 
-/** The properties of a daemon. */
 export interface DaemonBehavior {
   readonly serving: ServingMode;
   readonly secondConnection: SecondConnectionPolicy;
-  /** The code with which it closes connections that it does not keep. */
+  /** The close code for connections that the daemon does not keep. */
   readonly closeCode: number;
-  /**
-   * How long the old connection stays open, and whether it is served meanwhile.
-   */
+  /** How long the old connection stays open, and whether it is served then. */
   readonly closeDelayMs: number;
   readonly untilClosed: "served" | "deaf";
   /**
-   * Whether a new connection counts from its WebSocket's opening, or from its
+   * Whether a new connection counts once its WebSocket is open, or from its
    * first frame.
    */
   readonly countsFrom: "open" | "first frame";
   /** What happens to a cancelled call. */
   readonly onCancel: "answered" | "stopped" | "worked on";
   /**
-   * When pings that are not answered during a call are answered: after it, or
-   * never.
+   * Whether a ping that was not answered during a call is answered after the
+   * call, or never.
    */
   readonly latePings: "after" | "never";
   /**
-   * The maximum time that a connection answers during a call before it blocks,
-   * in milliseconds.
+   * The longest time that a connection answers during a call before it blocks,
+   * and the longest time that it then blocks, in milliseconds.
    */
   readonly maxRespondingMs: number;
   readonly maxBlockingMs: number;
 }
 
-/** The behavior of a plain daemon. */
+/** A daemon that does everything at once and keeps all connections. */
 export const DEFAULT_BEHAVIOR: DaemonBehavior = {
   serving: "concurrent",
   secondConnection: "many",
@@ -79,16 +76,14 @@ export const DEFAULT_BEHAVIOR: DaemonBehavior = {
   maxBlockingMs: 9_000,
 };
 
-/**
- * The daemon's actions on its connections. They never call back synchronously.
- */
+/** The actions of a daemon on its connections. They call back only later. */
 export interface DaemonHooks {
   onOpen(connectionId: number): void;
   send(connectionId: number, message: Json): void;
   close(connectionId: number, code: number): void;
-  /** A call begins. */
+  /** Called when a call starts. */
   onCallStart(id: unknown): void;
-  /** A connection is displaced by a newer one. */
+  /** Called when a newer connection displaces another one. */
   onDisplaced(connectionId: number, by: number): void;
 }
 
@@ -98,11 +93,11 @@ interface Job {
   needsNoResponse: boolean;
 }
 
-/** Does one thing at a time. */
+/** Executes jobs one at a time. */
 interface Worker {
   queue: Job[];
   current: Job | undefined;
-  /** Changes when the running work must not continue. */
+  /** Changes when the current job must not continue. */
   generation: number;
 }
 
@@ -113,17 +108,16 @@ interface Peer {
   isAdmitted: boolean;
   isClosed: boolean;
   isIgnored: boolean;
-  /** The running calls. */
   readonly runningCalls: Set<Job>;
   /**
-   * The actions that wait until the connection is unblocked; `undefined` while
-   * it is not blocked.
+   * The actions that wait until the connection is no longer blocked.
+   * `undefined` while it is not blocked.
    */
   blockedActions: (() => void)[] | undefined;
   latePings: Json[];
 }
 
-/** How long a daemon reads further messages after a ping, before it answers. */
+/** How long a `late pong` daemon reads on before it answers a ping. */
 const PING_DELAY_MS = 5;
 
 const TOOLS = [
@@ -135,7 +129,7 @@ const TOOLS = [
   { name: "write", inputSchema: { type: "object" } },
 ];
 
-/** One process, which runs for the whole simulation. */
+/** A daemon that runs as one process for the whole simulation. */
 export class LivenessDaemon {
   readonly #scheduler: Scheduler;
   readonly #behavior: DaemonBehavior;
@@ -143,7 +137,7 @@ export class LivenessDaemon {
   readonly #peers = new Map<number, Peer>();
   readonly #sharedWorker: Worker = newWorker();
   /**
-   * The actions that wait until the process resumes; `undefined` while it runs.
+   * The actions that wait until the process resumes. `undefined` while it runs.
    */
   #suspendedActions: (() => void)[] | undefined;
 
@@ -157,22 +151,18 @@ export class LivenessDaemon {
     this.#hooks = hooks;
   }
 
-  /** Whether it executes a call, or has one queued. */
+  /** True while the daemon works on a message. */
   get isBusy(): boolean {
     if (this.#sharedWorker.current !== undefined) return true;
     return [...this.#peers.values()].some((it) => isBusy(it));
   }
 
-  /**
-   * Whether it will never send on a connection again, although that is alive.
-   */
+  /** Returns whether the daemon ignores a connection that is alive. */
   isIgnoring(connectionId: number): boolean {
     return this.#peers.get(connectionId)?.isIgnored ?? false;
   }
 
-  /**
-   * Stops the whole process for a while. Then everything continues in order.
-   */
+  /** Suspends the process for a while; then everything continues in order. */
   suspend(ms: number): void {
     if (this.#suspendedActions !== undefined) return;
     const suspendedActions: (() => void)[] = this.#suspendedActions = [];
@@ -182,7 +172,7 @@ export class LivenessDaemon {
     });
   }
 
-  /** A connection is dialed. */
+  /** Accepts a connection that a client dialed. */
   accept(connectionId: number): void {
     this.#whenRunning(() => {
       const isWhole = this.#behavior.serving === "serial as a whole";
@@ -201,7 +191,7 @@ export class LivenessDaemon {
     });
   }
 
-  /** A connection is gone, and the daemon has noticed. */
+  /** Tells the daemon that a connection is gone. */
   connectionLost(connectionId: number): void {
     this.#whenRunning(() => this.#drop(this.#peers.get(connectionId)));
   }
@@ -215,7 +205,7 @@ export class LivenessDaemon {
     });
   }
 
-  /** Does something now, or when the process resumes. */
+  /** Does something now, or once the process resumes. */
   #whenRunning(run: () => void): void {
     if (this.#suspendedActions === undefined) run();
     else this.#suspendedActions.push(run);
@@ -226,7 +216,7 @@ export class LivenessDaemon {
     else this.#scheduler.schedule(ms, () => this.#whenRunning(run));
   }
 
-  /** Does something on a connection now, or when that is unblocked. */
+  /** Does something on a connection now, or once that is not blocked. */
   #whenUnblocked(peer: Peer, run: () => void): void {
     if (peer.isClosed || peer.isIgnored) return;
     if (peer.blockedActions === undefined) run();
@@ -237,7 +227,7 @@ export class LivenessDaemon {
     if (peer === undefined || peer.isClosed) return;
     peer.isClosed = true;
     this.#peers.delete(peer.connectionId);
-    // Running work continues, but nobody gets the response.
+    // The current job continues, but its response reaches nobody.
     peer.worker.queue = peer.worker.queue.filter((job) => job.peer !== peer);
   }
 
@@ -247,7 +237,7 @@ export class LivenessDaemon {
     this.#hooks.close(peer.connectionId, this.#behavior.closeCode);
   }
 
-  /** Admits a new connection, or rejects it. */
+  /** Admits a new connection or rejects it. */
   #admit(peer: Peer): void {
     peer.isAdmitted = true;
     const others = [...this.#peers.values()].filter((it) =>
@@ -277,7 +267,7 @@ export class LivenessDaemon {
 
   #handleMessage(peer: Peer, message: Json): void {
     const { method, id, params } = message;
-    // A response of the client.
+    // This is a response of the client.
     if (method === undefined) return;
     if (method === "notifications/cancelled") {
       return this.#cancel(peer, params.requestId);
@@ -313,7 +303,7 @@ export class LivenessDaemon {
     }
   }
 
-  /** Starts a call that arrived with a ping before the pong is sent. */
+  /** Puts a call before the ping that is being answered. */
   #startCallBeforePong(worker: Worker, { message }: Job): void {
     const { current } = worker;
     if (!isToolCall(message) || current === undefined) return;
@@ -323,7 +313,7 @@ export class LivenessDaemon {
     worker.queue = [...worker.queue.splice(-1), current, ...worker.queue];
   }
 
-  /** Runs one job at a time. */
+  /** Runs the jobs of a worker one at a time. */
   #runQueue(worker: Worker): void {
     while (worker.current === undefined) {
       const job = this.#takeJob(worker);
@@ -343,7 +333,7 @@ export class LivenessDaemon {
     }
   }
 
-  /** The next job: a call comes before the pings that were read with it. */
+  /** Takes the next job: a call comes before pings that were read with it. */
   #takeJob(worker: Worker): Job | undefined {
     const { queue } = worker;
     if (this.#behavior.serving !== "late pong") return queue.shift();
@@ -352,7 +342,7 @@ export class LivenessDaemon {
     return isFirst ? queue.splice(at, 1)[0] : queue.shift();
   }
 
-  /** Runs every job at once. */
+  /** Runs a job at once, whatever else is running. */
   #runConcurrently(job: Job): void {
     const { peer, message } = job;
     if (!isToolCall(message)) {
@@ -374,8 +364,8 @@ export class LivenessDaemon {
   }
 
   /**
-   * While calls run, the connection answers for a while and then blocks for a
-   * while, in turn.
+   * Makes a connection answer for a while and block for a while, in turn, while
+   * calls run on it.
    */
   #alternatePhases(peer: Peer): void {
     const { random } = this.#scheduler;
@@ -417,7 +407,7 @@ export class LivenessDaemon {
   }
 }
 
-/** Whether a request only checks whether the daemon is alive. */
+/** Returns whether a method only checks whether the daemon is alive. */
 export function isProbeMethod(method: string | undefined): boolean {
   return method === "ping" || method === "server/discover";
 }
@@ -426,7 +416,7 @@ function isToolCall({ method }: Json): boolean {
   return method === "tools/call";
 }
 
-/** How long the daemon works on a message. */
+/** Returns how long the daemon works on a message, in milliseconds. */
 function durationOf({ params }: Json): number {
   return params?.ms ?? 0;
 }

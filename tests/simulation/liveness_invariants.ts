@@ -1,6 +1,6 @@
 /**
  * The requests of a liveness simulation's client with their outcomes, and the
- * state of every connection.
+ * state of each connection.
  *
  * @module
  */
@@ -9,19 +9,16 @@ import { assert, assertEquals } from "../helpers/assert.ts";
 import type { IdType } from "./message_habits.ts";
 import type { Json } from "../helpers/session/session_driver.ts";
 
-/** How a request can end for the client. */
+/** How a request can end. `told`: the client got -31002, outcome unknown. */
 export type RequestOutcome = "answered" | "told" | "unavailable" | "timed out";
 
-/**
- * A request of the client. Moments count only the time that the program was
- * awake.
- */
+/** A request of the client. Moments are in milliseconds of awake time. */
 export interface LivenessRequest {
   readonly id: string | number;
   readonly method: string;
-  /** How long the daemon works on it. */
+  /** How long the daemon works on the request, in milliseconds. */
   readonly ms: number;
-  /** Whether it may be executed twice. */
+  /** True if the request may be executed twice. */
   readonly isSafe: boolean;
   readonly requestedAt: number;
   readonly token: string | undefined;
@@ -36,51 +33,51 @@ export interface LivenessRequest {
   outcome: RequestOutcome | undefined;
   progress: number;
   /**
-   * By when it must have its response if nothing else happens, and the number
-   * of disturbances so far.
+   * The moment by which the request must have its response, and how many
+   * disturbances there were so far. A later disturbance cancels this deadline.
    */
   deadline: { readonly by: number; readonly disturbances: number } | undefined;
 }
 
-/** One direction of a connection, in order. */
+/** One direction of a connection. Messages arrive in order. */
 export interface NetworkDirection {
   readonly queue: { readonly at: number; readonly run: () => void }[];
   lastAt: number;
-  /** Whether everything on the way, and everything sent later, is lost. */
+  /** True once all messages on the way and all later ones are lost. */
   isDead: boolean;
 }
 
-/** A connection. Moments count only the time that the program was awake. */
+/** A connection. Moments are in milliseconds of awake time. */
 export interface LivenessConnection {
   readonly connectionId: number;
   readonly up: NetworkDirection;
   readonly down: NetworkDirection;
   isAccepted: boolean;
   isOpen: boolean;
-  /** Whether the daemon has closed it. */
+  /** True once the daemon has closed the connection. */
   isClosed: boolean;
   closedByProxyAt: number | undefined;
-  /** When the daemon last sent something on it; `undefined` before that. */
+  /** When the daemon's last message arrived; `undefined` before the first. */
   lastMessageAt: number | undefined;
-  /** When it was last busy. */
+  /** When the connection was last busy. */
   lastBusyAt: number;
-  /** The ids of the proxy's own pending requests, except pings. */
+  /** The ids of the proxy's own pending requests, without pings. */
   readonly proxyRequestIds: Set<string | number>;
   readonly pingIds: Set<string | number>;
   hasPonged: boolean;
   lastPingAt: number;
   /** The ids of sent messages that no response has settled yet. */
   unansweredIds: (string | number)[];
-  /** When the program last woke up while it was open. */
+  /** When the program last woke up while the connection was open. */
   resumedAt: number | undefined;
   /**
-   * Whether its freeze must be noticed: nothing was in flight, it had answered
-   * a ping, and the daemon keeps two connections.
+   * True if the proxy must notice that the connection froze: nothing was in
+   * flight, it had answered a ping, and the daemon keeps two connections.
    */
   mustBeNoticed: boolean;
 }
 
-/** A new connection. */
+/** Returns a new connection. */
 export function newConnection(
   connectionId: number,
   now: number,
@@ -105,17 +102,17 @@ export function newConnection(
   };
 }
 
-/** Whether a direction of the connection is dead. */
+/** Returns whether a direction of the connection is dead. */
 export function isDead({ up, down }: LivenessConnection): boolean {
   return up.isDead || down.isDead;
 }
 
-/** Whether a request is neither a ping nor one that opens the conversation. */
+/** Returns whether a request is neither a ping nor the opening request. */
 export function isProbedRequest({ method }: LivenessRequest): boolean {
   return !/^(ping|initialize|server\/discover)$/.test(method);
 }
 
-/** Whether the client no longer waits for it. */
+/** Returns whether the client no longer waits for a request. */
 export function isDone(
   { responseCount, cancelledAt }: LivenessRequest,
 ): boolean {
@@ -123,8 +120,8 @@ export function isDone(
 }
 
 /**
- * Since when the client no longer waits for a request that the daemon has not
- * answered.
+ * Returns when the client stopped waiting for a request that the daemon has not
+ * answered. `undefined` for any other request.
  */
 function abandonedAt(
   { answeredAt, cancelledAt, outcome }: LivenessRequest,
@@ -132,10 +129,10 @@ function abandonedAt(
   return cancelledAt ?? (outcome === "timed out" ? answeredAt : undefined);
 }
 
-/** How long an abandoned call counts as in flight. */
+/** How long an abandoned call still counts as in flight, in milliseconds. */
 const ABANDONED_CALL_MS = 60_000;
 
-/** All requests. Each method throws when a promise is broken. */
+/** All requests of the client. Each method throws if a promise is broken. */
 export class LivenessInvariants {
   readonly #all = new Map<string, LivenessRequest>();
   readonly #idType: IdType;
@@ -174,21 +171,21 @@ export class LivenessInvariants {
     return request;
   }
 
-  /** The calls that were sent on a connection and have no response yet. */
+  /** Returns the calls that were sent on a connection and not answered yet. */
   inFlight(connection: LivenessConnection): LivenessRequest[] {
     return [...this.#all.values()].filter((it) =>
       it.connection === connection && isProbedRequest(it) && !isDone(it)
     );
   }
 
-  /** Whether a call, and not only a list request, was ever sent. */
+  /** True if a call was ever sent. A list request is not a call. */
   get hasWrittenCall(): boolean {
     return [...this.#all.values()].some((it) =>
       it.writeCount > 0 && isProbedRequest(it) && it.method !== "tools/list"
     );
   }
 
-  /** Until when a connection may be silent without being idle. */
+  /** Returns when the connection was last busy; `now` while it is busy. */
   busyUntil(connection: LivenessConnection, now: number): number {
     let until = connection.proxyRequestIds.size > 0
       ? now
@@ -205,7 +202,7 @@ export class LivenessInvariants {
     return until;
   }
 
-  /** The daemon begins to execute a call. */
+  /** Records that the daemon starts to execute a call. */
   recordExecution(id: unknown): void {
     const request = this.get(id);
     assert(request !== undefined, `${id} was executed, but never requested`);
@@ -224,7 +221,7 @@ export class LivenessInvariants {
   ): void {
     const { id, isSafe } = request;
     assert(!isDone(request), `${id} was sent, but nobody waits for it`);
-    // The opening request is sent on every connection.
+    // The request that opens the conversation is sent on every connection.
     const most = !isProbedRequest(request) ? Infinity : isSafe ? 2 : 1;
     assert(
       ++request.writeCount <= most,
@@ -246,7 +243,7 @@ export class LivenessInvariants {
     request.progress = progress;
   }
 
-  /** The client receives a response. */
+  /** Records a response that the client receives. */
   recordResponse(message: Json, now: number): LivenessRequest {
     const request = this.get(message.id);
     assert(request !== undefined, `an unexpected response to ${message.id}`);

@@ -1,6 +1,6 @@
 /**
- * The network of a liveness simulation: everything takes time, nothing is
- * reordered on a connection, and the network may be down for a while.
+ * The network of a liveness simulation. Every message takes time, messages of a
+ * connection stay in order, and the network may be down for a while.
  *
  * @module
  */
@@ -12,16 +12,17 @@ import {
 } from "./liveness_invariants.ts";
 import type { Scheduler } from "./scheduler.ts";
 
-/** Durations of the network, in milliseconds. */
+/** The durations of the network, in milliseconds. */
 export interface NetworkTiming {
-  /** The latency of one direction, and its random addition. */
+  /** The latency of one direction, and the maximum of its random addition. */
   readonly lagMs: number;
   readonly jitterMs: number;
   readonly dialMs: number;
 }
 
 /**
- * How long after the network is back earlier messages and dials arrive at most.
+ * The longest time from the network's return until earlier messages arrive, and
+ * until earlier dials do.
  */
 const MAX_RESEND_DELAY_MS = 500;
 const MAX_REDIAL_DELAY_MS = 1_000;
@@ -31,7 +32,7 @@ export class SimulatedNetwork {
   readonly #scheduler: Scheduler;
   readonly #timing: NetworkTiming;
   readonly #connections = new Set<LivenessConnection>();
-  /** The dials made while the network is down. */
+  /** The dials that wait until the network is back. */
   #pendingDials: (() => void)[] = [];
   #isCut = false;
 
@@ -40,12 +41,12 @@ export class SimulatedNetwork {
     this.#timing = timing;
   }
 
-  /** Whether the network is down. */
+  /** True while the network is down. */
   get isCut(): boolean {
     return this.#isCut;
   }
 
-  /** Dials a connection, which may arrive. */
+  /** Dials a connection. Calls `arrive` if the dial reaches the daemon. */
   dial(connection: LivenessConnection, arrive: () => void): void {
     this.#connections.add(connection);
     this.#scheduler.schedule(
@@ -61,8 +62,8 @@ export class SimulatedNetwork {
   }
 
   /**
-   * Takes the network down for a while. Messages sent meanwhile arrive after
-   * that.
+   * Takes the network down for a while. Messages sent during that time arrive
+   * later.
    */
   cut(ms: number, back: () => void): void {
     this.#isCut = true;
@@ -86,7 +87,7 @@ export class SimulatedNetwork {
     });
   }
 
-  /** The program is awake again, and reads what arrived meanwhile. */
+  /** Delivers what arrived while the program slept. */
   resume(): void {
     for (const connection of this.#connections) {
       this.#deliver(connection, connection.down);
@@ -94,7 +95,7 @@ export class SimulatedNetwork {
   }
 
   /**
-   * Sends something in one direction of a connection. `run` is called when it
+   * Sends a message in one direction of a connection. Calls `run` when it
    * arrives.
    */
   send(

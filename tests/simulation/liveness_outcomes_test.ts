@@ -1,6 +1,6 @@
 /**
- * The outcome of a call, by daemon and by duration: over a connection that is
- * alive, that freezes during the call, and that froze before it.
+ * Checks the outcome of a call for each kind of daemon and several durations,
+ * on a connection that is alive, freezes during the call, or froze before it.
  */
 
 import { assertEquals } from "../helpers/assert.ts";
@@ -12,7 +12,7 @@ import { test } from "../helpers/no_permissions.ts";
 import { DEFAULT_CONFIG } from "../helpers/session/session_driver.ts";
 import { Scheduler } from "./scheduler.ts";
 
-/** The durations of the calls, and how long the client waits for them. */
+/** The durations of the calls, and how long the client waits for a response. */
 const CALLS_MS = [1_000, 12_000, 40_000, 130_000];
 const CLIENT_TIMEOUT_MS = 200_000;
 
@@ -21,7 +21,7 @@ type FreezeTime = "never" | "during" | "before";
 
 interface Row extends Partial<DaemonBehavior> {
   readonly connections?: "auto" | "one" | "many";
-  /** How long the daemon is stopped in the middle of the call. */
+  /** How long the daemon is suspended in the middle of the call. */
   readonly stallMs?: number;
 }
 
@@ -54,9 +54,9 @@ const ROWS: Readonly<Record<string, Row>> = {
 };
 
 /**
- * A letter for each of the calls: A: it is answered; T: its client gets the
- * error that the outcome is unknown; w: it still waits. First an unsafe call,
- * then one that may be executed twice.
+ * One letter for each duration. `A`: the call is answered. `T`: the client gets
+ * the error that the outcome is unknown. `w`: the client still waits. The first
+ * group is an unsafe call, the second one a call that may be executed twice.
  */
 const TABLE = `
 daemon                             | lives     | freezes during | froze before
@@ -114,8 +114,8 @@ function letter(outcome: RequestOutcome | undefined): string {
 }
 
 /**
- * The outcome of a call of so many milliseconds, in a process that has had a
- * call of one second before.
+ * Returns the outcome of a call that takes `ms` milliseconds. Before it, the
+ * same process has executed a call of one second.
  */
 function outcome(
   { connections = "auto", stallMs, ...behavior }: Row,
@@ -138,13 +138,13 @@ function outcome(
   session.request("tools/list");
   session.runUntil(3_000);
   session.callTool("write", 1_000);
-  // Idle connections are probed every 5 s. A call within a second of a probe
-  // has no probe of its own.
+  // Idle connections are probed every 5 s. A call within a second after a probe
+  // causes no probe of its own.
   session.runUntil(19_000);
   if (freezes === "before") session.freezeConnections();
   session.runUntil(20_500);
   const request = session.callTool(tool, ms);
-  // A repeated call takes as long again.
+  // A call that is sent again takes as long as the first time.
   session.runUntil(20_500 + Math.min(ms / 2, 20_000));
   if (freezes === "during") session.freezeConnections();
   if (stallMs !== undefined) session.suspendDaemon(stallMs);

@@ -1,6 +1,6 @@
 /**
- * A session between a client and a daemon of the liveness simulations, with a
- * network that can lose messages, stop and resume. All promises are checked at
+ * A session between a client and a daemon of the liveness simulations. Their
+ * network can lose messages, stop, and resume. Every promise is checked at
  * every event.
  *
  * @module
@@ -33,31 +33,31 @@ import { type NetworkTiming, SimulatedNetwork } from "./liveness_network.ts";
 import type { Json } from "../helpers/session/session_driver.ts";
 import type { Scheduler } from "./scheduler.ts";
 
-/** The parts of a simulated session. */
+/** The parameters of a simulated session. */
 export interface SessionPlan extends NetworkTiming {
   readonly behavior: DaemonBehavior;
   readonly config: SessionConfig;
   /** How the daemon formats its messages. */
   readonly messageHabits: MessageHabits;
-  /** Whether the cache says that the daemon keeps one connection. */
+  /** True if the cache says that the daemon keeps one connection. */
   readonly isCachedAsOne: boolean;
-  /** Whether the client uses 2026-07-28. */
+  /** True if the client uses protocol version 2026-07-28. */
   readonly isStateless: boolean;
 }
 
-/** An idle connection: 5 s of silence, and 5 s for a probe. */
+/** How long an idle connection may be silent: 5 s, and 5 s for a probe. */
 const MAX_IDLE_SILENCE_MS = 10_001;
-/** How soon the client gets a response when the connection is dead. */
+/** How soon a call on a dead connection must get a response. */
 const DEAD_RESPONSE_MS = 18_000;
-/** The minimum interval of leading probes. */
+/** The minimum interval of the probes that precede a call. */
 const LEADING_PROBE_INTERVAL_MS = 1_000;
-/** How long a connection may be kept after a sleep although it is silent. */
+/** How long a silent connection may be kept after a sleep. */
 const MAX_SILENCE_AFTER_SLEEP_MS = 40_000;
-/** How long after a sleep its consequences break no rule. */
+/** How long after a sleep the proxy may give up a living connection. */
 const SLEEP_GRACE_MS = 25_000;
-/** How soon a daemon notices that a client is gone without a close. */
+/** How long a daemon takes to notice that a client has gone. */
 const DAEMON_NOTICES_MS = 20_000;
-/** How many pings may be sent within how long. */
+/** The maximum number of pings in a period. */
 const PING_LIMITS: readonly (readonly [count: number, ms: number])[] = [
   [9, 1_000],
   [40, 10_000],
@@ -76,10 +76,10 @@ export class LivenessSession {
   #isEnded = false;
   #disturbances = 0;
   #pingTimes: number[] = [];
-  /** Whether the client has seen which tools are read-only. */
+  /** True once the client knows which tools are read-only. */
   #hasToolList = false;
   #postponedActions: (() => void)[] = [];
-  /** Since when there is a usable connection. */
+  /** Since when there is a usable connection; `undefined` if there is none. */
   #usableSince: number | undefined;
   exitCode: number | undefined;
   readonly tally = {
@@ -113,8 +113,8 @@ export class LivenessSession {
         const [connection, newer] = [connectionId, by].map((it) =>
           this.#connections.get(it)!
         );
-        // A connection that the proxy closed long ago may arrive once the
-        // network is back.
+        // A connection that the proxy closed long ago may reach the daemon once
+        // the network is back.
         if (newer!.closedByProxyAt === undefined) {
           this.#checkDisplaced(connection!);
         }
@@ -128,7 +128,7 @@ export class LivenessSession {
     return this.#session.snapshot();
   }
 
-  /** Lets time pass until a moment, or to the end. */
+  /** Simulates until a moment, or until the proxy exits. */
   runUntil(until: number): void {
     const { scheduler } = this;
     for (let step = 0; this.exitCode === undefined; step++) {
@@ -145,8 +145,8 @@ export class LivenessSession {
   // The client
 
   /**
-   * The client does something after a delay. It sleeps while the program
-   * sleeps.
+   * Runs an action of the client after a delay. The client sleeps while the
+   * program sleeps.
    */
   scheduleClient(ms: number, run: () => void): void {
     this.scheduler.schedule(ms, () => {
@@ -155,7 +155,7 @@ export class LivenessSession {
     });
   }
 
-  /** The client sends its first request. */
+  /** Sends the client's first request. */
   openConversation(): void {
     if (this.plan.isStateless) return void this.request("server/discover");
     this.request("initialize", {
@@ -242,7 +242,7 @@ export class LivenessSession {
     this.scheduleClient(1, () => this.notify("notifications/initialized"));
   }
 
-  /** Checks that a response has its cause and is in time. */
+  /** Checks that a response comes in time, and that an error has a cause. */
   #checkResponse(request: LivenessRequest, now: number): void {
     const { id, outcome, requestedAt, connection } = request;
     if (outcome === "timed out") {
@@ -283,18 +283,18 @@ export class LivenessSession {
     assert(late <= 0, `${id} had no response ${late} ms after its deadline`);
     if (request.outcome === undefined) return;
     this.tally["ended in time"]++;
-    // It was not sent on the dead connection, so it can be sent on any other.
+    // The request can be sent on any other connection.
     assertEquals(request.outcome, "answered", `${id}`);
   }
 
-  /** How long the daemon may work on other requests meanwhile. */
+  /** Returns how long the daemon may work before it answers a request. */
   #maxWorkMs(request: LivenessRequest): number {
     const { writtenAt } = request;
     const { serving, maxBlockingMs } = this.plan.behavior;
     let ms = serving === "phases" ? maxBlockingMs : 0;
     for (const it of this.invariants.all) {
-      // It may come before or after others in a daemon that does one thing at a
-      // time.
+      // A daemon that does one thing at a time may execute other calls before
+      // this one or after it.
       const mayRun = it === request || it.isSafe ||
         /^serial|^late/.test(serving);
       const isThere = it.writtenAt !== undefined && mayRun &&
@@ -304,17 +304,13 @@ export class LivenessSession {
     return ms;
   }
 
-  /**
-   * Decides whether the first call on a frozen connection must notice the
-   * freeze.
-   */
+  /** Gives a request a deadline if it must make the proxy notice a freeze. */
   #setDeadline(request: LivenessRequest): void {
     const now = this.scheduler.awakeMs;
     for (const connection of this.#openConnections()) {
       const isFirst = isDead(connection) &&
         this.invariants.inFlight(connection).length === 0;
-      // A pending message that is not one of our probes prevents a leading
-      // probe.
+      // While anything but our probes is unanswered, no probe precedes a call.
       const isSettled = connection.unansweredIds.every((id) =>
         connection.pingIds.has(id)
       );
@@ -332,8 +328,8 @@ export class LivenessSession {
   // The network
 
   /**
-   * From now on everything on the way on the present connections is lost, and
-   * everything sent later.
+   * Freezes the open connections: every message on the way and every later one
+   * is lost.
    */
   freezeConnections(direction: "both" | "up" | "down" = "both"): void {
     this.#countDisturbance("freezes");
@@ -356,8 +352,8 @@ export class LivenessSession {
   }
 
   /**
-   * Takes the network down for everybody. Messages sent meanwhile arrive after
-   * that.
+   * Takes the network down for all connections. Messages sent during that time
+   * arrive later.
    */
   cutNetwork(ms: number): void {
     if (this.#network.isCut) return;
@@ -365,14 +361,14 @@ export class LivenessSession {
     this.#network.cut(ms, () => this.#disturbances++);
   }
 
-  /** Stops the daemon's process for a while. */
+  /** Suspends the daemon's process for a while. */
   suspendDaemon(ms: number): void {
     this.#countDisturbance("stalls");
     this.daemon.suspend(ms);
     this.scheduler.schedule(ms, () => this.#disturbances++);
   }
 
-  /** The laptop sleeps. */
+  /** Suspends the client and the proxy, as when a laptop sleeps. */
   suspendProxy(ms: number, network: "stays" | "forgets"): void {
     const { scheduler } = this;
     if (scheduler.isSuspended) return;
@@ -468,15 +464,15 @@ export class LivenessSession {
     });
   }
 
-  /** The daemon has displaced a connection by a newer one. */
+  /** Checks that the daemon was allowed to displace a connection. */
   #checkDisplaced(connection: LivenessConnection): void {
     if (connection.closedByProxyAt !== undefined) return;
     const { config, behavior, isCachedAsOne } = this.plan;
     const { connections } = config;
     const most = connections === "auto" && !isCachedAsOne ? 1 : 0;
     const count = ++this.tally.displaced;
-    // If something else happens before it closes the old one, the proxy cannot
-    // know the cause.
+    // If something else happens before the daemon closes the old connection,
+    // the proxy cannot know why it was closed.
     const isHidden = behavior.closeDelayMs > 0 && this.#disturbances > 0 &&
       behavior.untilClosed === "served" && connections === "auto";
     if (isHidden) return void this.tally.hidden++;
@@ -516,7 +512,7 @@ export class LivenessSession {
     }
   }
 
-  /** What is cached for seven days must be true. */
+  /** Checks what is cached for a week: that the daemon keeps one connection. */
   #checkSavedCache({ one = {} }: CachedResults): void {
     if (Object.keys(one).length === 0) return;
     this.tally.remembered++;
@@ -535,7 +531,7 @@ export class LivenessSession {
     const request = this.invariants.get(id);
     if (request !== undefined && method !== undefined) {
       this.invariants.recordWrite(request, connection, now);
-      // Its first message on a connection is no probe.
+      // The first message on a connection is not a probe.
     } else if (
       isProbeMethod(method) && connection.lastMessageAt !== undefined
     ) {
@@ -558,7 +554,7 @@ export class LivenessSession {
     this.tally.pings++;
     this.#pingTimes.push(now);
     for (const [count, ms] of PING_LIMITS) {
-      // After a sleep, and in silence, each connection has its own pings.
+      // After a sleep, and during silence, the proxy pings each connection.
       const most = count +
         this.#openConnections().length * Math.ceil(ms / 5_000);
       const before = this.#pingTimes.at(-1 - most) ?? -Infinity;
@@ -591,7 +587,7 @@ export class LivenessSession {
     );
   }
 
-  /** Whether requests in flight there will be answered on it. */
+  /** Returns whether the daemon can still answer requests on a connection. */
   #isLiving(connection: LivenessConnection): boolean {
     return connection.isOpen && !connection.isClosed && !isDead(connection) &&
       !this.daemon.isIgnoring(connection.connectionId);
@@ -616,8 +612,8 @@ export class LivenessSession {
       if (connection.lastMessageAt === undefined) continue;
       const { lastBusyAt, lastMessageAt, resumedAt = 0 } = connection;
       const silent = now - Math.max(lastMessageAt, lastBusyAt, resumedAt);
-      // After a sleep a connection with a call may wait for a second connection
-      // first. So may one for which a call waits unsent.
+      // After a sleep, a connection with a call may first wait for a second
+      // connection. So may a connection for which an unsent call waits.
       const isIdle = !this.#hasUnwrittenRequest() &&
         (connection.resumedAt === undefined ||
           now - resumedAt > MAX_SILENCE_AFTER_SLEEP_MS);
@@ -638,7 +634,7 @@ export class LivenessSession {
     this.#usableSince = isUsable ? this.#usableSince ?? now : undefined;
   }
 
-  /** At the end every request has its response. */
+  /** Checks at the end that no request waits without a reason. */
   checkAllAnswered(): void {
     for (const request of this.invariants.all) {
       const { id, connection, ms } = request;
@@ -661,8 +657,8 @@ export class LivenessSession {
 }
 
 /**
- * Removes what a response settles: its request, and the notifications and
- * probes sent before that.
+ * Removes the ids that a response settles: its request, and the notifications
+ * and probes sent before it.
  */
 function removeSettled(
   connection: LivenessConnection,

@@ -1,8 +1,8 @@
 /**
- * A random simulation of liveness: daemons that are busy in every way or keep
- * one client, connections that freeze, a network that goes down and comes back,
- * and a laptop that sleeps. A living call is never ended, and a dead connection
- * is noticed.
+ * A random simulation of liveness. Daemons are busy in every way or keep one
+ * client, connections freeze, the network goes down and comes back, and the
+ * laptop sleeps. No call on a living connection may be ended, and dead
+ * connections must be noticed.
  *
  * @module
  */
@@ -23,12 +23,12 @@ import { DEFAULT_CONFIG } from "../helpers/session/session_driver.ts";
 import { Scheduler } from "./scheduler.ts";
 
 /**
- * How long the client sends requests, in simulated milliseconds, and how long
- * it then waits.
+ * How long the client sends requests, and how long it then waits, in simulated
+ * milliseconds.
  */
 const CLIENT_LIFETIME_MS = 250_000;
 const FINAL_WAIT_MS = 400_000;
-/** The durations of calls. */
+/** The durations of calls, in milliseconds. */
 const CALLS_MS = [
   0,
   20,
@@ -41,16 +41,16 @@ const CALLS_MS = [
   40_000,
   130_000,
 ];
-/** How much later the first call may be because of the capacity check. */
+/** The longest delay of the first call by the capacity check. */
 const MAX_CAPACITY_CHECK_MS = 500;
 
-/** Counts of what happened, to show that the simulation covers much. */
+/** Counts of events, which show how much the simulation covers. */
 export type LivenessTally =
   & LivenessSession["tally"]
   & Record<"answered" | "told" | "waiting" | "reformattedCount", number>
   & Record<ServingMode | Exclude<SecondConnectionPolicy, "many">, number>;
 
-/** Runs a simulation. Throws when a promise is broken. */
+/** Runs a simulation. Throws if a promise is broken. */
 export function runLivenessSimulation(seed: number): LivenessTally {
   checkFirstCallDelay(seed);
   const scheduler = new Scheduler(seed);
@@ -94,7 +94,6 @@ export function runLivenessSimulation(seed: number): LivenessTally {
   };
 }
 
-/** A random plan of a simulation. */
 function randomPlan(
   scheduler: Scheduler,
   messageHabits: MessageHabits,
@@ -120,14 +119,13 @@ function randomPlan(
   return {
     ...{ behavior, config, isCachedAsOne, messageHabits },
     isStateless: !isCachedAsOne && scheduler.chance(0.15) &&
-      // Its clients' first request is a probe, too.
+      // The first request of a stateless client is a probe, too.
       behavior.serving !== "never answers pings",
     ...{ lagMs, jitterMs: lagMs * scheduler.pick([0, 0.1]) },
     dialMs: 2 * lagMs * (1 + scheduler.random()),
   };
 }
 
-/** A random daemon. */
 function randomBehavior(scheduler: Scheduler): DaemonBehavior {
   const secondConnection = scheduler.chance(0.55)
     ? "many"
@@ -168,7 +166,7 @@ function scheduleAll(session: LivenessSession): void {
   let at = scheduler.chance(0.5) ? 300 + scheduler.random() * 1_500 : 12_000;
   for (let i = 0; i < requestCount && at < CLIENT_LIFETIME_MS; i++) {
     session.scheduleClient(at, () => sendRandomRequests(session, i, most));
-    // A connection freezes around a call, or at any time.
+    // Connections freeze around a call, or at any time.
     if (scheduler.chance(0.15)) {
       scheduleFreeze(session, at + randomOffset(scheduler));
     }
@@ -176,8 +174,8 @@ function scheduleAll(session: LivenessSession): void {
   }
   const moment = (): number => scheduler.random() * CLIENT_LIFETIME_MS;
   if (scheduler.chance(0.3)) scheduleFreeze(session, moment());
-  // A blocking connection that was also silent before the block would need
-  // exceptions.
+  // A connection that blocks, and was silent before that, would need exceptions
+  // to the rules.
   const isPhased = session.plan.behavior.serving === "phases";
   if (!isPhased && scheduler.chance(0.25)) {
     const ms = 100 + scheduler.random() ** 2 * 60_000;
@@ -206,7 +204,7 @@ function scheduleFreeze(session: LivenessSession, at: number): void {
   );
 }
 
-/** The client sends a request once, or several. */
+/** Sends one request of the client, or several. */
 function sendRandomRequests(
   session: LivenessSession,
   order: number,
@@ -244,8 +242,8 @@ function sendRandomRequests(
 }
 
 /**
- * Checks that the capacity check hardly delays the first call of a process, and
- * that its result is right.
+ * Checks that the capacity check hardly delays the first call, and finds the
+ * right capacity.
  */
 function checkFirstCallDelay(seed: number): void {
   const [auto, many] = [
@@ -255,8 +253,8 @@ function checkFirstCallDelay(seed: number): void {
   const { behavior, lagMs } = auto.plan;
   const actualCapacity = behavior.secondConnection === "many" ? "many" : "one";
   const { connections } = auto.snapshot;
-  // A daemon that is silent for too long counts as keeping one, and a slow one
-  // is not checked.
+  // A daemon that never answers pings counts as keeping one connection. A slow
+  // daemon is not checked.
   const isSilent = behavior.serving === "never answers pings";
   if (lagMs <= 5 && auto.isIdle) {
     assertEquals(
@@ -275,18 +273,18 @@ function checkFirstCallDelay(seed: number): void {
   );
 }
 
-/** The first call of a process, in a simulation without jitter. */
+/** Measures the first call of a process, in a simulation without jitter. */
 function measureFirstCall(
   seed: number,
   connections: "auto" | "many",
 ): Pick<LivenessSession, "plan" | "snapshot"> & {
-  /** When it got its response. */
+  /** When the call got its response; `Infinity` if it got none. */
   readonly firstAt: number;
-  /** Whether it was sent long enough after the daemon's handshake. */
+  /** True if the call was sent at least 100 ms after `initialize`. */
   readonly isIdle: boolean;
 } {
   const scheduler = new Scheduler(seed);
-  // Both use the same message forms.
+  // Equal seeds give both measurements the same habits.
   const { config, ...rest } = randomPlan(
     scheduler,
     new MessageHabits(seed, HARMLESS_HABITS),
@@ -294,7 +292,7 @@ function measureFirstCall(
   const { behavior } = rest;
   const session = new LivenessSession(scheduler, {
     ...{ ...rest, jitterMs: 0, isCachedAsOne: false },
-    // Every proxy notices a late close too late.
+    // With a delay, any proxy would notice the close too late.
     behavior: { ...behavior, closeDelayMs: 0, maxRespondingMs: 1e9 },
     config: { ...config, connections, cachedResults: undefined },
   });

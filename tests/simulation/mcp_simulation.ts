@@ -1,8 +1,8 @@
 /**
- * A random simulation: a client that sends requests, cancels and makes errors,
- * a network that loses messages, and a daemon that dies, hangs and sends
- * invalid messages. Every promise of the delivery contract is checked at every
- * step.
+ * A random simulation with an MCP daemon. The client sends requests, cancels
+ * them and makes errors. The network loses messages. The daemon dies, hangs and
+ * sends invalid messages. Every promise of the delivery contract is checked at
+ * every step.
  *
  * @module
  */
@@ -28,36 +28,34 @@ import {
 import { isProxyRequestId } from "../helpers/session/proxy_request_ids.ts";
 import { Scheduler } from "./scheduler.ts";
 
-/** How long the client sends requests, in simulated milliseconds. */
-/** More than a large result has. */
+/** `--max-message`, in characters: more than a large result has. */
 const MAX_MESSAGE = 70_000;
+/** How long the client sends requests, in simulated milliseconds. */
 const CLIENT_LIFETIME_MS = 120_000;
 const REQUEST_COUNT = 90;
 const GLM_TIMEOUT_MS = 10_000;
-/** How long an abandoned call counts as in flight. */
+/** How long an abandoned call still counts as in flight. */
 const ABANDONED_CALL_MS = 60_000;
 /** How long after a second dial the main connection may be dialed at once. */
 const SECOND_DIAL_GRACE_MS = 2_500;
-/**
- * The maximum number of steps of a simulation that is not in an endless loop.
- */
+/** The number of steps after which a simulation counts as endless. */
 const MAX_STEPS = 20_000;
 /**
- * How long a request waits after the daemon has reported that it did not
- * understand: 2 s for a proper response, and for a probe that may precede the
- * second try.
+ * How long a request may wait after the daemon reported that it did not
+ * understand: 2 s for a proper response, and 1 s for a probe that may precede
+ * the second try.
  */
 const NOT_UNDERSTOOD_WAIT_MS = 3_000;
-/** The maximum size of one frame. */
+/** The most characters of messages that are joined in one frame. */
 const MAX_FRAME_LENGTH = 1_800;
 
-/** A message of the daemon, and what it belongs to. */
+/** A message of the daemon, and the request that it belongs to. */
 interface DaemonMessage {
   readonly message: Json;
-  /** The client's request that it answers, or whose progress it reports. */
+  /** The client's request that the message answers or reports progress of. */
   readonly request: TrackedRequest | undefined;
   readonly formatted: FormattedMessage;
-  /** The cursor of the request, if it was the proxy's own. */
+  /** The cursor of the request, if that is one of the proxy's own. */
   readonly cursor: string | undefined;
   readonly isOwn: boolean;
 }
@@ -68,55 +66,55 @@ interface McpConnection {
   readonly dialedAt: number;
   isOpen: boolean;
   hasInitialize: boolean;
-  /** Whether the daemon has answered the handshake. */
+  /** True once the daemon has answered the handshake. */
   isReady: boolean;
-  /** The `readOnlyHint` of `look` that the daemon has sent here. */
+  /** The last `readOnlyHint` of `look` that the daemon sent on it. */
   readOnlyHint: boolean | undefined;
-  /** Whether the daemon's process has ended, or the connection. */
+  /** True once the daemon's process, or the connection, has ended. */
   isClosed: boolean;
   /**
-   * When a daemon that does one thing at a time will be done with the requests
+   * When a daemon that does one thing at a time will have answered the requests
    * of this connection.
    */
   idleAt: number;
-  /** When the latest message arrives. */
+  /** When the last message to the daemon arrives. */
   lastArrivalAt: number;
   /** Until when the connection is blocked. */
   blockedUntil: number;
-  /** When a call was last cancelled here, or timed out. */
+  /** When a call on the connection was last cancelled, or timed out. */
   abandonedAt: number;
-  /** Nothing arrives any more, and neither side notices. */
+  /** True if nothing arrives any more, and neither side notices. */
   isBlackholed: boolean;
-  /** When the proxy closed it. */
+  /** When the proxy closed the connection. */
   closedByProxyAt: number | undefined;
   deadAt: number | undefined;
   lastBusyAt: number;
   readonly sentTexts: Set<string>;
   /**
-   * The proxy's own pending requests: while there are any, a silent connection
-   * may be kept.
+   * The ids of the proxy's own pending requests, without pings. While there are
+   * any, a silent connection may be kept.
    */
   readonly proxyRequestKeys: Set<string>;
-  /** The ids of the proxy's own requests. */
+  /** The ids of all the proxy's own pending requests. */
   readonly proxyRequestIds: Set<unknown>;
   /**
-   * What was sent and is not settled: requests by their keys, the rest as
-   * `undefined`.
+   * The messages that were sent and are not settled: the ids of requests, and
+   * `undefined` for the others.
    */
   unansweredKeys: (string | undefined)[];
-  /** Whether it has received the client's `initialized`. */
+  /** True once the daemon has received `notifications/initialized` on it. */
   isInitialized: boolean;
-  /** Messages that wait for more to go into the same frame. */
+  /** The messages that wait to share a frame with later ones. */
   heldMessages: DaemonMessage[];
   readonly serverRequests: Map<string, number>;
   /**
-   * How many requests the daemon has sent; it counts from 0 on every
+   * How many requests the daemon has sent. Their ids count from 0 on every
    * connection.
    */
   serverRequestCount: number;
 }
 
-/** Counts of what happened, to show that the simulation covers much. */
+/** Counts of events, which show how much the simulation covers. */
 export interface McpTally {
   answers: number;
   faults: number;
@@ -125,19 +123,19 @@ export interface McpTally {
   repeats: number;
   sleeps: number;
   blocks: number;
-  /** Calls that survived the silence of a daemon that was merely busy. */
+  /** Calls that survived the silence of a daemon that was only busy. */
   survivedSilences: number;
-  /** Messages in an unusual form, and requests that were not understood. */
+  /** Messages in an unusual form. */
   reformattedCount: number;
   notUnderstood: number;
 }
 
-/** Runs a simulation. Throws when a promise is broken. */
+/** Runs a simulation. Throws if a promise is broken. */
 export function runMcpSimulation(seed: number): McpTally {
   return new McpSimulation(seed).run();
 }
 
-/** The cached results from before the simulation. */
+/** The results that an earlier process has cached. */
 const CACHED_RESULTS = {
   initialize: {
     "2025-11-25":
@@ -162,25 +160,25 @@ class McpSimulation {
   #lastDial: { at: number; subprotocol: string | undefined } | undefined;
   #exitCode: number | undefined;
   /**
-   * How the daemon works: all at once, one thing at a time on a connection,
-   * without ever answering a ping, or on a connection that blocks at times.
+   * How the daemon works: all at once; one thing at a time on a connection;
+   * without ever answering a ping; or on connections that block at times.
    */
   readonly #servingMode: "concurrent" | "serial" | "mute" | "blocking";
   /**
-   * How many connections the daemon keeps: with `one` it closes the older ones.
+   * How many connections the daemon keeps. If `one`, it closes the older ones.
    */
   readonly #capacity: "one" | "many";
   /** When the proxy last dialed while it had a connection. */
   #lastSecondDialAt = -Infinity;
-  /** How often the daemon has closed a connection that the proxy still used. */
+  /** How often the daemon has displaced a connection that the proxy used. */
   #displacedCount = 0;
   /** Until when a tool blocks the whole daemon. */
   #blockedUntil = 0;
   /** What happened while the program slept. */
   #missedEvents: (() => void)[] = [];
-  /** What the client would have done meanwhile. */
+  /** What the client would have done while the program slept. */
   #postponedActions: (() => void)[] = [];
-  /** Whether the daemon declares `look` as read-only. */
+  /** True while the daemon declares that `look` is read-only. */
   #hasReadOnlyHint = true;
   #sleeps = 0;
   #blocks = 0;
@@ -188,7 +186,7 @@ class McpSimulation {
   readonly #messageHabits: MessageHabits;
   /** The JSON types of the client's ids and tokens so far. */
   readonly #clientTypes = { ids: new Set<string>(), tokens: new Set<string>() };
-  /** Whether some ids equal those of the proxy's own requests. */
+  /** True if some ids equal those of the proxy's own requests. */
   readonly #usesProxyIds: boolean;
   /**
    * The id of the client's `initialized`, if it has one, and when it was sent.
@@ -198,14 +196,14 @@ class McpSimulation {
     at: undefined,
   };
   /**
-   * The tools of the last complete list that the client has, and whether it
-   * knows that they have changed.
+   * The tools of the last complete list that the client has. `isOld`: the
+   * client was notified that they have changed.
    */
   #clientTools: { tools: string; isOld: boolean } | undefined;
   #listedTools: string[] = [];
   #isListOutdated = false;
   #pageCount = 0;
-  /** The next cursor of the daemon, if it is odd. */
+  /** The cursor that the daemon always returns, if it has this habit. */
   readonly #oddCursor: string;
   #notUnderstood = 0;
 
@@ -277,7 +275,7 @@ class McpSimulation {
     };
   }
 
-  // Schedules all events that do not depend on the proxy.
+  // The events that do not depend on the proxy.
 
   #scheduleAll(): void {
     const sendsInitialize = this.#scheduler.chance(0.95);
@@ -287,7 +285,7 @@ class McpSimulation {
         () => this.#requestInitialize(),
       );
     }
-    // Half of the clients work in bursts, so that links become idle in between.
+    // Half of the clients work in bursts, so that links are idle in between.
     const bursts = this.#scheduler.pick([1, 6]);
     for (let i = 0; i < REQUEST_COUNT; i++) {
       const burst = Math.floor(this.#scheduler.random() * bursts) / bursts *
@@ -311,8 +309,8 @@ class McpSimulation {
     }
     if (this.#scheduler.chance(0.2)) this.#crashDaemon();
     for (let i = Math.floor(this.#scheduler.random() * 3); i > 0; i--) {
-      // A blocking connection that was also silent before the block would need
-      // exceptions.
+      // A connection that blocks, and was silent before that, would need
+      // exceptions to the rules.
       if (this.#servingMode !== "blocking") {
         this.#scheduler.schedule(
           this.#scheduler.random() * CLIENT_LIFETIME_MS,
@@ -333,7 +331,7 @@ class McpSimulation {
   #crashDaemon(): void {
     this.#isDaemonUp = false;
     if (this.#scheduler.chance(0.3)) this.#toolCount++;
-    // It restarts as another version.
+    // The daemon restarts as another version.
     if (this.#scheduler.chance(0.2)) {
       this.#hasReadOnlyHint = !this.#hasReadOnlyHint;
     }
@@ -349,17 +347,14 @@ class McpSimulation {
     this.#scheduler.schedule(away, () => this.#isDaemonUp = true);
   }
 
-  /** The daemon runs a tool that blocks everything else. */
+  /** Lets a tool block the daemon for a while. */
   #blockDaemon(): void {
     this.#blocks++;
     const ms = this.#scheduler.random() ** 2 * 60_000;
     this.#blockedUntil = Math.max(this.#blockedUntil, this.#scheduler.now + ms);
   }
 
-  /**
-   * The program or the machine is suspended. The program learns later what
-   * happens meanwhile.
-   */
+  /** Suspends the program. It learns only later what happens meanwhile. */
   #suspend(): void {
     if (this.#scheduler.isSuspended) return;
     this.#sleeps++;
@@ -394,7 +389,7 @@ class McpSimulation {
 
   // The client.
 
-  /** The client sleeps with the program: it does its planned actions later. */
+  /** Schedules an action of the client, which sleeps when the program does. */
   #scheduleClient(ms: number, run: () => void): void {
     this.#scheduler.schedule(ms, () => {
       if (this.#scheduler.isSuspended) this.#postponedActions.push(run);
@@ -431,7 +426,7 @@ class McpSimulation {
     const token = this.#scheduler.chance(0.5)
       ? this.#newToken(order)
       : undefined;
-    // Requests without params are identified by their ids.
+    // A request without params is identified by its id.
     const isPlain = method === "tools/list" && this.#scheduler.chance(0.5) &&
       !mayWait;
     const params = {
@@ -461,7 +456,7 @@ class McpSimulation {
       if (
         request.cancelledAt === undefined || !this.#messageHabits.chance(0.1)
       ) return;
-      // A careless client: it sends another request with the same id.
+      // A careless client uses the id for another request.
       this.#scheduleClient(this.#messageHabits.pick([0, 50, 2_000]), () => {
         const { mayBeOvertaken } = request;
         const method = "resources/read";
@@ -473,7 +468,7 @@ class McpSimulation {
     });
   }
 
-  /** A new id in one of the client's types. */
+  /** Returns a new id of one of the client's types. */
   #newId(order: number): { id: unknown; mayWait: boolean } {
     const { idType, habits } = this.#messageHabits;
     const number = order + 1;
@@ -506,7 +501,7 @@ class McpSimulation {
       ]);
       return { id, mayWait: false };
     }
-    // An id that comes back as the other type must not equal another one.
+    // If ids change their type, no id may equal another one after that.
     if (!habits.has("retyped ids")) return { id: picked, mayWait: false };
     return { id: number % 2 === 0 ? number : `${number}`, mayWait: false };
   }
@@ -525,7 +520,7 @@ class McpSimulation {
     }
   }
 
-  /** The client no longer waits for it. */
+  /** Records that the client no longer waits for a request. */
   #abandon({ sentOn = 0 }: TrackedRequest): void {
     const connection = this.#connections.get(sentOn);
     if (connection !== undefined) {
@@ -541,7 +536,7 @@ class McpSimulation {
       ...(mark !== undefined && { mark }),
       ...(cursor !== undefined && { cursor }),
     };
-    // A text that cannot be a number does not show the client's type.
+    // A string that cannot be a number does not show the client's type.
     const isType = (it: unknown): boolean =>
       typeof it === "number" || /^-?\d+$/.test(`${it}`);
     if (isType(id)) this.#clientTypes.ids.add(typeof id);
@@ -550,7 +545,7 @@ class McpSimulation {
     this.#sendFromClient({ id, method, params: { ...params, ...more } });
   }
 
-  /** The client's `initialized`, in one of its forms. */
+  /** Sends the client's `initialized` in one of its forms. */
   #notifyInitialized(): void {
     this.#initialized.at ??= this.#scheduler.now;
     const { idType } = this.#messageHabits;
@@ -643,7 +638,7 @@ class McpSimulation {
     request.sentOn = undefined;
     const isEnd = this.#invariants.endedAt !== undefined;
     if (message.error?.code === -31002 && !isEnd && connection !== undefined) {
-      // A call never fails because its connection is merely slow.
+      // No call may fail only because its connection is slow.
       const isLost = connection.isClosed || connection.isBlackholed ||
         isRefused;
       assert(isLost, `${key} failed on a living connection`);
@@ -659,7 +654,7 @@ class McpSimulation {
       this.#hasNegotiated = true;
       return this.#scheduleClient(1, () => this.#notifyInitialized());
     }
-    // The proxy itself answers pings while the daemon is away.
+    // While the daemon is away, the proxy itself answers pings.
     const isLocal = request.method === "ping" && text.endsWith('"result":{}}');
     if (request.method === "tools/list") {
       this.#handleToolPage(request, message.result);
@@ -683,9 +678,7 @@ class McpSimulation {
     assert(connection.sentTexts.has(plain), `the text was changed: ${text}`);
   }
 
-  /**
-   * Checks that it is the response to this request, and what the daemon sent.
-   */
+  /** Checks that a response belongs to its request and was not changed. */
   #checkContent(
     { key, mark, hasReusedId }: TrackedRequest,
     { result, error }: Json,
@@ -703,7 +696,7 @@ class McpSimulation {
     assertEquals(quotedMark?.[1], `${mark}`, `the daemon's message for ${key}`);
   }
 
-  /** The client receives a page of tools, and requests the next one. */
+  /** Records a page of tools, and requests the next one. */
   #handleToolPage({ cursor }: TrackedRequest, result: Json): void {
     if (result === undefined) return;
     if (cursor === undefined) {
@@ -721,7 +714,7 @@ class McpSimulation {
       };
       return;
     }
-    // Before it has all pages it knows no complete list.
+    // Until the client has all pages, it knows no complete list.
     this.#clientTools = undefined;
     if (this.#messageHabits.idType === "both") return;
     const number = 8_000 + this.#pageCount++;
@@ -735,13 +728,13 @@ class McpSimulation {
     });
   }
 
-  /** Whether a list can come from the cache: only while the daemon is away. */
+  /** Returns whether a list can come from the cache: the daemon is away. */
   #mayBeCached(connection: McpConnection | undefined): boolean {
     return this.#config.cachedResults !== undefined &&
       (connection === undefined || connection.closedByProxyAt !== undefined);
   }
 
-  /** The daemon sends a request to the client. */
+  /** Receives a request of the daemon at the client, which may answer it. */
   #handleServerRequest({ id, params }: Json): void {
     assert(!this.#serverRequestIds.has(id), "a request's id was used before");
     this.#serverRequestIds.add(id);
@@ -763,12 +756,12 @@ class McpSimulation {
       .some(({ isOpen, closedByProxyAt }) =>
         isOpen && closedByProxyAt === undefined
       );
-    // The dial without the subprotocol may follow at once. Otherwise there is a
-    // pause.
+    // The dial without the subprotocol may follow at once. Any other dial
+    // follows after a pause.
     if (last !== undefined && !(last.subprotocol && !subprotocol)) {
       const pause = this.#scheduler.now - last.at;
-      // A connection lost because of the proxy's own second one is dialed again
-      // at once.
+      // If the proxy's own second connection displaced the main one, the next
+      // dial is immediate.
       const isOurs =
         this.#scheduler.now - this.#lastSecondDialAt <= SECOND_DIAL_GRACE_MS;
       const isTime = isSecond || isOurs || pause >= 250;
@@ -823,7 +816,7 @@ class McpSimulation {
     });
   }
 
-  /** The daemon keeps only a new connection. */
+  /** Closes the older connections of a daemon that keeps one. */
   #displaceOthers(by: McpConnection): void {
     for (const connection of this.#connections.values()) {
       const isOld = connection !== by && connection.isOpen &&
@@ -877,7 +870,7 @@ class McpSimulation {
     this.#invariants.recordDisconnect(connectionId);
     this.#losses++;
     const { deadAt } = connection;
-    // A dead idle link must be noticed: 5 s of silence, and 5 s for a probe.
+    // An idle link may stay dead for 5 s of silence, and 5 s for a probe.
     if (deadAt === undefined || !connection.isReady) return;
     const idle = this.#scheduler.awakeMs -
       Math.max(deadAt, connection.lastBusyAt);
@@ -919,7 +912,7 @@ class McpSimulation {
         mark !== undefined,
         "a response to a request that this daemon never sent",
       );
-      // A request on a second connection is not forwarded.
+      // The proxy answers requests on a second connection itself.
       const answeredMark = message.error === undefined
         ? message.result.mark
         : mark;
@@ -929,7 +922,7 @@ class McpSimulation {
     this.#scheduleArrival(connection, message);
   }
 
-  /** Nothing is reordered on a connection. */
+  /** Lets a message arrive at the daemon. Messages stay in order. */
   #scheduleArrival(connection: McpConnection, message: Json): void {
     const { now, random } = this.#scheduler;
     const at = Math.max(
@@ -976,7 +969,7 @@ class McpSimulation {
     const isLate = connection.dialedAt > initializedAt && request !== undefined;
     const isNext = isLate && !/^(initialize|ping)$/.test(method);
     assert(!isNext || connection.isInitialized, `${method} before initialized`);
-    // A client that never negotiated may send anything.
+    // A client that has never initialized may send anything.
     const isFree = connection.hasInitialize || !this.#hasNegotiated ||
       method === "ping";
     assert(isFree, `${method} before initialize`);
@@ -989,8 +982,8 @@ class McpSimulation {
       );
     }
     if (this.#scheduler.chance(0.05)) this.#sendServerRequest(connection);
-    // A serial daemon answers all requests: one that answers a ping although a
-    // response is pending counts as concurrent.
+    // A daemon that does not answer a request, but answers a later ping, would
+    // count as concurrent. So a serial daemon answers all requests.
     const mayForget = method !== "ping" && this.#servingMode !== "serial";
     if (mayForget && this.#scheduler.chance(0.03)) return;
     if (method === "ping" && this.#servingMode === "mute") return;
@@ -1040,7 +1033,7 @@ class McpSimulation {
     const isTwice = this.#scheduler.chance(0.05) && !this.#usesProxyIds;
     if (!isTwice) return;
     this.#scheduler.schedule(lag + 50, () => {
-      // By then, another request may have its id.
+      // By then, another request may have the id of a cancelled one.
       if (request?.cancelledAt === undefined) {
         this.#sendFromDaemon(connection, 0, answer, about);
       }
@@ -1048,8 +1041,8 @@ class McpSimulation {
   }
 
   /**
-   * The daemon reports that it did not understand, or sends something
-   * unreadable.
+   * Returns whether the daemon does not understand a request. If so, it reports
+   * that or sends something unreadable.
    */
   #isNotUnderstood(
     connection: McpConnection,
@@ -1087,7 +1080,7 @@ class McpSimulation {
       const isOpen = request.answers === 0 &&
         request.sentOn === connection.connectionId &&
         request.cancelledAt === undefined;
-      // The proxy's own requests may be settled earlier.
+      // The proxy's own requests may be settled before it decides.
       const isMeant = isBroken ||
         connection.unansweredKeys.every((it) =>
           it === key || it !== undefined && isProxyRequestId(JSON.parse(it))
@@ -1111,7 +1104,7 @@ class McpSimulation {
     return true;
   }
 
-  /** A request that was not understood is soon sent again, or answered. */
+  /** Checks that a request is soon sent again or answered. */
   #expectRetryOrResponse(
     connection: McpConnection,
     request: TrackedRequest,
@@ -1120,8 +1113,8 @@ class McpSimulation {
     const { awakeMs } = this.#scheduler;
     const ms = NOT_UNDERSTOOD_WAIT_MS + 1;
     this.#scheduler.schedule(ms, () => {
-      // On a connection that answers no probe, the second try may come only
-      // when the connection is given up.
+      // If the daemon answers no probe, the second try may have to wait until
+      // the connection is given up.
       const isOver = connection.isClosed || connection.isBlackholed ||
         connection.closedByProxyAt !== undefined ||
         this.#servingMode === "mute";
@@ -1136,7 +1129,7 @@ class McpSimulation {
     });
   }
 
-  /** The connection is blocked for a while during a call. */
+  /** Blocks a connection for a while during a call. */
   #blockConnection(connection: McpConnection): void {
     this.#scheduler.schedule(this.#scheduler.random() * 3_000, () => {
       const { now } = this.#scheduler;
@@ -1145,9 +1138,7 @@ class McpSimulation {
     });
   }
 
-  /**
-   * A response is larger than the runtime can receive, and ends the connection.
-   */
+  /** Ends a connection by a response that is too large to be received. */
   #sendOversize(connection: McpConnection): void {
     this.#scheduler.schedule(10, () => {
       if (
@@ -1195,7 +1186,7 @@ class McpSimulation {
           name: i === 0 ? "look" : `tool ${i}`,
           annotations: { readOnlyHint: i === 0 && this.#hasReadOnlyHint },
         }));
-        // It repeats the cursor, so the next page is the same one.
+        // The daemon repeats the cursor, so that the next page is the same one.
         const nextCursor = this.#messageHabits.habits.has("odd cursors")
           ? this.#oddCursor
           : undefined;
@@ -1304,7 +1295,7 @@ class McpSimulation {
         ? [{ request, before: request.progressCount, ...daemonMessage }]
         : []
     );
-    // A duplicate response has no effect.
+    // A second response to the same request has no effect.
     const fresh = all.filter(({ message }) =>
       connection.proxyRequestIds.has(message.id)
     );
@@ -1323,11 +1314,11 @@ class McpSimulation {
         connection.proxyRequestIds.delete(message.id);
       }
       const isUnderstood = this.#isUnambiguous(message, formatted);
-      // An ambiguous response settles nothing.
+      // A response that may belong to several requests settles none.
       if (message.method === undefined && (isOwn || isUnderstood)) {
         removeAnswered(connection, key);
       }
-      // It completes the handshake even if the client was answered without it.
+      // This completes the handshake, even if the client got another response.
       const isInitializeResult = request?.method === "initialize" &&
         message.result !== undefined;
       if (isOwn || isInitializeResult) connection.isReady = true;
@@ -1352,7 +1343,8 @@ class McpSimulation {
       : this.#messageHabits.joinIntoFrame(texts, { isAnswers, id });
     this.#handle({ type: "frame", connectionId, text });
     for (const [request, before] of progressBefore) {
-      // A message that was too large to be read has shown no type.
+      // The proxy does not read messages that are too large. So it may know
+      // fewer types than the simulation, and forward more.
       if (request.progressCount > before) {
         this.#invariants.recordActivity(request);
       }
@@ -1368,7 +1360,7 @@ class McpSimulation {
     }
   }
 
-  /** Whether a message must reach the client at once. */
+  /** Returns whether a message must reach the client at once. */
   #mustReachClient(
     connection: McpConnection,
     request: TrackedRequest,
@@ -1383,14 +1375,14 @@ class McpSimulation {
     return request.writeCount <= 1 || progress > request.highestProgress;
   }
 
-  /** Whether it is clear which request a message belongs to. */
+  /** Returns whether it is clear to which request a message belongs. */
   #isUnambiguous({ method }: Json, { isRetyped }: FormattedMessage): boolean {
     const { ids, tokens } = this.#clientTypes;
     const { size } = method === undefined ? ids : tokens;
     return !isRetyped || size === 1;
   }
 
-  /** A new daemon has other tools: the client must be notified. */
+  /** Checks that the client was notified if a new daemon has other tools. */
   #checkListChange(
     connection: McpConnection,
     { message, isOwn, cursor }: DaemonMessage,
@@ -1434,7 +1426,7 @@ class McpSimulation {
     if (connection.proxyRequestKeys.size > 0) return true;
     // While a request waits, the proxy may first check a second connection.
     if (this.#invariants.hasQueuedRequests) return true;
-    // The daemon may still work on an abandoned call.
+    // The daemon may still be working on an abandoned call.
     if (this.#scheduler.awakeMs < connection.abandonedAt + ABANDONED_CALL_MS) {
       return true;
     }
@@ -1477,14 +1469,14 @@ class McpSimulation {
   }
 }
 
-/** The items in a canonical order. */
+/** Joins the items in a canonical order. */
 function canonicalSet(items: readonly string[]): string {
   return [...new Set(items)].toSorted().join();
 }
 
 /**
  * Removes what a response settles: its request, and the notifications sent
- * before that.
+ * before it.
  */
 function removeAnswered(connection: McpConnection, key: string): void {
   const at = connection.unansweredKeys.lastIndexOf(key);

@@ -1,6 +1,6 @@
 /**
- * The message habits of a simulated daemon: how it changes ids, members, keys
- * and frames. None of them changes what a message means.
+ * The habits of simulated daemons in writing messages: how they change ids,
+ * members, keys and frames. No habit changes the meaning of a message.
  *
  * @module
  */
@@ -10,59 +10,56 @@ import { Scheduler } from "./scheduler.ts";
 
 /** How a daemon, or a bridge in front of it, changes its messages. */
 export const MESSAGE_HABITS = [
-  // Numbers come back as texts, and texts as numbers if they can.
+  // Numbers come back as strings, and strings as numbers if possible.
   ...["retyped ids", "retyped tokens"],
-  // Only 32-bit integers come back; every other id is null.
+  // Only 32-bit integers come back; any other id becomes null.
   "whole numbers only",
   ...["null members", "escaped keys"],
-  // Byte order mark, NUL, 0x1e, blank lines; lines that are no messages;
+  // Byte order mark, NUL, 0x1e, blank lines; lines that are not messages;
   // several messages in one frame.
   ...["wrapped", "logging", "joined"],
   ...["malformed errors", "odd cursors", "falling progress"],
-  // An error with id null, or a broken response, instead of a proper one.
+  // An error with the id null, or a broken response, replaces the response.
   ...["nameless errors", "broken answers"],
-  // A result that is only carried, unless it is used.
+  // The proxy forwards such a result without parsing it, unless it uses it.
   "large results",
 ] as const;
 export type MessageHabit = typeof MESSAGE_HABITS[number];
 
-/** The habits that cause no delay, and need nothing from the client. */
+/** The habits that cause no delay and need nothing from the client. */
 export const HARMLESS_HABITS: readonly MessageHabit[] = [
   ...["retyped ids", "whole numbers only", "null members"] as const,
   ...["escaped keys", "wrapped", "logging", "large results"] as const,
 ];
 
-/** The types of ids, or of progress tokens, that a client uses. */
+/** The JSON types of the ids, or progress tokens, that a client uses. */
 export const ID_TYPES = ["both", "numbers", "texts"] as const;
 export type IdType = typeof ID_TYPES[number];
 
 /** A message as the daemon formats it. */
 export interface FormattedMessage {
-  /** The text in the frame. */
   readonly text: string;
-  /** The texts that the client may get for it. */
+  /** The forms in which the client may get the message. */
   readonly acceptedTexts: readonly string[];
-  /** Whether it has an id, or a token, of the other type. */
+  /** True if the id or the token changed its JSON type. */
   readonly isRetyped: boolean;
 }
 
-/**
- * The maximum time that a message waits for others to go into the same frame.
- */
+/** How long a message waits, at most, to share a frame with others. */
 const MAX_JOIN_DELAY_MS = 30;
-/** A message text that a daemon's log may quote. It must reach nobody. */
+/** The content of a message that a log line quotes. No client may get it. */
 export const QUOTED_TEXT = "quoted in a log line";
-/** Blanks that make a result a large one. */
+/** Spaces that make a result too large for the proxy to parse at once. */
 const LARGE_PADDING = " ".repeat(66_000);
 const LARGE_PROBABILITY = 0.5;
-/** The escaped form of a key that consists of a backslash and a u. */
+/** The JSON form of a key that consists of a backslash and a u. */
 const PARSER_TRAP_KEY = "\\\\u";
 
 export class MessageHabits {
   readonly habits: ReadonlySet<MessageHabit>;
   readonly idType: IdType;
   readonly tokenType: IdType;
-  /** How often a habit applies to a message. */
+  /** The probability that a habit changes a message. */
   readonly #probability: number;
   readonly #scheduler: Scheduler;
   /** How many messages were changed. */
@@ -72,8 +69,8 @@ export class MessageHabits {
    * @param forms the habits that the daemon may have; most daemons have none
    */
   constructor(seed: number, forms: readonly MessageHabit[]) {
-    // A random generator of its own: a simulation is the same with habits and
-    // without.
+    // This generator is separate, so that habits do not change the rest of a
+    // simulation.
     const scheduler = this.#scheduler = new Scheduler(seed ^ 0x5f0f0f0f);
     const isOne = scheduler.chance(0.5);
     const isNone = scheduler.chance(0.6);
@@ -89,7 +86,7 @@ export class MessageHabits {
     this.tokenType = scheduler.pick(ID_TYPES);
   }
 
-  /** Whether a habit applies now. */
+  /** Returns whether a habit applies to the next message. */
   applies(form: MessageHabit): boolean {
     return this.habits.has(form) && this.#scheduler.chance(this.#probability);
   }
@@ -102,16 +99,16 @@ export class MessageHabits {
     return this.#scheduler.pick(choices);
   }
 
-  /** How long a message waits for others; 0 for one that does not wait. */
+  /** How long a message waits for others, in milliseconds; 0 if it does not. */
   get joinDelayMs(): number {
     return this.applies("joined")
       ? 1 + this.#scheduler.random() * MAX_JOIN_DELAY_MS
       : 0;
   }
 
-  /** A message in a frame of its own, as the daemon formats it. */
+  /** Returns a frame with one message, as the daemon formats it. */
   formatFrame(message: Json): string {
-    // The frames of exai have no envelope.
+    // The frames of exai are not JSON-RPC.
     if (message.op !== undefined || message.jsonrpc === undefined) {
       const isAnswers = message.op === "call_tool_res";
       const text = JSON.stringify(message);
@@ -125,7 +122,7 @@ export class MessageHabits {
     });
   }
 
-  /** A message as the daemon formats it. */
+  /** Returns a message as the daemon formats it. */
   formatMessage(message: Json): FormattedMessage {
     const plain = Object.entries({ jsonrpc: "2.0", ...message });
     const { id, method, params } = message;
@@ -138,7 +135,7 @@ export class MessageHabits {
         ? JSON.stringify(value).replace(/^\{/, `{${padding}`)
         : JSON.stringify(value),
     ]);
-    // Clients accept no null result.
+    // Clients reject a null result.
     const asResult = (it: string[][]): string =>
       serializeMembers(it.map(([key, value]) => [
         key!,
@@ -171,8 +168,8 @@ export class MessageHabits {
     }
     if (message.result !== null && this.applies("escaped keys")) {
       if (this.chance(0.2)) {
-        // Once it has seen this key, the runtime's parser mistakes escaped keys
-        // for it.
+        // After the runtime's JSON parser has read this key, it mistakes keys
+        // with escapes for it.
         const at = 1 + Math.floor(this.#scheduler.random() * members.length);
         members = members.toSpliced(at, 0, [PARSER_TRAP_KEY, "1"]);
       }
@@ -197,7 +194,7 @@ export class MessageHabits {
     if (!this.applies("retyped ids")) return { text, isRetyped: false };
     const other = retypeId(id);
     if (other === undefined) return { text, isRetyped: false };
-    // A language without integers writes them like this.
+    // A language without integers writes numbers like this.
     if (typeof id === "number" && this.chance(0.2)) {
       return this.chance(0.5)
         ? { text: `"${id}.0"`, isRetyped: true }
@@ -225,7 +222,7 @@ export class MessageHabits {
     return all;
   }
 
-  /** An envelope key in which one letter is escaped. */
+  /** Escapes one letter of an envelope key, or none. */
   #escapeKey(key: string): string {
     if (key === PARSER_TRAP_KEY) return key;
     const at = Math.floor(this.#scheduler.random() ** 2 * key.length);
@@ -236,9 +233,8 @@ export class MessageHabits {
   }
 
   /**
-   * Several messages in one frame. `isAnswers` says that all are responses, so
-   * that other text may stand beside them. `id` is an id that a log line may
-   * quote.
+   * Joins messages into one frame. `isAnswers`: all are responses, so that
+   * other text may stand beside them. `id`: an id that a log line may quote.
    */
   joinIntoFrame(
     texts: readonly string[],
@@ -251,7 +247,7 @@ export class MessageHabits {
     if (hasLog) {
       const at = Math.floor(this.#scheduler.random() * (lines.length + 1));
       lines.splice(at, 0, this.logLine(id));
-      // A response that names no request may be quoted, too.
+      // A log line may also quote a message that is not a response.
       if (this.chance(0.3)) lines.push(this.#quotingLine());
     }
     const breaks = ["\n", "\r\n", "\n\n \n", "\x1e", "\0"] as const;
@@ -265,7 +261,7 @@ export class MessageHabits {
     return this.pick(["", "\ufeff", "\x1e", "\n", " "]) + text;
   }
 
-  /** A line that is no message, and may quote one. */
+  /** Returns a line that is not a message, but may quote one. */
   logLine(id: unknown): string {
     const quoted = JSON.stringify({
       ...{ jsonrpc: "2.0", id, result: { mark: QUOTED_TEXT } },
@@ -286,7 +282,7 @@ export class MessageHabits {
     return JSON.stringify(this.chance(0.5) ? message : { ...message, id });
   }
 
-  /** A malformed error, as a careless daemon writes it. */
+  /** Returns a malformed error, as careless daemons send them. */
   malformedError(errorText: string): Json {
     return this.pick([
       { message: errorText },
@@ -298,12 +294,12 @@ export class MessageHabits {
   }
 }
 
-/** A message from JSON texts by key. */
+/** Returns a JSON object with members that are JSON texts. */
 function serializeMembers(members: readonly (readonly string[])[]): string {
   return `{${members.map(([key, value]) => `"${key}":${value}`).join(",")}}`;
 }
 
-/** The same id as the other JSON type; `undefined` if there is none. */
+/** Returns an id as the other JSON type, or `undefined` if it has none. */
 export function retypeId(id: unknown): unknown {
   if (typeof id === "number") return String(id);
   if (typeof id !== "string") return undefined;

@@ -1,7 +1,7 @@
 /**
- * A random simulation of reconnecting: a client that sends requests in bursts
- * and pauses, and a network that fails in one way after another. A daemon that
- * is back is used at once, and dials are not too frequent.
+ * A random simulation of reconnecting. The client sends requests in bursts and
+ * pauses, and the network fails in one way after another. The proxy must use a
+ * daemon at once when it is back, and must not dial too often.
  *
  * @module
  */
@@ -17,19 +17,19 @@ import { type AllowedWait, WatchedProxy } from "./watched_proxy.ts";
 /** How long the client sends requests, in simulated milliseconds. */
 const CLIENT_LIFETIME_MS = 200_000;
 const MAX_STEPS = 20_000;
-/** How soon a daemon that is back must be used. */
+/** How soon the proxy must use a daemon that is back. */
 const RECONNECT_WITHIN_MS = 1_500;
-/** The same after silence: the hanging dial must be given up first. */
+/** How soon after a silence: the proxy must first give up the hanging dial. */
 const AFTER_SILENCE = { leastMs: 3_500, share: 1 / 2, slackMs: 300 } as const;
 
 /**
  * The successive timeouts of dials while a request waits, and the pause between
- * two.
+ * two dials.
  */
 const DIAL_TIMEOUTS_MS = [2_000, 2_000, 3_000, 4_000, 6_000, 9_000];
 const DIAL_PAUSE_MS = 1_100;
 
-/** The states of the network and the daemon. */
+/** The states of the network with the daemon. */
 const NETWORK_STATES = [
   ...["up", "refused", "opens and closes", "closes with 1013", "reset"],
   ...["garbage", "silent tcp", "silent websocket", "quick restarts"],
@@ -37,7 +37,7 @@ const NETWORK_STATES = [
 ] as const;
 type NetworkState = typeof NETWORK_STATES[number];
 
-/** The states, repeated by their frequency. */
+/** The states, the more frequent ones repeated. */
 const WEIGHTED_NETWORK_STATES: readonly NetworkState[] = [
   ...["up", "up", "up", "up", "refused", "refused", "refused"] as const,
   ...["opens and closes", "opens and closes", "closes with 1013"] as const,
@@ -50,27 +50,27 @@ const WEIGHTED_NETWORK_STATES: readonly NetworkState[] = [
 /** A connection, as the network sees it. */
 interface ReconnectConnection {
   readonly connectionId: number;
-  /** The state of the network when it was dialed. */
+  /** The state of the network when the connection was dialed. */
   readonly networkState: NetworkState;
   readonly variant: boolean;
   readonly dialedAt: number;
-  /** How long the first response takes. */
+  /** How long the daemon takes for its first response on the connection. */
   readonly firstResponseMs: number;
-  /** Whether the daemon has answered on it. */
+  /** True once the daemon has answered on the connection. */
   isAnswered: boolean;
-  /** Whether it was closed, by either side. */
+  /** True once the proxy or the daemon has closed the connection. */
   isClosed: boolean;
-  /** When the last frame arrives: nothing is reordered. */
+  /** When the last frame arrives at the daemon. Frames stay in order. */
   lastArrivalAt: number;
   lastResponseAt: number;
 }
 
-/** Counts of what happened, to show that the simulation covers much. */
+/** Counts of events, which show how much the simulation covers. */
 export type ReconnectTally =
   & Record<"answers" | "faults" | "dials" | "reformattedCount", number>
   & Record<NetworkState, number>;
 
-/** Runs a simulation. Throws when a promise is broken. */
+/** Runs a simulation. Throws if a promise is broken. */
 export function runReconnectSimulation(seed: number): ReconnectTally {
   return new ReconnectSimulation(seed).run();
 }
@@ -85,38 +85,38 @@ class ReconnectSimulation {
   readonly #stateCounts = new Map<NetworkState, number>(
     NETWORK_STATES.map((kind) => [kind, 0]),
   );
-  /** How long this daemon needs for its first response on a connection. */
+  /** How long the daemon takes for its first response on a connection. */
   readonly #firstResponseMs: number;
   /**
-   * The longest first response since the daemon came back, while it starts
-   * slowly.
+   * The longest first response of the daemon in the slow starts since it came
+   * back; 0 for none.
    */
   #slowStartMs = 0;
   #networkState: NetworkState = "up";
-  /** Selects one of two variants of the current state. */
+  /** Selects one of the two variants that some states have. */
   #variant = false;
   /** Since when the daemon can be reached; `undefined` while it cannot. */
   #upSince: number | undefined = 0;
   /**
-   * How long the network has been silent since the daemon answered a first
-   * frame.
+   * How long the network has been silent since the daemon last gave a first
+   * response.
    */
   #silentMs = 0;
   /** When that silence last ended. */
   #silentUntil = 0;
-  /** When the daemon first responded after such a silence. */
+  /** When the daemon gave its first response after such a silence. */
   #firstResponseAt = 0;
   /**
-   * The total duration of dials that were given up while the daemon started
-   * slowly.
+   * The total duration of the dials that the proxy gave up while the daemon
+   * started slowly.
    */
   #abandonedDialsMs = 0;
   #stateChangedAt = 0;
-  /** The slowest first response so far. */
+  /** The duration of the slowest first response so far. */
   #slowestResponseMs = 0;
-  /** How long the latest first response took. */
+  /** The duration of the latest first response. */
   #lastResponseMs = 0;
-  /** Whether the daemon has answered in this process. */
+  /** True once the daemon has answered this process. */
   #hasAnswered = false;
 
   constructor(seed: number) {
@@ -175,7 +175,7 @@ class ReconnectSimulation {
 
   // The client
 
-  /** The client sends one or many requests, and repeats that after a while. */
+  /** Sends requests of the client, and repeats that after a random pause. */
   #runClient(): void {
     const [scheduler, proxy] = [this.#scheduler, this.#proxy];
     if (scheduler.now > CLIENT_LIFETIME_MS) return;
@@ -202,7 +202,7 @@ class ReconnectSimulation {
 
   // The network
 
-  /** Changes the state of the network. */
+  /** Puts the network into another random state. */
   #changeNetwork(): void {
     const scheduler = this.#scheduler;
     this.#proxy.checkWaits();
@@ -236,18 +236,18 @@ class ReconnectSimulation {
     scheduler.schedule(ms, () => this.#changeNetwork());
   }
 
-  /** Sets whether the daemon can be reached from now on. */
+  /** Records whether the daemon can be reached from now on. */
   #setReachable(isUp: boolean): void {
     const scheduler = this.#scheduler;
     this.#proxy.checkWaits();
     if (isUp === (this.#upSince !== undefined)) return;
     this.#slowStartMs = 0;
-    // For the proxy, a daemon that was too slow was silent.
+    // For the proxy, dials that it gave up are silence, too.
     this.#silentMs += this.#abandonedDialsMs;
     this.#abandonedDialsMs = 0;
     this.#upSince = isUp ? scheduler.now : undefined;
     if (isUp) return this.#daemon.restart(scheduler.now);
-    // Hanging connections may stay open.
+    // Connections that hang may stay open.
     const isWhole = scheduler.chance(0.3);
     for (const connection of this.#connections.values()) {
       if (isWhole || isUsable(connection.networkState)) {
@@ -256,7 +256,7 @@ class ReconnectSimulation {
     }
   }
 
-  /** The daemon goes away, and comes back soon. */
+  /** Takes the daemon away, and brings it back soon. */
   #scheduleRestart(): void {
     const scheduler = this.#scheduler;
     const turnedAt = this.#stateChangedAt;
@@ -273,7 +273,8 @@ class ReconnectSimulation {
   }
 
   /**
-   * The daemon closes a connection on which it had answered, and keeps running.
+   * Closes a connection on which the daemon has answered. The daemon keeps
+   * running.
    */
   #closeWith1008(): void {
     if (this.#networkState !== "1008 in a conversation") return;
@@ -284,16 +285,16 @@ class ReconnectSimulation {
     }
   }
 
-  /** How long a request may wait now. */
+  /** Returns how long a request may wait now; `undefined` without a limit. */
   #allowedWait(): AllowedWait | undefined {
     const silent = this.#silentMs;
     if (this.#upSince === undefined) return undefined;
-    // An unknown daemon may use the whole handshake timeout.
+    // Before its first response, a daemon has the whole handshake timeout.
     if (silent > 0 && !this.#hasAnswered) return undefined;
     const since = Math.max(this.#upSince, this.#firstResponseAt);
     const { leastMs, share, slackMs } = AFTER_SILENCE;
     const limit = silent > 0
-      // A dial may take twice the time of the slowest success.
+      // A dial may take twice as long as the slowest one that succeeded.
       ? Math.max(
         leastMs,
         silent * share,
@@ -301,11 +302,11 @@ class ReconnectSimulation {
       ) +
         slackMs
       : RECONNECT_WITHIN_MS;
-    // The daemon's first response, and with a pool a second one.
+    // A request needs a first response on one connection, with a pool on two.
     const isPooled = this.#protocol === "exai";
     const slowMs = (isPooled ? 2 : 1) * this.#firstResponseMs;
-    // A first response that takes more than twice the latest one is given up at
-    // first.
+    // If a first response takes more than twice as long as the latest one, the
+    // proxy first gives up some dials.
     const startMs = this.#slowStartMs > 0
       ? slowStartLimitMs(this.#slowStartMs, this.#slowestResponseMs, isPooled)
       : this.#firstResponseMs > 2 * this.#lastResponseMs
@@ -327,7 +328,7 @@ class ReconnectSimulation {
         variant: this.#variant,
         dialedAt: scheduler.now,
       },
-      // It is always as slow, or almost.
+      // This duration hardly varies.
       firstResponseMs:
         (networkState === "slow start"
           ? this.#slowStartMs
@@ -362,7 +363,7 @@ class ReconnectSimulation {
     });
   }
 
-  /** The proxy closes a connection. */
+  /** Records that the proxy closes a connection. */
   #closeByProxy(connectionId: number): void {
     const connection = this.#connections.get(connectionId);
     if (connection === undefined) return;
@@ -372,7 +373,7 @@ class ReconnectSimulation {
     if (isGivenUp && connection.networkState === "slow start") {
       this.#abandonedDialsMs += now - connection.dialedAt;
     }
-    // For the proxy, a dial that hung on after the network's silence was
+    // A dial that began during a silence and still hung after it counts as
     // silence, too.
     const hasHung = isGivenUp &&
       isSilent(connection.networkState, connection.variant);
@@ -383,7 +384,7 @@ class ReconnectSimulation {
     connection.isClosed = true;
   }
 
-  /** The WebSocket is open. In some states nothing more happens. */
+  /** Continues once the WebSocket is open. In some states that is the end. */
   #handleOpen(connection: ReconnectConnection): void {
     const { connectionId, networkState, variant } = connection;
     switch (networkState) {
@@ -407,7 +408,7 @@ class ReconnectSimulation {
     }
   }
 
-  /** Schedules something on a connection, if it still exists by then. */
+  /** Schedules something on a connection, unless that is closed by then. */
   #schedule(
     connection: ReconnectConnection,
     ms: number,
@@ -418,7 +419,7 @@ class ReconnectSimulation {
     });
   }
 
-  /** A dial fails. */
+  /** Makes a dial fail. */
   #failDial(
     connection: ReconnectConnection,
     isServerReached: boolean,
@@ -434,7 +435,7 @@ class ReconnectSimulation {
     });
   }
 
-  /** The daemon closes the connection: what arrives from now on is lost. */
+  /** Closes a connection from the daemon's side: later frames are lost. */
   #closeByDaemon(connection: ReconnectConnection, code: number): void {
     if (connection.isClosed) return;
     connection.isClosed = true;
@@ -466,7 +467,7 @@ class ReconnectSimulation {
     });
   }
 
-  /** An exai daemon rejects the token. */
+  /** Rejects the token, as an exai daemon does. */
   #rejectToken(connection: ReconnectConnection): void {
     if (this.#protocol !== "exai") return;
     const frame = { op: "hello_ack", ok: false, error: "unauthorized" };
@@ -505,7 +506,7 @@ class ReconnectSimulation {
         );
       }
       if (connection.networkState === "opens and closes") {
-        // Frames received until then may be executed.
+        // The daemon may still execute frames that it receives until then.
         return this.#schedule(
           connection,
           random() * 60,
@@ -513,7 +514,8 @@ class ReconnectSimulation {
         );
       }
       if (!isFirst) return;
-      // Only now: waiting requests have waited for this.
+      // The silence ends only now, because the waiting requests waited for this
+      // response.
       const isEnd = this.#silentMs > 0 ||
         connection.networkState === "slow start";
       if (isEnd) this.#firstResponseAt = this.#scheduler.now;
@@ -523,26 +525,26 @@ class ReconnectSimulation {
   }
 }
 
-/** Whether a dial made in this state hangs. */
+/** Returns whether dials hang that are made in a state of the network. */
 function isSilent(kind: NetworkState, variant: boolean): boolean {
   return /^silent/.test(kind) || kind === "garbage" && !variant;
 }
 
-/** Whether connections made in this state work. */
+/** Returns whether connections work that are made in a state of the network. */
 function isUsable(kind: NetworkState): boolean {
   return /^(up|quick restarts|1008 in a conversation|slow start)$/.test(kind);
 }
 
 /**
- * How long a request waits for a first response that takes so long, because
- * shorter dial timeouts come before.
+ * Returns how long a request waits for a first response that takes `ms`,
+ * because the proxy first gives up dials with shorter timeouts.
  */
 function slowStartLimitMs(
   ms: number,
   slowestMs: number,
   isPooled: boolean,
 ): number {
-  // The actual timeouts may differ, and may be almost long enough.
+  // The actual timeouts may differ a little, and may be almost long enough.
   const early = DIAL_TIMEOUTS_MS.filter((step) => step <= 1.25 * ms)
     .map((step) => Math.min(ms, Math.max(step, 2 * slowestMs)))
     .reduce((sum, step) => sum + step + DIAL_PAUSE_MS, 0);

@@ -1,7 +1,8 @@
 /**
- * Runs seeded simulations and prints what happened in them.
+ * Runs seeded simulations, and prints how often each event happened in them.
  *
- *     deno task worlds [COUNT] [FIRST SEED] [mcp | exai | recovery | pair | liveness]
+ *     deno task worlds [COUNT] [FIRST SEED]
+ *       [mcp | exai | recovery | pair | liveness]
  *
  * @module
  */

@@ -1,10 +1,10 @@
 /**
- * Simulated time and seeded randomness, the basis of a simulation.
+ * Provides the simulated time and the seeded randomness of a simulation.
  *
  * @module
  */
 
-/** A random generator (mulberry32), so that a simulation can be repeated. */
+/** Returns a seeded generator of random numbers from 0 to 1 (mulberry32). */
 export function seededRandom(seed: number): () => number {
   let state = seed | 0;
   return () => {
@@ -19,7 +19,7 @@ export function seededRandom(seed: number): () => number {
 export class Scheduler {
   readonly random: () => number;
   readonly #scheduled: { at: number; run: () => void }[] = [];
-  /** Simulated milliseconds since the start. */
+  /** The simulated time, in milliseconds since the start. */
   now = 0;
   #suspendedMs = 0;
   #suspendedAt: number | undefined;
@@ -29,7 +29,7 @@ export class Scheduler {
   }
 
   /**
-   * How long the program was awake, in milliseconds: deadlines count only that
+   * How long the program was awake, in milliseconds. Deadlines count only this
    * time.
    */
   get awakeMs(): number {
@@ -44,7 +44,7 @@ export class Scheduler {
     this.#suspendedAt = this.now;
   }
 
-  /** Returns how long it slept. */
+  /** Ends the sleep. Returns how long it lasted, in milliseconds. */
   resume(): number {
     const ms = this.now - this.#suspendedAt!;
     this.#suspendedAt = undefined;
@@ -52,7 +52,7 @@ export class Scheduler {
     return ms;
   }
 
-  /** Schedules an event, behind those for the same moment. */
+  /** Schedules an event in `ms`, after those for the same moment. */
   schedule(ms: number, run: () => void): void {
     const at = this.now + ms;
     let low = 0;
@@ -65,7 +65,7 @@ export class Scheduler {
     this.#scheduled.splice(low, 0, { at, run });
   }
 
-  /** Runs the next event, if it is due by then. Returns whether it was. */
+  /** Runs the next event if it is due by `until`. Returns whether one ran. */
   runNext(until: number): boolean {
     const next = this.#scheduled[0];
     if (next === undefined || next.at > until) return false;

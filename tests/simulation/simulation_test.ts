@@ -16,7 +16,7 @@ import {
 import { type McpTally, runMcpSimulation } from "./mcp_simulation.ts";
 
 /**
- * The numbers of simulations. `deno test ... -- WORLDS EXAI_WORLDS
+ * The number of simulations of each kind. `deno test ... -- WORLDS EXAI_WORLDS
  * RECOVERY_WORLDS PAIR_WORLDS LIVENESS_WORLDS` changes them.
  */
 const [
@@ -85,7 +85,7 @@ test(`Simulation: ${TWO_PROXIES_RUNS} seeded simulations with two proxies keep t
 });
 
 test(`Simulation: ${LIVENESS_RUNS} seeded simulations end no call on a living connection, and notice dead ones`, () => {
-  // Rare events are not counted.
+  // Events that are rare are left out.
   const zero: Omit<LivenessTally, "displaced late" | "hidden" | "told"> = {
     ...{ dials: 0, displaced: 0, remembered: 0, freezes: 0, cuts: 0 },
     ...{ stalls: 0, sleeps: 0, "ended in time": 0, pings: 0 },
@@ -105,8 +105,8 @@ test(`Simulation: ${LIVENESS_RUNS} seeded simulations end no call on a living co
 });
 
 /**
- * Runs simulations. Each event in `zero` must happen in a share of them, or
- * that often.
+ * Runs simulations. Each event in `zero` must happen more than `share` times
+ * per simulation on average.
  */
 function runSeeds<T extends object>(
   runCount: number,
@@ -128,7 +128,7 @@ function runSeeds<T extends object>(
       if (sum.has(name)) sum.set(name, sum.get(name)! + count);
     }
   }
-  // Simulations in which nothing happens prove nothing.
+  // Without these events, the simulations would prove nothing.
   for (const [name, count] of sum) {
     assert(count > runCount * share, `only ${count} ${name}`);
   }
@@ -151,7 +151,7 @@ test("Simulation: a seed gives the same simulation again", () => {
   );
 });
 
-/** The result of a simulation, or its error. */
+/** Returns the result of a simulation, or its error as text. */
 function resultOfSeed7(simulate: (seed: number) => unknown): unknown {
   try {
     return simulate(7);

@@ -1,7 +1,7 @@
 /**
  * A random simulation of two proxies and one daemon, which keeps only the
  * newest client, or both, or only the oldest. Two clients that displace each
- * other must come to rest, and neither dials too often.
+ * other must stop doing so, and neither proxy may dial too often.
  *
  * @module
  */
@@ -22,20 +22,22 @@ import {
 /** How long the clients send requests, in simulated milliseconds. */
 const CLIENT_LIFETIME_MS = 200_000;
 const MAX_STEPS = 20_000;
-/** How soon a daemon that is back must be used. */
+/** How soon the proxies must use a daemon that is back. */
 const RECONNECT_WITHIN_MS = 1_500;
-/** A client that is undisturbed for so long must get a response. */
+/** How long the other client must be quiet for a request to be checked. */
 const UNDISTURBED_MS = 5_000;
 /**
- * How soon it must get it: it is displaced at most once more, and dials again.
+ * How soon such a request must be answered. The proxy may be displaced once
+ * more, and must then dial again.
  */
 const UNDISTURBED_RESPONSE_MS = 3_000;
 /**
- * How often both may dial within a time in which neither client sends requests.
+ * The maximum number of dials of both proxies in a period in which neither
+ * client sends requests.
  */
 const IDLE_DIAL_LIMIT = { ms: 60_000, dials: 6 } as const;
 
-/** A proxy displaced by another client twice within this time must log it. */
+/** A proxy that was displaced twice within this time must log it. */
 const DISPLACED_TWICE_MS = 9_000;
 
 /** Which of two clients the daemon keeps. */
@@ -48,17 +50,16 @@ interface ProxySide {
   readonly proxy: WatchedProxy;
   /** The client's requests that are not checked yet. */
   readonly uncheckedRequests: Set<WatchedRequest>;
-  /** Whether it has dialed since the daemon came back. */
+  /** True if the proxy has dialed since the daemon came back. */
   hasReturned: boolean;
-  /** When the other proxy last displaced its connection. */
+  /** When the other proxy last displaced the connection. */
   displacedAt: number;
   /**
-   * Whether it was displaced twice in a short time, which its log must report.
+   * True once the proxy was displaced twice in a short time: it must log that.
    */
   mustLogDisplacement: boolean;
 }
 
-/** A connection. */
 interface SideConnection {
   readonly side: ProxySide;
   readonly connectionId: number;
@@ -71,7 +72,7 @@ interface SideConnection {
   pendingLists: number;
 }
 
-/** Counts of what happened, to show that the simulation covers much. */
+/** Counts of events, which show how much the simulation covers. */
 export type TwoProxiesTally =
   & Record<
     "answers" | "faults" | "dials" | "displaced" | "kept out" | "restarts",
@@ -80,7 +81,7 @@ export type TwoProxiesTally =
   & Record<"calm" | "quiet dials" | "reformattedCount", number>
   & Record<KeepPolicy, number>;
 
-/** Runs a simulation. Throws when a promise is broken. */
+/** Runs a simulation. Throws if a promise is broken. */
 export function runTwoProxiesSimulation(seed: number): TwoProxiesTally {
   return new TwoProxiesSimulation(seed).run();
 }
@@ -93,20 +94,20 @@ class TwoProxiesSimulation {
   readonly #sides: readonly [ProxySide, ProxySide];
   readonly #keepPolicy: KeepPolicy;
   /**
-   * Whether the daemon counts connections, so that each client has only one;
-   * otherwise it counts clients.
+   * True if the daemon counts connections, so that each client has only one.
+   * False if it counts clients.
    */
   readonly #countsConnections: boolean;
   /**
-   * Whether the daemon decides at the first frame; otherwise it decides when a
-   * connection opens.
+   * True if the daemon decides at the first frame, and false if it decides when
+   * a connection opens.
    */
   readonly #decidesAtFirstFrame: boolean;
-  /** The code with which it closes the older one, or the newcomer. */
+  /** The code with which the daemon closes the older one or the newcomer. */
   readonly #closeCode: number;
   readonly #connections = new Set<SideConnection>();
   #upSince: number | undefined = 0;
-  /** The dials of a minute in which no client sent requests or waited. */
+  /** The dials of the last minute, if no client has sent a request since. */
   #idleDials: number[] = [];
   readonly #tally: TwoProxiesTally = {
     ...{ answers: 0, faults: 0, dials: 0, displaced: 0, "kept out": 0 },
@@ -121,7 +122,7 @@ class TwoProxiesSimulation {
     );
     this.#keepPolicy = scheduler.pick(KEEP_POLICIES);
     this.#tally[this.#keepPolicy]++;
-    // An exai client has a connection for each call, so its daemon counts
+    // An exai client has a connection for each call, so an exai daemon counts
     // clients.
     this.#countsConnections = protocol !== "exai" && scheduler.chance(0.5);
     this.#decidesAtFirstFrame = scheduler.chance(0.5);
@@ -152,7 +153,7 @@ class TwoProxiesSimulation {
       this.#protocol,
       network,
       () => this.#allowedWait(),
-      // The daemon must be able to distinguish the requests.
+      // The daemon must be able to distinguish the requests of both clients.
       name === "A" ? 0 : 1_000_000,
     );
     const side: ProxySide = {
@@ -178,8 +179,8 @@ class TwoProxiesSimulation {
       const end = { type: "end", cause: "stdin" } as const;
       scheduler.schedule(CLIENT_LIFETIME_MS, () => side.proxy.handle(end));
     }
-    // Only a daemon that keeps both restarts often. Then both clients reconnect
-    // at once.
+    // A daemon restarts often only if it keeps both clients: then both
+    // reconnect at once.
     const pause = this.#keepPolicy === "both" ? 40_000 : 150_000;
     this.#scheduleRestart(pause);
     const [a, b] = this.#sides;
@@ -242,13 +243,13 @@ class TwoProxiesSimulation {
       for (const it of uncheckedRequests) {
         const { id, method, requestedAt, answeredAt, errorCode } = it;
         const isEnd = answeredAt === undefined && now >= CLIENT_LIFETIME_MS;
-        // At first neither knows of the other.
+        // At first, neither client has displaced the other.
         const quietMs = requestedAt -
           Math.max(other.lastRequestAt, this.#upSince ?? 0);
         const isCalm = quietMs >= UNDISTURBED_MS && !other.hasPendingRequests &&
           !this.#isDisturbed(other, requestedAt);
-        // A call may be lost to a newcomer, and the proxy does not dial a
-        // daemon that seems to refuse it.
+        // A call may be lost to a newcomer. A proxy does not dial a daemon that
+        // seems to refuse it.
         const isExcused = !isCalm || isEnd || proxy.isRefused ||
           errorCode === -31001 || method === "tools/call";
         if (isExcused) {
@@ -269,7 +270,8 @@ class TwoProxiesSimulation {
   }
 
   /**
-   * Whether the other client has sent requests since, or the daemon was away.
+   * Returns whether the other client has sent requests since a moment, or the
+   * daemon was away since then.
    */
   #isDisturbed(other: WatchedProxy, since: number): boolean {
     return other.lastRequestAt > since || this.#upSince === undefined ||
@@ -293,7 +295,7 @@ class TwoProxiesSimulation {
         this.#upSince = scheduler.now;
         for (const side of this.#sides) {
           side.hasReturned = false;
-          // Earlier losses say nothing about the other client.
+          // Losses before the restart say nothing about the other client.
           side.displacedAt = -Infinity;
         }
         this.#daemon.restart(scheduler.now);
@@ -308,7 +310,7 @@ class TwoProxiesSimulation {
   }
 
   #networkChanged(): void {
-    // A restart disturbs both.
+    // A restart disturbs both clients.
     this.#idleDials = [];
     for (const { proxy } of this.#sides) {
       proxy.dials.networkChanged(this.#scheduler.now);
@@ -357,20 +359,20 @@ class TwoProxiesSimulation {
     });
   }
 
-  /** Checks that the proxies come to rest while both clients are quiet. */
+  /** Checks that the proxies stop dialing while both clients are quiet. */
   #checkIdleDials(side: ProxySide): void {
     const { now } = this.#scheduler;
     if (this.#keepPolicy !== "newest") return;
     const isReturn = !side.hasReturned;
     side.hasReturned = this.#upSince !== undefined;
-    // Before both have sent a request, it is unclear who displaces whom. A
-    // daemon that is away is dialed by the backoff table.
+    // Before both have sent a request, it is unclear who displaces whom. If the
+    // daemon is away, the backoff schedule causes the dials.
     const isUp = this.#upSince !== undefined;
     const isQuiet = this.#sides.every(({ proxy }) =>
       proxy.hasSentRequest && !proxy.hasPendingRequests
     );
     if (!isUp || !isQuiet) return void (this.#idleDials = []);
-    // The first dial after the daemon is back displaces nobody yet.
+    // The first dial after a restart displaces nobody yet.
     if (isReturn) return;
     this.#tally["quiet dials"]++;
     const dials = this.#idleDials;
@@ -383,7 +385,7 @@ class TwoProxiesSimulation {
     );
   }
 
-  /** The other connections that count as the same client. */
+  /** Returns the other connections that the daemon counts as rivals. */
   #rivals(connection: SideConnection): SideConnection[] {
     return [...this.#connections].filter((it) =>
       it !== connection && it.isOpen && !it.isClosed &&
@@ -434,8 +436,9 @@ class TwoProxiesSimulation {
   }
 
   /**
-   * The daemon closes a connection, perhaps because another one has displaced
-   * it.
+   * Closes a connection from the daemon's side.
+   *
+   * @param by the proxy whose new connection displaces it, if any
    */
   #closeByDaemon(
     connection: SideConnection,
@@ -447,8 +450,8 @@ class TwoProxiesSimulation {
     const { connectionId, isAnswered, side } = connection;
     const { proxy } = side;
     const reason = by === undefined ? `code ${code}` : "replaced";
-    // Before the first response it counts as a refusal, whatever the daemon
-    // means by it.
+    // A close before the first response counts as a refusal, whatever the
+    // daemon means by it.
     const refuses = code === 1008 && !isAnswered && this.#protocol !== "exai";
     this.#scheduler.schedule(this.#scheduler.random() * 5, () => {
       if (!this.#connections.has(connection)) return;
@@ -456,7 +459,7 @@ class TwoProxiesSimulation {
         connectionId === proxy.mainConnectionId;
       if (isTaken) {
         const { now } = this.#scheduler;
-        // A request in flight may have been the cause, also one of the proxy's
+        // A request in flight may have been the cause, even one of the proxy's
         // own.
         const isClear = !proxy.hasPendingRequests &&
           connection.pendingLists === 0;

@@ -1,6 +1,6 @@
 /**
  * A proxy in a simulation, with its client and a record of its requests and
- * dials. Every rule about reconnecting is checked at every event.
+ * dials. The rules of reconnecting are checked at every event.
  *
  * @module
  */
@@ -19,21 +19,20 @@ import type { Json } from "../helpers/session/session_driver.ts";
 import type { Scheduler } from "./scheduler.ts";
 
 /**
- * How long after a dial that the daemon refused a request causes no further
- * one.
+ * How long after the daemon has refused a dial no request causes another dial.
  */
 const REFUSED_REDIAL_INTERVAL_MS = 5_000;
 /**
- * No request fails for lack of a connection before this, if the queue timeout
- * is longer.
+ * The time before which no request fails for lack of a connection, unless the
+ * queue timeout is shorter.
  */
 const MIN_QUEUE_TIMEOUT_MS = 20_000;
-/** How long a connection must stay ready for the backoff table to restart. */
+/** How long a connection must stay ready to restart the backoff schedule. */
 const BACKOFF_RESET_MS = 5_000;
 /** How long a client waits after an error before it initializes again. */
 const REINITIALIZE_DELAY_MS = 1_000;
 
-/** The network for a proxy. It must not call back synchronously. */
+/** The network of a proxy. It must not call back synchronously. */
 export interface NetworkHooks {
   onDial(connectionId: number): void;
   onSend(connectionId: number, text: string): void;
@@ -41,8 +40,8 @@ export interface NetworkHooks {
 }
 
 /**
- * Since when the daemon can be reached, and how long a request may wait for a
- * connection to it.
+ * Since when the daemon can be reached, and how long a request may then wait
+ * for a connection.
  */
 export interface AllowedWait {
   readonly since: number;
@@ -53,25 +52,25 @@ export interface AllowedWait {
 export interface WatchedRequest {
   readonly id: number;
   readonly method: string;
-  /** Whether it stays open as long as the client wants, and causes no dial. */
+  /** True if the request may stay open for ever, and causes no dial. */
   readonly isLongLived: boolean;
-  /** Whether it uses a connection of exai's pool. */
+  /** True if the request uses a connection of the exai pool. */
   readonly usesPool: boolean;
   readonly requestedAt: number;
-  /** The total downtime when it was sent. */
+  /** The total downtime when the client sent the request. */
   readonly downMsAtRequest: number;
-  /** How often it was sent to the daemon. */
+  /** How often the proxy sent the request to the daemon. */
   writeCount: number;
-  /** The connection it was sent on, while that exists. */
+  /** The connection on which it was sent, while that connection exists. */
   sentOn: number | undefined;
-  /** Since when it waits to be sent. */
+  /** Since when the request waits to be sent. */
   waitingSince: number;
   answeredAt: number | undefined;
-  /** The code of its error, if it got one. */
+  /** The code of the error response, if there was one. */
   errorCode: number | undefined;
 }
 
-/** How long a daemon has to confirm a hint, in milliseconds. */
+/** How long a new daemon may take to confirm a hint, in milliseconds. */
 const HINT_CONFIRMATION_MS = 5_000;
 
 export class WatchedProxy {
@@ -87,19 +86,19 @@ export class WatchedProxy {
   /** When a request was last sent on each kind of connection. */
   readonly #writtenAt = { main: 0, pool: 0 };
   #lastId: number;
-  /** Whether the client has initialized, and may send requests. */
+  /** True once the client has initialized and may send requests. */
   #mayRequest: boolean;
   #readyAt: number | undefined;
   /**
-   * Whether the daemon has answered the client since the connection became
-   * ready: on any connection, or on this one.
+   * Where the daemon has answered the client since the main connection became
+   * ready: `here` is the main connection, `elsewhere` the pool.
    */
   #answeredOn: "nowhere" | "elsewhere" | "here" = "nowhere";
-  /** Whether the daemon has answered in this process. */
+  /** True once the daemon has answered this process. */
   #hasAnswered = false;
   /**
-   * When the current dial, or its open WebSocket, began, and whether a request
-   * has waited meanwhile.
+   * When the current dial began, or its WebSocket opened, and whether a request
+   * has waited since the dial.
    */
   #currentDial = { since: 0, wasWanted: false };
   /**
@@ -107,19 +106,19 @@ export class WatchedProxy {
    */
   #downMs = 0;
   #downMsUpdatedAt = 0;
-  /** Whether the daemon has refused the latest dial, with no dial since. */
+  /** True if the daemon refused the last dial. */
   #isRefused = false;
-  /** Whether the client may get the error that the daemon refuses it. */
+  /** True while the client may get the error that the daemon refuses it. */
   #mayBeRefused = false;
   #endedAt: number | undefined;
-  /** When the client last sent a request. */
+  /** When the client last sent a request; `-Infinity` before the first one. */
   lastRequestAt = -Infinity;
   /** The id of the latest main connection. */
   mainConnectionId = 0;
   readonly dials: DialLimits;
   answers = 0;
   faults = 0;
-  /** How many log lines say that another client takes the connection. */
+  /** How many log lines report that another client has the connection. */
   displacedLogLines = 0;
   exitCode: number | undefined;
 
@@ -146,7 +145,7 @@ export class WatchedProxy {
     this.dials = new DialLimits(protocol === "exai" ? 4 : 0);
   }
 
-  /** Whether a request waits for a connection, with a timeout. */
+  /** True if a request waits for a connection and has a timeout. */
   get hasWaitingRequests(): boolean {
     for (const { isLongLived, sentOn } of this.#pending) {
       if (!isLongLived && sentOn === undefined) return true;
@@ -154,18 +153,18 @@ export class WatchedProxy {
     return false;
   }
 
-  /** Whether the client has sent anything. */
+  /** True once the client has sent anything. */
   get hasSentRequest(): boolean {
     return this.#protocol === "exai" || this.#requests.size > 0;
   }
 
-  /** Whether the client waits for a response. */
+  /** True while the client waits for a response. */
   get hasPendingRequests(): boolean {
     for (const { isLongLived } of this.#pending) if (!isLongLived) return true;
     return false;
   }
 
-  /** Whether the daemon has refused the latest dial. */
+  /** True if the daemon refused the last dial. */
   get isRefused(): boolean {
     return this.#isRefused;
   }
@@ -182,7 +181,7 @@ export class WatchedProxy {
 
   // The client
 
-  /** The client sends its first request, in its protocol. */
+  /** Sends the client's first request, in its protocol. */
   openConversation(): void {
     if (this.#protocol === "exai") return;
     if (this.#protocol === "stateless") {
@@ -193,7 +192,7 @@ export class WatchedProxy {
     }
   }
 
-  /** The client sends a request, if it may already. */
+  /** Sends a request of the client. Returns `undefined` if it may not. */
   request(method: string, tool?: "look" | "write"): WatchedRequest | undefined {
     if (!this.#mayRequest || this.#endedAt !== undefined) return undefined;
     const id = this.#lastId + 1;
@@ -255,8 +254,9 @@ export class WatchedProxy {
   // The session
 
   /**
-   * Passes an event to the proxy. `refuses`: the daemon refuses it by this
-   * event.
+   * Passes an event to the proxy.
+   *
+   * @param refuses whether the daemon refuses the proxy by this event
    */
   handle(
     event: SessionEvent,
@@ -295,7 +295,7 @@ export class WatchedProxy {
     assert(!this.hasWaitingRequests, "a request still waits after a refusal");
   }
 
-  /** Updates whether the connection is ready. */
+  /** Updates whether the main connection is ready. */
   #updateReadiness(): void {
     const { now } = this.#scheduler;
     const { phase } = this.#session.snapshot().standing;
@@ -309,7 +309,7 @@ export class WatchedProxy {
       const ms = now - this.#readyAt;
       this.#readyAt = undefined;
       if (ms < BACKOFF_RESET_MS && this.#answeredOn === "nowhere") return;
-      // A pool's responses need not concern the main connection.
+      // A response on a pool connection does not prove that the main one works.
       const isCertain = ms > BACKOFF_RESET_MS + 10 ||
         this.#answeredOn === "here";
       this.dials.backoffRestarted(now, isCertain);
@@ -317,8 +317,7 @@ export class WatchedProxy {
   }
 
   /**
-   * Checks that a connection that is neither open nor displaced will be dialed
-   * some day.
+   * Checks that a connection that is neither open nor displaced has a deadline.
    */
   #checkWillDial(): void {
     const { phase } = this.#session.snapshot().standing;
@@ -329,8 +328,8 @@ export class WatchedProxy {
   }
 
   /**
-   * Checks that a dial is given up early only if a request has waited for it,
-   * and the daemon is known.
+   * Checks that the proxy gives up a dial early only if a request waited for it
+   * and the daemon has answered before.
    */
   #checkDialTimeout(effects: readonly Effect[]): void {
     const { now } = this.#scheduler;
@@ -390,8 +389,8 @@ export class WatchedProxy {
   }
 
   /**
-   * A connection has ended: the requests sent on it wait again, or get a
-   * response now.
+   * Records that a connection ended. Its requests wait again, or get a response
+   * now.
    */
   #recordDisconnect(connectionId: number): void {
     this.#openConnections.delete(connectionId);
@@ -416,8 +415,8 @@ export class WatchedProxy {
   }
 
   /**
-   * The client's request in a frame. Only exai's list request has no id; the
-   * oldest waiting one counts.
+   * Returns the client's request that a frame carries. An exai list request has
+   * no id: the oldest waiting one counts.
    */
   #requestOf(frame: Json): WatchedRequest | undefined {
     if (this.#protocol !== "exai") {
@@ -446,7 +445,8 @@ export class WatchedProxy {
       .test(request.method);
     if (error === undefined) {
       this.answers++;
-      // A locally answered `initialize` is no response of the daemon.
+      // If the proxy answered `initialize` itself, that is not a response of
+      // the daemon.
       if (request.sentOn !== undefined && this.#answeredOn !== "here") {
         this.#answeredOn = request.usesPool ? "elsewhere" : "here";
       }
@@ -472,7 +472,7 @@ export class WatchedProxy {
     this.#sendFromClient({ method: "notifications/initialized" });
   }
 
-  /** Checks that an error of the proxy has its cause. */
+  /** Checks that an error made by the proxy has a valid cause. */
   #checkErrorCause(request: WatchedRequest, { code, data }: Json): void {
     const { id, writeCount, usesPool } = request;
     const isList = this.#protocol === "exai" && request.method === "tools/list";
@@ -491,7 +491,7 @@ export class WatchedProxy {
     const isEnd = this.#endedAt !== undefined;
     if (code !== -31001 || data.reason !== "unavailable" || isEnd) return;
     const { queueTimeout } = this.#config;
-    // How long a pool connection was missing is not visible here.
+    // How long a pool connection was missing is not known here.
     const waited = usesPool
       ? this.#scheduler.now - request.requestedAt
       : this.#downMs - request.downMsAtRequest;
@@ -505,8 +505,8 @@ export class WatchedProxy {
   // The rules that always hold
 
   /**
-   * Checks that no request waits too long. Also called before the daemon's
-   * state changes.
+   * Checks that no request waits too long. Call it also before the state of the
+   * daemon changes.
    */
   checkWaits(): void {
     if (this.#pending.size === 0 || this.#endedAt !== undefined) return;
@@ -524,7 +524,7 @@ export class WatchedProxy {
             `connection, and the queue timeout is ${queueTimeout} ms in all`,
         );
       }
-      // A call that was sent before may wait for the confirmation of its hint.
+      // A call that was sent before may wait for its hint to be confirmed.
       const isAgain = request.writeCount > 0 && request.method === "tools/call";
       if (allowed === undefined) continue;
       const limit = allowed.limitMs + (isAgain ? HINT_CONFIRMATION_MS : 0);
@@ -538,7 +538,7 @@ export class WatchedProxy {
     }
   }
 
-  /** At the end of the simulation every request has its response. */
+  /** Checks at the end that each request was answered. */
   checkAllAnswered(): void {
     assertEquals(this.exitCode, 0, "exit code");
     assertEquals(
