@@ -1,5 +1,6 @@
 /**
- * Reads and edits a client's file in the format of that client.
+ * Reads and edits the text of a client's configuration file, in the format of
+ * that client.
  *
  * @module
  */
@@ -16,15 +17,15 @@ import { tomlFormatOf } from "./toml_edit.ts";
 import { lineNumberOf } from "../json/spans.ts";
 import { getNested, isRecord } from "../protocol/jsonrpc.ts";
 
-/** Reads and edits the file of one client, which may begin with a mark. */
+/** The functions for a text that may be empty or begin with a BOM. */
 export interface ClientFileFormat extends Omit<EntryFormat, "parse"> {
-  /** Returns the value of a text; `undefined` for an empty text. */
+  /** Parses a text; `undefined` for an empty one. Throws if it is invalid. */
   parseClientFile(text: string): unknown;
-  /** Returns the existing entry of a server, if there is one. */
+  /** Returns the entry of a server; `undefined` if there is none. */
   findEntry(text: string, name: string): unknown;
 }
 
-/** Returns the format of a client's file. */
+/** Returns the functions that read and edit a client's file. */
 export function clientFileFormatOf(client: Client): ClientFileFormat {
   const { isToml, rejectedSyntax, serversKey } = client;
   const format = isToml ? tomlFormatOf(client) : jsonFormatOf(client);
@@ -57,8 +58,9 @@ function splitBom(text: string): [bom: string, text: string] {
 }
 
 /**
- * Returns the servers in the text of a client's file that are this program.
- * Throws with what is wrong with the text.
+ * Returns the servers in the text of a client's file that start this program.
+ *
+ * @throws {Error} if the text cannot be parsed
  */
 export function findAlwaysupServers(
   client: Client,
@@ -90,15 +92,15 @@ const SYNTAX_LABELS: Readonly<Record<ExtraSyntax, string>> = {
 };
 
 /**
- * Returns the syntax in a text that its client cannot parse, with its line,
- * counted from 1: `a comment (line 3)`; `undefined` if there is none.
+ * Returns the first syntax in a text that the client cannot parse, with its
+ * line number from 1: `a comment (line 3)`; `undefined` if there is none.
  */
 export function findRejectedSyntax(
   { rejectedSyntax = [] }: Client,
   original: string,
 ): string | undefined {
   const [bom, text] = splitBom(original);
-  // An empty file is written from scratch.
+  // In an empty file, `setEntry` drops a BOM that the client rejects.
   if (rejectedSyntax.length === 0 || text.trim() === "") return undefined;
   const all = findJsoncExtensions(text);
   if (bom !== "") all.unshift(["bom", 0]);

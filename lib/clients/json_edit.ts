@@ -1,10 +1,10 @@
 /**
- * Parses JSON with comments and trailing commas, as people write it in settings
- * files. Sets, replaces or removes one server's entry in the JSON text of a
- * client's file, and changes nothing else: comments, trailing commas, line
- * breaks and indentation stay. Removing an entry restores what adding it beside
- * other servers has changed, except a trailing comma that the client cannot
- * parse.
+ * Edits the JSON text of a client's file: adds, replaces or removes the entry
+ * of one server. The text may have comments and trailing commas (JSONC). The
+ * edits keep them, and also line breaks and indentation.
+ *
+ * If the file has other servers, adding an entry and removing it again restores
+ * the text, except for a trailing comma that the client cannot parse.
  *
  * @module
  */
@@ -25,7 +25,7 @@ import type {
 import { lineNumberOf } from "../json/spans.ts";
 import { isRecord } from "../protocol/jsonrpc.ts";
 
-/** Returns how a JSON file is read and edited. */
+/** Returns the functions that read and edit a client's JSON file. */
 export function jsonFormatOf(client: Client): EntryFormat {
   const { serversKey } = client;
   return {
@@ -66,7 +66,7 @@ function parseJsonc(text: string): unknown {
   throw new Error(`it is not JSON (line ${lineNumberOf(text, error.offset)})`);
 }
 
-/** Calls the library, whose stack overflows at some depth. */
+/** Runs a recursive parser; turns a stack overflow into a clear error. */
 function assertShallow<T>(read: () => T): T {
   try {
     return read();
@@ -77,8 +77,8 @@ function assertShallow<T>(read: () => T): T {
 }
 
 /**
- * Returns what a valid text has and JSON (RFC 8259) lacks, with the offset of
- * each, in order: comments, and commas after the last member or item.
+ * Returns the comments and trailing commas of a valid JSONC text in order, each
+ * with its offset (UTF-16 units). JSON (RFC 8259) has neither.
  */
 export function findJsoncExtensions(text: string): [ExtraSyntax, number][] {
   const errors: ParseError[] = [];
@@ -90,7 +90,7 @@ export function findJsoncExtensions(text: string): [ExtraSyntax, number][] {
   );
 }
 
-/** Clients treat `null` in the place of the servers as missing. */
+/** Opens the servers' object; `undefined` if it is missing or `null`. */
 function openServers(file: ObjectText, key: string): ObjectText | undefined {
   const servers = file.open(key);
   if (servers === undefined && (file.valueOf(key) ?? null) !== null) {
@@ -99,11 +99,11 @@ function openServers(file: ObjectText, key: string): ObjectText | undefined {
   return servers;
 }
 
-/** The rest of an entry, first of all its `env`, is the user's. */
+/** The members that an update may change. The user's, e.g. `env`, stay. */
 const JSON_LAUNCH_FIELDS =
   /^(command|args|type|url|serverUrl|httpUrl|headers)$/;
 
-/** Replaces the launch fields, member by member; comments stay. */
+/** Replaces the launch fields of an entry; other members and comments stay. */
 function updateJsonEntry(entry: ObjectText, launchFields: LaunchFields): void {
   flattenCommand(entry);
   for (const { name } of entry.offsets.members) {
@@ -117,9 +117,9 @@ function updateJsonEntry(entry: ObjectText, launchFields: LaunchFields): void {
 }
 
 /**
- * Converts an entry in Zed's older form, where `command` is an object with the
- * members `path`, `args` and `env`: moves all members but the first two one
- * level up, because they are the user's.
+ * Converts an entry of an older Zed, in which `command` is an object with the
+ * members `path`, `args` and `env`. Moves all members except the first two one
+ * level up, because the user wrote them. An update then replaces `command`.
  */
 function flattenCommand(entry: ObjectText): void {
   const command = entry.open("command");
@@ -138,15 +138,15 @@ function flattenCommand(entry: ObjectText): void {
   }
 }
 
-/** Where an object is in a text, from brace to brace, and its members. */
+/** The offsets of an object: of its `{`, and after its `}` (UTF-16 units). */
 interface ObjectOffsets {
   readonly start: number;
   readonly end: number;
-  /** They are in order; a name may occur twice. */
+  /** The members in the order of the text; a name may occur twice. */
   readonly members: readonly MemberOffsets[];
 }
 
-/** Where a member is: its name, its value, and the comma after it. */
+/** The offsets of a member: its name, its value, its end, its comma. */
 interface MemberOffsets {
   readonly name: string;
   readonly start: number;
@@ -155,7 +155,7 @@ interface MemberOffsets {
   readonly comma?: number;
 }
 
-/** Returns the offsets of a text's object. Throws if the text is not valid. */
+/** Finds the object in a text. Throws if the text is not one JSONC object. */
 function readObject(text: string): ObjectOffsets {
   const members: MemberOffsets[] = [];
   let start = -1;
@@ -205,12 +205,13 @@ function indentAt(text: string, offset: number): string {
   return /^[ \t]*/.exec(text.slice(start, offset))![0];
 }
 
-/** The text of one object, whose members can be changed. */
+/** The text of one object. Each edit changes one member and keeps the rest. */
 class ObjectText {
   text: string;
   offsets: ObjectOffsets;
   readonly #client: Client;
-  // The file's format; the indentation is that of its first member.
+  // The format of the whole file, also for an object that was opened in it. The
+  // indentation is that of the file's first member.
   readonly indentUnit: string;
   readonly lineBreak: string;
   readonly isSingleLine: boolean;
@@ -233,7 +234,7 @@ class ObjectText {
     this.offsets = readObject(text);
   }
 
-  /** Clients differ in which one of two members of a name they use. */
+  /** Finds a member. Throws if there are two: clients use one or the other. */
   #find(name: string): MemberOffsets | undefined {
     const found = this.offsets.members.filter((it) => it.name === name);
     if (found.length > 1) throw new Error(`"${name}" is there twice`);
@@ -246,7 +247,7 @@ class ObjectText {
       parseJsonc(this.text.slice(member.valueStart, member.end));
   }
 
-  /** Returns a copy of the object that is a member's value, if it is one. */
+  /** Returns a copy of a member's value; `undefined` if it is not an object. */
   open(name: string): ObjectText | undefined {
     const member = this.#find(name);
     if (member === undefined || this.text[member.valueStart] !== "{") {
@@ -257,13 +258,18 @@ class ObjectText {
     return new ObjectText(text, this.#client, this);
   }
 
+  /** Returns the object's text with another value for an existing member. */
   withMember(name: string, value: string): string {
     const { valueStart, end } = this.#find(name)!;
     return this.text.slice(0, valueStart) + value.trimStart() +
       this.text.slice(end);
   }
 
-  /** Replaces a member's value unless it is equal, or appends the member. */
+  /**
+   * Appends a member, or replaces its value unless it is equal.
+   *
+   * @param source the JSON text of the value, if its format must stay
+   */
   set(name: string, value: unknown, source?: string): void {
     const compact = JSON.stringify(value);
     if (JSON.stringify(this.valueOf(name)) === compact) return;
@@ -299,8 +305,8 @@ class ObjectText {
       ? ","
       : "";
     const from = last?.end ?? start + 1;
-    // A comment after the last member stays with that member, and so does
-    // trailing space in its line.
+    // A comment after the last member belongs to that member, so the new one
+    // goes after the comment, and after white space at the end of its line.
     const gap = text.slice(from, end - 1);
     const commentEnd = gap.trimEnd().length;
     const rest = gap.slice(0, commentEnd) +
@@ -315,7 +321,7 @@ class ObjectText {
     this.#change(head + member + comma + tail);
   }
 
-  /** Removes a member, if it is there; comments around it stay. */
+  /** Removes a member if it exists; comments around it stay. */
   remove(name: string): void {
     const member = this.#find(name);
     if (member === undefined) return;
@@ -328,7 +334,7 @@ class ObjectText {
     if (comma !== undefined) {
       const rest = text.slice(comma + 1);
       const beforeComma = text.slice(end, comma);
-      // A line comment needs its line break.
+      // Keeps a line break that may end a line comment.
       tail = (/^[ \t]*\r?\n/.test(rest) ? beforeComma.trimEnd() : beforeComma) +
         rest;
     } else if (previous?.comma !== undefined) {
@@ -338,7 +344,7 @@ class ObjectText {
     const isBeforeBrace = previous !== undefined && /^[ \t\r]*\}/.test(tail) &&
       !endsInLineComment(text.slice(previous.end, start));
     if (startsLine && (isBeforeBrace || /^[ \t]*\r?\n/.test(tail))) {
-      // The member has its lines for itself.
+      // Nothing else is on the member's lines.
       head = head.replace(/\r?\n[ \t]*$/, "");
       if (!isBeforeBrace) tail = tail.replace(/^[ \t]+/, "");
     } else if (comma === undefined || next === undefined && !startsLine) {
@@ -351,7 +357,7 @@ class ObjectText {
   }
 }
 
-/** True if a line comment ends at the last line break. */
+/** True if the last line break of a text ends a line comment. */
 function endsInLineComment(gap: string): boolean {
   const comments = [...gap.matchAll(/\/\*[^]*?\*\/|\/\/[^\n]*/g)];
   const last = comments.findLast(([comment]) => comment.startsWith("//"));

@@ -1,5 +1,5 @@
 /**
- * Shows how an entry in a client's file changes, with possible secrets
+ * Formats the changes of an entry in a client's file. Possible secrets are
  * redacted.
  *
  * @module
@@ -11,21 +11,24 @@ import { isRecord } from "../protocol/jsonrpc.ts";
 
 const REDACTED = "(hidden)";
 /**
- * A launcher word, a flag's name, or a path. Any other word may be a secret in
- * the wrong place.
+ * The arguments that are shown: launcher words, flag names and paths. Any other
+ * word may be a secret that the user put in the wrong place.
  */
 const SAFE_ARGUMENT =
   /^(cmd|\/c|npx|bunx|dlx|exec|node|deno|run|(alwaysup|deno)(@[\w.^~-]+)?|-\w|--?[a-z-]{2,30}|-NERW|(~|\.{0,2}|[a-z]:)[/\\].*)$/i;
 
 /**
- * Marks of a whole command line in the place of one word: an assignment, a
- * query, a URL, or a word after a space. Folder names may contain spaces.
+ * The signs that a string holds more than one word or path: `=`, `?`, a URL, a
+ * flag after a space, or a space in the last part of a path. Folder names may
+ * contain spaces.
  */
 const SEVERAL_WORDS = /[=?]|:\/\/|\s-|\s[^/\\]*$/;
 
 /**
- * Returns the lines of an entry that differ; `undefined` is no entry. The rest
- * of the file is not shown: it may contain other servers' secrets.
+ * Returns an entry's lines from the first to the last difference, each with `-`
+ * or `+` before it. `before` and `after` are `undefined` if there is no entry.
+ * The rest of the file is not shown, because it may contain the secrets of
+ * other servers.
  */
 export function redactedDiff(
   name: string,
@@ -82,11 +85,11 @@ function redactEntry(
     if (/^(command|path|type)$/.test(key) && typeof value === "string") {
       return redactWord(value);
     }
-    // The flags of other programs are unknown. opencode's command is a list.
+    // The flags of other programs are unknown. opencode's `command` is a list.
     if (/^(command|args)$/.test(key) && Array.isArray(value) && isAlwaysup) {
       return value.map(redactArgument);
     }
-    // Older versions of Zed had an object here.
+    // Older versions of Zed have an object here.
     if (key === "command" && isRecord(value)) return redactMembers(value);
     return /^(env|environment|headers)$/.test(key) && isRecord(value)
       ? Object.fromEntries(Object.keys(value).map((name) => [name, REDACTED]))
@@ -100,7 +103,7 @@ function redactEntry(
   return redactMembers(entry);
 }
 
-/** The value of a flag that is not ours is hidden: its meaning is unknown. */
+/** Redacts a flag's value; hides it if the flag is not one of our settings. */
 function redactFlagValue(flag: string, text: string): string {
   const [key] = listSettings().find(([, row]) => row.flag === flag) ?? [];
   try {

@@ -1,93 +1,98 @@
 /**
- * The MCP clients that this program knows: where each one keeps its list of
- * servers, and in which form.
+ * Lists the known MCP clients, with the path and the format of each one's
+ * configuration file. This folder edits the text of such files: it adds,
+ * replaces or removes the entry that starts this program.
  *
  * @module
  */
 
 import { getNested, isRecord } from "../protocol/jsonrpc.ts";
 
-/** Syntax that some clients cannot parse; `comma` is a trailing one. */
+/** Syntax that some clients reject; `bom` is a byte order mark at the start. */
 export type ExtraSyntax = "bom" | "comment" | "comma";
 
-/** The members of an entry that say how its server is reached. */
+/** The members of an entry that define how the client starts the server. */
 export type LaunchFields = Readonly<Record<string, unknown>>;
 
-/** What the path of a client's file depends on. A host is one. */
+/** The part of a `Host` on which the path of a client's file depends. */
 export interface ClientEnvironment {
   /** The operating system, e.g. `linux`, `darwin` or `windows`. */
   readonly os: string;
-  /** Returns an environment variable; an empty one counts as not set. */
+  /** Returns an environment variable; `undefined` if it is unset or empty. */
   getEnv(name: string): string | undefined;
   /** Returns the names in a folder; an empty list if it does not exist. */
   listFolder(folder: string): string[];
 }
 
 /**
- * Reads and edits the text of a client's file. Each function throws with what
- * is wrong with it, as a part of a sentence: `it is not JSON (line 3)`.
+ * The functions that read and edit the text of a client's file. Edits return
+ * the new text. If a text is invalid, each function throws an error whose
+ * message is a clause, e.g. `it is not JSON (line 3)`.
  */
 export interface EntryFormat {
-  /** Returns the value of a text. */
+  /** Parses a text. */
   parse(text: string): unknown;
-  /** Returns the text with an entry; other members of an old one stay. */
+  /** Adds an entry, or replaces the launch fields of the existing one. */
   setEntry(text: string, name: string, launchFields: LaunchFields): string;
-  /** Returns the text without an entry. */
+  /** Removes an entry; returns the same text if there is none. */
   removeEntry(text: string, name: string): string;
 }
 
-/** An MCP client. */
+/** An MCP client, and the format of its configuration file. */
 export interface Client {
-  /** Its name on the command line. */
+  /** The name on the command line, e.g. `claude-code`. */
   readonly name: string;
-  /** Its name for people. */
+  /** The name in messages, e.g. `Claude Code`. */
   readonly title: string;
-  /** The member of its file that holds the servers. */
+  /** The member of the file that holds the servers. */
   readonly serversKey: string;
-  /** The member of its file that holds lists of servers for one folder each. */
+  /** The member of the file with the servers of single folders, by folder. */
   readonly projectsKey?: string;
-  /** The `type` of an entry, if it has one. */
+  /** The value of `type` in an entry; `undefined` if entries have no type. */
   readonly entryType?: string;
-  /** True if command and arguments are one list in an entry. */
+  /** True if `command` in an entry is a list that includes the arguments. */
   readonly hasCommandList?: true;
-  /** True if its file is TOML; otherwise it is JSON. */
+  /** True if the file is TOML; otherwise it is JSON. */
   readonly isToml?: true;
-  /** The syntax in a JSON file that the client cannot parse. */
+  /** The syntax that the client cannot parse in its JSON file. */
   readonly rejectedSyntax?: readonly ExtraSyntax[];
   /**
    * True if the client may replace a file that it cannot parse with a new one
-   * (anthropics/claude-code#1788), so that an entry in it would be lost.
+   * (anthropics/claude-code#1788). Then the entries in the file are lost.
    */
   readonly mayResetFile?: true;
-  /** The members of an entry that can disable its server. */
+  /** The members of an entry with which this client disables a server. */
   readonly enableMembers?: readonly ("disabled" | "enabled")[];
-  /** The member of its file with the lists `allowed` and `excluded`. */
+  /** The member of the file with the lists `allowed` and `excluded`. */
   readonly permissionsKey?: string;
-  /** What else its user must know, in whole sentences. */
+  /** Further information for the user, in whole sentences. */
   readonly note?: string;
-  /** Returns the path of the user's own file, if the environment tells it. */
+  /** Returns the file's path; `undefined` if a variable for it is unset. */
   filePath(environment: ClientEnvironment): string | undefined;
-  /** Returns the folder that shows that it is installed, if not the file's. */
+  /**
+   * Returns the folder that exists if the client is installed. Without this
+   * method, that is the folder of the file.
+   */
   installFolder?(environment: ClientEnvironment): string | undefined;
 }
 
-/** A server in a client's file that is this program. */
+/** A server in a client's file that starts this program. */
 export interface InstalledServer {
-  /** The client's name for it. */
+  /** The name of its entry. */
   readonly name: string;
-  /** The command that the client starts. */
+  /** The command that the client starts, with its arguments. */
   readonly command: readonly string[];
-  /** The folder for which it is configured, if it is for one folder only. */
+  /** The folder to which it is limited; `undefined` if it has no such limit. */
   readonly project?: string;
 }
 
 /**
- * The largest client file that is read. Claude Code's grows with use: people
- * report 238 MB. A string in V8 has at most 2^29 - 24 characters.
+ * The largest client file that is read. Claude Code's file grows with use:
+ * users report 238 MB. A string in V8 has at most 2^29 - 24 characters.
  */
 export const MAX_CLIENT_FILE_BYTES = 500 * 1024 * 1024;
 
-/** The known clients, in the order in which people see them. */
+/** The known clients, in the order in which messages list them. */
 export const CLIENTS: readonly Client[] = [
   {
     name: "claude-desktop",
@@ -106,7 +111,7 @@ export const CLIENTS: readonly Client[] = [
     name: "claude-code",
     title: "Claude Code",
     serversKey: "mcpServers",
-    // `claude mcp add` puts a server here by default.
+    // By default, `claude mcp add` adds a server here.
     projectsKey: "projects",
     entryType: "stdio",
     rejectedSyntax: ["bom", "comment", "comma"],
@@ -114,7 +119,7 @@ export const CLIENTS: readonly Client[] = [
     filePath: (environment) => {
       const named = environment.getEnv("CLAUDE_CONFIG_DIR");
       const folder = named ?? joinPath(homeFolder(environment), ".claude");
-      // An older path, which counts if the file exists.
+      // If this older file exists, Claude Code uses it.
       return tryListFolder(environment, folder).includes(".config.json")
         ? joinPath(folder, ".config.json")
         : joinPath(named ?? homeFolder(environment), ".claude.json");
@@ -215,7 +220,7 @@ export const CLIENTS: readonly Client[] = [
       const base = environment.getEnv("XDG_CONFIG_HOME") ??
         joinPath(homeFolder(environment), ".config");
       const folder = joinPath(base, "opencode");
-      // If both exist, opencode uses this one.
+      // If both files exist, opencode uses this one.
       const name = "opencode.jsonc";
       const hasIt = tryListFolder(environment, folder).includes(name);
       return joinPath(folder, hasIt ? name : "opencode.json");
@@ -223,10 +228,10 @@ export const CLIENTS: readonly Client[] = [
   },
 ];
 
-/** The members of entries that disable a server, and the value that does. */
+/** The members that disable a server, each with the value that does so. */
 const ENABLE_MEMBERS = [["enabled", false], ["disabled", true]] as const;
 
-/** Returns the entry that starts a command, in the client's own form. */
+/** Returns the launch fields for a command, in the client's own form. */
 export function createServerEntry(
   { entryType, hasCommandList }: Client,
   commandLine: readonly string[],
@@ -238,9 +243,9 @@ export function createServerEntry(
 }
 
 /**
- * Returns why a client does not start the server of an entry, or may not start
- * it; `undefined` if nothing disables it, or if there is no such entry. The
- * text completes the sentence "the entry NAME ...".
+ * Returns why a client does not, or perhaps does not, start the server of an
+ * entry. Returns `undefined` if nothing disables the server, or if the entry
+ * does not exist. The text completes the sentence "the entry NAME ...".
  */
 export function findDisabledReason(
   { serversKey, title, enableMembers = [], permissionsKey }: Client,
@@ -268,7 +273,7 @@ export function findDisabledReason(
     : undefined;
 }
 
-/** Has `cmd` start `npx` on Windows, where `npx` is a script. */
+/** Adds `cmd /c` before `npx` on Windows, where `npx` is a script. */
 export function wrapForWindows(
   os: string,
   command: readonly string[],
@@ -277,9 +282,10 @@ export function wrapForWindows(
   return isScript ? ["cmd", "/c", ...command] : command;
 }
 
-/** Its words are separate, in one list, or in the object of older Zeds. */
+/** Returns the words of a server's command line, in any client's form. */
 function commandLineOf(server: unknown): string[] {
   const command = getNested(server, "command");
+  // Older versions of Zed have an object here.
   const words = isRecord(command)
     ? [command.path, ...arrayOf(command.args)]
     : [command, arrayOf(getNested(server, "args"))].flat();
@@ -290,22 +296,23 @@ function arrayOf(value: unknown): unknown[] {
   return Array.isArray(value) ? value : [];
 }
 
-/** The file of a build: `alwaysup`, `alwaysup.exe`, `alwaysup-linux-x64`. */
+/** An executable file: `alwaysup`, `alwaysup.exe`, `alwaysup-linux-x64`. */
 const EXECUTABLE_NAME =
   /(^|[/\\])alwaysup(-(linux|macos|windows)-\w+)?(\.exe)?$/;
-/** A word that is followed by a program's name. */
+/** A word that comes directly before a program's name. */
 const LAUNCHER_WORD = /^(npx|bunx|-y|--yes|dlx|exec|\/c)$/;
 /**
- * Files that are this program in any position: the npm package's file, a
- * Windows build, the source.
+ * The path of a file that is this program at any position in a command line:
+ * the file of the npm package, a Windows executable, or `main.ts`.
  */
 const PROGRAM_FILE =
   /(^|[/\\])alwaysup(\.js|(-windows-\w+)?\.exe|[^/\\]*[/\\]main\.ts)$/;
 
 /**
- * Returns the command line of a server if it starts this program, as
- * `launchCommand` does or under one of its names. Many servers have a folder of
- * that name as an argument, so only the started program counts.
+ * Returns the command line of a server if it starts this program: with the path
+ * at the end of `launchCommand`, or under one of the program's names. A name
+ * counts only if the command line starts it, because other servers may have a
+ * folder of that name as an argument.
  */
 export function alwaysupCommandOf(
   server: unknown,
@@ -337,8 +344,8 @@ function settingsFolder(environment: ClientEnvironment): string | undefined {
 }
 
 /**
- * Returns the settings folder of a Claude Desktop that is an MSIX package: it
- * cannot see the settings in the usual folder.
+ * Returns the settings folder of Claude Desktop if it is installed as an MSIX
+ * package. Such a package cannot see the usual settings folder.
  */
 function msixConfigFolder(environment: ClientEnvironment): string | undefined {
   if (environment.os !== "windows") return undefined;
@@ -360,7 +367,10 @@ function tryListFolder(
   }
 }
 
-/** A path on Windows begins with a drive or a server. */
+/**
+ * Joins a folder and a relative path with slashes. Uses backslashes if the
+ * folder begins with a Windows drive or server.
+ */
 function joinPath(
   folder: string | undefined,
   path: string,

@@ -1,13 +1,16 @@
 /**
- * Sets, replaces or removes one server's entry in the text of Codex's file, and
- * keeps every other byte.
+ * Edits the TOML text of Codex's file: adds, replaces or removes the entry of
+ * one server, and keeps every other byte.
  *
- * An entry may be a table of its own with tables below it, anywhere in the
- * file, a table in braces, or dotted keys. A new one is a table, but in braces
- * if all servers are. Removing an entry removes the comments between its header
- * and its last pair; those above the header and below that pair stay, because
- * it is unknown what they belong to. Removing an entry restores what adding it
- * has changed.
+ * An existing entry has one of three forms: a table with a header and perhaps
+ * subtables, anywhere in the file; an inline table (in braces); or dotted keys.
+ * A new entry is a table with a header, or an inline table if the table of all
+ * servers is an inline one.
+ *
+ * Removing an entry also removes the comments between its header and its last
+ * pair. Comments above the header or below that pair stay, because they may
+ * belong to another entry. Adding an entry and removing it again restores the
+ * text.
  *
  * @module
  */
@@ -22,7 +25,7 @@ import {
 import type { Client, EntryFormat, LaunchFields } from "./registry.ts";
 import { getNested, isRecord } from "../protocol/jsonrpc.ts";
 
-/** Returns how a TOML file is read and edited. */
+/** Returns the functions that read and edit a client's TOML file. */
 export function tomlFormatOf({ serversKey }: Client): EntryFormat {
   return {
     parse: (text) => getStaticTOMLValue(parseToml(text)),
@@ -37,14 +40,14 @@ export function tomlFormatOf({ serversKey }: Client): EntryFormat {
   };
 }
 
-/** A date is an object, too, but not a plain one. */
+/** True for a table, but not for a date, which is an object, too. */
 function isTable(value: unknown): boolean {
   return isRecord(value) && Object.getPrototypeOf(value) === Object.prototype;
 }
 
 function parseToml(text: string): AST.TOMLProgram {
   try {
-    // Codex reads the additions of TOML 1.1, too.
+    // Codex also accepts the additions of TOML 1.1.
     return parseTOML(text, { tomlVersion: "1.1" });
   } catch (error) {
     throw new Error(
@@ -55,30 +58,33 @@ function parseToml(text: string): AST.TOMLProgram {
   }
 }
 
-/** Codex rejects its whole file if members for HTTP are beside a command. */
+/**
+ * The members that an update replaces or removes. Codex rejects its whole file
+ * if an entry has a command and also members for HTTP.
+ */
 const TOML_LAUNCH_FIELDS =
   /^(command|args|type|url|http_headers|http_headers_helper|env_http_headers|bearer_token|bearer_token_env_var|auth|oauth|oauth_resource)$/;
 
-/** The names that lead to the entry. */
+/** The keys that lead from the root to the entry. */
 type EntryPath = readonly [serversKey: string, name: string];
 
-/** A pair that defines the entry, or a part of it. */
+/** A key/value pair that defines all servers, the entry, or a part of it. */
 interface EntryPair {
   readonly pair: AST.TOMLKeyValue;
-  /** The names that lead to its value. */
+  /** The keys that lead from the root to its value. */
   readonly path: readonly (string | number)[];
 }
 
-/** A text, one entry in it, and the edits of that. */
+/** A TOML text, one entry in it, and the edits for a single change. */
 class TomlText {
-  /** The value of the entry, if it is there. */
+  /** The value of the entry; `undefined` if there is none. */
   readonly entry: unknown;
   readonly #text: string;
   readonly #lineBreak: string;
   readonly #path: EntryPath;
-  /** The pairs above the first header, and the tables. */
+  /** The pairs above the first header, and the tables with a header. */
   readonly #body: AST.TOMLTopLevelTable["body"];
-  /** They do not overlap. */
+  /** The edits of this change, which do not overlap. */
   readonly #edits: Edit[] = [];
 
   constructor(text: string, path: EntryPath) {
@@ -95,6 +101,7 @@ class TomlText {
     this.#body = program.body[0].body;
   }
 
+  /** Returns the text without the entry. */
   remove(): string {
     const pairs = this.#pairsTo(this.#path.length);
     const braces = asBraces(pairs[0]?.pair.parent);
@@ -104,7 +111,7 @@ class TomlText {
     return this.#apply();
   }
 
-  /** Replaces the launch fields; other members and comments stay. */
+  /** Replaces the entry's launch fields; other members and comments stay. */
   update(launchFields: LaunchFields): string {
     const depth = this.#path.length;
     const members = this.#pairsTo(depth + 1);
@@ -135,7 +142,7 @@ class TomlText {
     const braces = asBraces(
       last?.pair.parent ?? this.#pairsTo(depth)[0]?.pair.value,
     );
-    // The start of a dotted key.
+    // If the members have dotted keys, a new key needs the same beginning.
     const prefix = last === undefined ? "" : this.#text.slice(
       last.pair.range[0],
       last.pair.key.keys.at(depth - last.path.length)!.range[0],
@@ -149,12 +156,12 @@ class TomlText {
       : text;
   }
 
-  /** Adds the entry; tables below it stay. */
+  /** Adds the entry; existing subtables of it stay. */
   add(launchFields: LaunchFields): string {
     const text = this.#text;
     const pairs = Object.entries(launchFields).map(formatTomlPair);
     const [serversKey, name] = this.#path;
-    // If the servers are a table in braces, the entry must be in it.
+    // TOML allows no additions to an inline table outside its braces.
     const servers = this.#pairsTo(1).find(({ path }) => path.length === 1);
     const braces = asBraces(servers?.pair.value);
     if (braces !== undefined) {
@@ -176,8 +183,8 @@ class TomlText {
   }
 
   /**
-   * Returns the pairs with keys that lead from above a depth of the entry's
-   * path to that depth or below it.
+   * Returns the pairs on the entry's path, or below it, whose own key reaches a
+   * depth: the table around the pair is above it, the pair's value is not.
    */
   #pairsTo(depth: number): EntryPair[] {
     const start = this.#path.slice(0, depth);
@@ -198,7 +205,7 @@ class TomlText {
     return find(this.#body, []);
   }
 
-  /** Returns the tables that are the entry, or below it. */
+  /** Returns the tables with a header that are the entry or its subtables. */
   #entryTables(): AST.TOMLTable[] {
     return this.#body.filter((node) => node.type === "TOMLTable")
       .filter(({ resolvedKey }) =>
@@ -210,7 +217,7 @@ class TomlText {
     this.#edits.push({ offset: start, length: end - start, content });
   }
 
-  /** Removes a table from its header on, with one empty line above. */
+  /** Removes a table with its header, and one empty line above it. */
   #removeTable({ range: [from, to] }: AST.TOMLTable): void {
     const { start } = lineAt(this.#text, from);
     const above = lineAt(this.#text, Math.max(0, start - 1)).start;
@@ -220,8 +227,8 @@ class TomlText {
   }
 
   /**
-   * Removes pairs with their lines, and adds lines below a node or in its
-   * place. A comment after a pair stays.
+   * Removes pairs with their lines. Adds lines below a node, or in its place if
+   * the node is removed. A comment at the end of a removed line stays.
    */
   #editLines(
     node: AST.TOMLNode | undefined,
@@ -248,7 +255,7 @@ class TomlText {
     this.#replace([at, at], lines.join(""));
   }
 
-  /** Removes pairs from a table in braces, and adds others at its end. */
+  /** Removes pairs from an inline table, and adds others at its end. */
   #editBraces(
     { body: pairs, range: [open, close] }: AST.TOMLInlineTable,
     removed: readonly EntryPair[],
@@ -263,7 +270,7 @@ class TomlText {
         continue;
       }
       this.#replace(pair.range, "");
-      // The comma before it goes, or else the one after it. Comments stay.
+      // Removes the comma before it, or else the one after it. Comments stay.
       const from = hasKept ? pairs[i - 1]!.range[1] : pair.range[1];
       const to = hasKept ? pair.range[0] : pairs[i + 1]?.range[0] ?? close - 1;
       const gap = withoutComma(this.#text.slice(from, to));
@@ -285,7 +292,7 @@ class TomlText {
       offset === 0 && length > 0
     );
     if (isStartRemoved && next.trim() !== "") {
-      // The empty line was below the removed text.
+      // Removes the empty line that followed the removed text.
       next = next.replace(/^[ \t]*\r?\n/, "");
     }
     // If the last line had no line break, the new last line has none.
@@ -293,14 +300,14 @@ class TomlText {
   }
 }
 
-/** Returns a node if it is a table in braces. */
+/** Returns a node if it is an inline table; otherwise `undefined`. */
 function asBraces(
   node: AST.TOMLNode | undefined,
 ): AST.TOMLInlineTable | undefined {
   return node?.type === "TOMLInlineTable" ? node : undefined;
 }
 
-/** Removes the comma from the text beside a pair in braces. */
+/** Removes the first comma that is not in a comment. */
 function withoutComma(text: string): string {
   for (const { 0: part, index } of text.matchAll(/#[^\n]*|,/g)) {
     if (part === ",") return text.slice(0, index) + text.slice(index + 1);
@@ -309,8 +316,8 @@ function withoutComma(text: string): string {
 }
 
 /**
- * Returns the end of the comments directly below a table, unless they are
- * directly above the next one, to which they belong then.
+ * Returns the end of the comments directly below a table. Comments directly
+ * above the next header belong to that header, and are not included.
  */
 function endOfComments(text: string, from: number): number {
   const { end } = lineAt(text, from);
@@ -319,7 +326,7 @@ function endOfComments(text: string, from: number): number {
   return end + (comments.exec(text)?.[0].length ?? 0);
 }
 
-/** Returns where the line of an offset starts and ends, and the next starts. */
+/** Returns the start of a line, its end, and the start of the next line. */
 function lineAt(
   text: string,
   at: number,
@@ -339,8 +346,9 @@ function formatTomlKey(name: string): string {
 }
 
 /**
- * Formats a value. A string with quotes or backslashes, e.g. a path, is easier
- * to read without escapes, and Codex writes it so.
+ * Formats a value. A string with double quotes or backslashes, e.g. a Windows
+ * path, becomes a literal string ('...'), which needs no escapes. Codex writes
+ * such strings in the same way.
  */
 function formatTomlValue(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(formatTomlValue).join(", ")}]`;
@@ -352,7 +360,7 @@ function formatTomlValue(value: unknown): string {
   return JSON.stringify(text).replaceAll("\x7f", "\\u007f");
 }
 
-/** Like `applyEdits` of `jsonc-parser`, which copies the text for each edit. */
+/** Applies edits in one pass; `jsonc-parser` copies the text for each edit. */
 function withEdits(text: string, edits: readonly Edit[]): string {
   const parts: string[] = [];
   let at = 0;

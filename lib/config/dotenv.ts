@@ -1,39 +1,42 @@
 /**
- * Parses a `.env` file exactly as python-dotenv does with `override=True`,
- * except that a byte order mark at the start is not part of the first name. The
- * format is specified only by that code. It takes linear time.
+ * Parses a `.env` file exactly as python-dotenv does with `override=True`, with
+ * one exception: a byte order mark at the start is ignored. Only the code of
+ * python-dotenv specifies the format. The parser takes linear time.
  *
  * @module
  */
 
-/** The contents of a `.env` file. */
+/** The values in a `.env` file, and the problems that were found. */
 export interface EnvFileContent {
-  /** The last values by name; `undefined` for a name without `=`. */
+  /** The last value of each name; `undefined` for a name without `=`. */
   readonly values: Readonly<Record<string, string | undefined>>;
-  /** The lines, from 1, of statements that could not be parsed. */
+  /** The line numbers, from 1, of statements that could not be parsed. */
   readonly unreadableLines: readonly number[];
-  /** Each `${NAME}` that has no value, and the line, from 1, that has it. */
+  /** Each `${NAME}` without a value, and the line of its statement (from 1). */
   readonly unsetVariables: readonly {
     readonly line: number;
     readonly name: string;
   }[];
 }
 
-/** A statement; without a name, it is a comment or nothing. */
+/** A statement. A comment and an unreadable statement have no name. */
 interface EnvStatement {
   readonly isReadable: boolean;
   readonly name?: string | undefined;
   readonly value?: string | undefined;
-  /** The offset of the next one. */
+  /** The offset of the next statement. */
   readonly end: number;
 }
 
-/** Limits `${NAME}`: two per line would double the text with each line. */
+/**
+ * The most characters that all `${NAME}` together may insert. Two in each line
+ * could double the text with every line.
+ */
 export const MAX_EXPANSION_CHARS = 2 ** 24;
 
 /**
- * What Python treats as white space within a line. JavaScript's \s has U+FEFF
- * instead of U+001C to U+001F and U+0085.
+ * The white space of Python within a line. JavaScript's `\s` also has U+FEFF,
+ * but not U+001C to U+001F and U+0085.
  */
 const PYTHON_BLANK_CHARS = "\t\v\f\r\x1c-\x1f \x85\xa0\u1680\u2000-\u200a" +
   "\u2028\u2029\u202f\u205f\u3000";
@@ -42,7 +45,7 @@ const NOT_BLANK = new RegExp(`[^${PYTHON_BLANK_CHARS}]`, "g");
 const NOT_WHITESPACE = new RegExp(`[^${PYTHON_BLANK_CHARS}\n]`, "g");
 const EXPORT_KEYWORD = new RegExp(`export[${PYTHON_BLANK_CHARS}]`, "y");
 const NAME_END = new RegExp(`[=#${PYTHON_BLANK_CHARS}\n]`, "g");
-/** Without white space before it, `#` is an ordinary character. */
+/** The start of a comment after an unquoted value: `#` after white space. */
 const UNQUOTED_COMMENT = new RegExp(`[${PYTHON_BLANK_CHARS}]#`);
 const VARIABLE_END = /[:}]/g;
 
@@ -57,14 +60,16 @@ const DOUBLE_QUOTED_ESCAPES: Readonly<Record<string, string>> = {
 };
 
 /**
- * Parses the text of a `.env` file; `env` is for each `${NAME}` that no earlier
- * line has set. Throws if the expansions are too large.
+ * Parses the text of a `.env` file.
+ *
+ * @param env the variables for each `${NAME}` that no earlier line has set
+ * @throws {Error} if the expansions exceed {@linkcode MAX_EXPANSION_CHARS}
  */
 export function parseEnvFile(
   text: string,
   env: Readonly<Record<string, string | undefined>>,
 ): EnvFileContent {
-  // Python normalizes all line ends.
+  // Python reads every line end as a line feed.
   const normalizedText = text.replace(/^\ufeff/, "").replaceAll(/\r\n?/g, "\n");
   const values = new Map<string, string | undefined>();
   const variables = new Map(Object.entries(env));
@@ -74,7 +79,7 @@ export function parseEnvFile(
   let line = 1;
   let start = 0;
   const expand = (variable: string, fallback: string | undefined): string => {
-    // A name that is set without a value overrides a default, too.
+    // A name that was set without a value counts: its default does not apply.
     const inserted = values.has(variable)
       ? values.get(variable) ?? null
       : variables.get(variable);
@@ -146,13 +151,13 @@ function parseStatementAt(text: string, start: number): EnvStatement {
   return { isReadable: true, end: Math.min(end + 1, text.length), name, value };
 }
 
-/** Skips an invalid statement, to the end of the line in which the error is. */
+/** Returns an unreadable statement, which ends with the line of the error. */
 function skipLine(text: string, at: number): EnvStatement {
   const end = Math.min(findLineFeed(text, at) + 1, text.length);
   return { isReadable: false, end };
 }
 
-/** The offset of a character of a class; the end of the text without one. */
+/** Returns the offset of the next character of a class, or the text's end. */
 function findFrom(charClass: RegExp, text: string, from: number): number {
   charClass.lastIndex = from;
   return charClass.exec(text)?.index ?? text.length;
@@ -169,7 +174,7 @@ function countLineFeeds(text: string, from: number, to: number): number {
   return count;
 }
 
-/** The first quote not after a backslash, else the last one; -1 for none. */
+/** Finds the first quote without `\` before it, else the last; -1 for none. */
 function findClosingQuote(text: string, from: number, quote: string): number {
   let last = -1;
   let i = text.indexOf(quote, from);
@@ -195,7 +200,7 @@ function trimUnquoted(text: string): string {
   return text.slice(0, end);
 }
 
-/** What is inserted for `${NAME}` is not expanded again. */
+/** Expands each `${NAME}`. An inserted value is not expanded again. */
 function expandVariables(
   text: string,
   expand: (name: string, fallback: string | undefined) => string,
@@ -207,7 +212,7 @@ function expandVariables(
     const stop = findFrom(VARIABLE_END, text, start + 2);
     const hasDefault = text.startsWith(":-", stop);
     const end = hasDefault ? text.indexOf("}", stop) : stop;
-    // Without a closing brace here, no later one is closed either.
+    // If this `${` has no closing brace, no later one has one either.
     if (end < 0 || end === text.length) break;
     if (text[end] === "}") {
       const fallback = hasDefault ? text.slice(stop + 2, end) : undefined;

@@ -1,6 +1,6 @@
 /**
- * Loads the settings of this process: from its command line, its environment,
- * and the `.env` file that these name.
+ * Loads the configuration of this process from its command line, from its
+ * environment, and from a `.env` file if one of these two names it.
  *
  * @module
  */
@@ -18,7 +18,7 @@ import { type Host } from "../runtime/host.ts";
 
 const MAX_LISTED = 10;
 
-/** Reads the configuration; `args` are without program and command. */
+/** Reads the configuration. `args` contains no program name and no command. */
 export async function loadConfig(
   host: Host,
   args: readonly string[],
@@ -29,14 +29,14 @@ export async function loadConfig(
   let sources: SettingSources = { args, env };
   const warnings: string[] = [];
   const { name, text: path = "", from } = envFileSettingOf(sources) ?? {};
-  // A variable is often set once for many programs and machines; a flag is
-  // meant for this one.
+  // A missing file is a problem only if a flag names it, because a variable is
+  // often set for many programs and machines.
   if (from === "env" && !mayExist(host, path)) {
     warnings.push(`${name}: there is no file ${path}; going on without it`);
   } else if (name !== undefined) {
     try {
       const text = readSettingFile(host, path);
-      // Loaded only here: most starts do not need it.
+      // Imported only here, because most starts have no `.env` file.
       const { parseEnvFile } = await import("./dotenv.ts");
       const content = parseEnvFile(text, env);
       sources = { args, env, file: content.values };
@@ -61,7 +61,7 @@ export async function loadConfig(
       configResult = { kind: "problems", problems };
     }
   }
-  // They come first, because they may be the cause of the rest.
+  // The file's problems come first, because they may cause the others.
   return {
     configResult: configResult.kind === "problems"
       ? { ...configResult, problems: [...warnings, ...configResult.problems] }
@@ -70,7 +70,7 @@ export async function loadConfig(
   };
 }
 
-/** Whether a path exists; one that cannot be examined counts as existing. */
+/** Returns true if a path exists or cannot be examined. */
 export function mayExist(host: Host, path: string): boolean {
   try {
     return host.stat(path) !== undefined;
@@ -79,7 +79,7 @@ export function mayExist(host: Host, path: string): boolean {
   }
 }
 
-/** Each kind in one sentence; no line, which may contain a secret. */
+/** Describes each kind of problem without the lines, which may hold secrets. */
 function describeEnvFileProblems(
   { unreadableLines, unsetVariables }: EnvFileContent,
 ): string[] {
@@ -88,7 +88,7 @@ function describeEnvFileProblems(
     joinListed(unreadableLines, " and ")
   }`;
   const names = unsetVariables.map(({ line, name }) => {
-    // A password may contain braces, too; only names are quoted.
+    // Only a usual name is shown: braces may also be part of a password.
     const isName = /^[A-Z_][A-Z0-9_]{0,63}$/.test(name);
     return `${isName ? `\${${name}}` : "a ${...}"} (line ${line})`;
   });
@@ -112,9 +112,10 @@ function joinListed(all: readonly (string | number)[], last: string): string {
   return head === "" ? `${named[0]}` : head + last + named.at(-1);
 }
 
-/** UTF-16 without a byte order mark looks like UTF-8 with zeros. */
+/** Reads a text file. Throws a {@linkcode NotUtf8Error} if it contains NUL. */
 function readSettingFile(host: Host, path: string): string {
   const text = host.readFile(path);
+  // UTF-16 without a byte order mark decodes as UTF-8 with many NULs.
   if (text.includes("\0")) throw new NotUtf8Error("it is not text in UTF-8");
   return text;
 }

@@ -1,31 +1,34 @@
 /**
- * The parsers of the settings' texts.
+ * Parses the texts of settings: durations, sizes, URLs, headers, and others.
  *
  * @module
  */
 
-/** Throws a {@linkcode SettingError} that completes "NAME: ...". */
+/** Parses the text of a setting. Throws a {@linkcode SettingError}. */
 export type SettingParser<T> = (text: string) => T;
 
-/** Its message never shows the value, which may be a secret. */
+/**
+ * The error for an invalid setting. Its message completes "NAME: ...". It never
+ * shows the value, because that may be a secret.
+ */
 export class SettingError extends Error {}
 
-/** A daemon's address. */
+/** A daemon's WebSocket URL. */
 export interface DaemonUrl {
-  /** The address to dial. */
+  /** The URL as it was configured, with its secrets. */
   readonly href: string;
-  /** The address without user, password and query. */
+  /** The URL without user and password, and with `?***` for a query. */
   readonly redacted: string;
-  /** The `Authorization` header for its user and password, if it has them. */
+  /** The `Authorization` for user and password; `undefined` without them. */
   readonly authorization: string | undefined;
 }
 
-/** An HTTP header. */
+/** The name and the value of an HTTP header. */
 export type Header = readonly [name: string, value: string];
 
 const DAY_MS = 86_400_000;
 
-/** Parses milliseconds: `250ms`, `45s`, `5m`, `1h`, bare seconds. */
+/** Parses `250ms`, `45s`, `5m`, `1h` or bare seconds; returns milliseconds. */
 export function parseDuration(text: string): number {
   const units = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
   const [, digits, unit] = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text) ?? [];
@@ -39,7 +42,7 @@ export function parseDuration(text: string): number {
   return ms;
 }
 
-/** Makes a parser for an integer from 1 to `max`, which the error calls `what`. */
+/** Returns a parser for an integer from 1 to `max`; errors call it `what`. */
 export function wholeNumber(what: string, max: number): SettingParser<number> {
   return (text) => {
     const value = Number(text);
@@ -48,7 +51,7 @@ export function wholeNumber(what: string, max: number): SettingParser<number> {
   };
 }
 
-/** Parses a size in bytes: `32MiB`, `512KiB` or bare bytes, up to 1 GiB. */
+/** Parses `32MiB`, `512KiB` or bare bytes, 1 KiB to 1 GiB; returns bytes. */
 export function parseSize(text: string): number {
   const units = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 };
   const [, digits, unit] = /^(\d+) ?(B|KiB|MiB|GiB)?$/.exec(text) ?? [];
@@ -62,12 +65,12 @@ export function parseSize(text: string): number {
   return bytes;
 }
 
-/** Makes a parser accept `off` and `0` as no limit. */
+/** Returns a parser that also accepts `off` and `0`: `Infinity`, no limit. */
 export function allowOff(parse: SettingParser<number>): SettingParser<number> {
   return (text) => text === "off" || text === "0" ? Infinity : parse(text);
 }
 
-/** Makes a parser for one of some words, in any case. */
+/** Returns a parser for one of the choices, in upper or lower case. */
 export function oneOf<const T extends string>(
   ...choices: readonly T[]
 ): SettingParser<T> {
@@ -80,7 +83,7 @@ export function oneOf<const T extends string>(
   };
 }
 
-/** Parses a WebSocket address; no error repeats it, for it may be secret. */
+/** Parses a WebSocket URL (RFC 6455 section 3). No error repeats the URL. */
 export function parseWebSocketUrl(text: string): DaemonUrl {
   if (!URL.canParse(text)) {
     throw new SettingError("it is not a URL (write ws://HOST:PORT/)");
@@ -100,7 +103,7 @@ export function parseWebSocketUrl(text: string): DaemonUrl {
   const redacted = new URL(url);
   redacted.username = "";
   redacted.password = "";
-  // A name without a value may be the secret itself.
+  // The names are hidden, too: one without a value may itself be a secret.
   if (redacted.search !== "") redacted.search = "?***";
   return {
     href: url.href,
@@ -109,7 +112,7 @@ export function parseWebSocketUrl(text: string): DaemonUrl {
   };
 }
 
-/** RFC 7617 section 2: Node does not do it for a WebSocket. */
+/** Returns Basic credentials (RFC 7617). Node's WebSocket does not send any. */
 function basicAuthorizationOf({ username, password }: URL): string | undefined {
   if (username === "" && password === "") return undefined;
   let text: string;
@@ -126,7 +129,7 @@ function basicAuthorizationOf({ username, password }: URL): string | undefined {
 
 const HANDSHAKE_HEADER = /^(host|connection|upgrade|sec-websocket-.*)$/i;
 /**
- * Headers that would change the framing of the handshake, or apply to one hop
+ * Headers that change the framing of the handshake, or that apply to one hop
  * (RFC 9110 section 7.6.1, RFC 9112 section 6).
  */
 const FRAMING_HEADER =
@@ -134,7 +137,7 @@ const FRAMING_HEADER =
 
 const HTTP_HEADER = /^([!#$%&'*+.^`|~\w-]+):\s*((?:[\x21-\x7e][\x20-\x7e]*)?)$/;
 
-/** Parses header lines (RFC 9110 section 5). */
+/** Parses headers, one in each line (RFC 9110 section 5), each name once. */
 export function parseHeaders(text: string): readonly Header[] {
   const names = new Set<string>();
   const lines = text.split("\n").map((line) => line.trim()).filter(Boolean);
@@ -171,13 +174,13 @@ function textOf(form: RegExp, problem: string): SettingParser<string> {
   };
 }
 
-/** Parses a word that an HTTP header can carry (RFC 6750 section 2.1). */
+/** Parses a token that an HTTP header can carry (RFC 6750 section 2.1). */
 export const parseToken: SettingParser<string> = textOf(
   /^[\x21-\x7e]+$/,
   "it must be one word of visible ASCII characters (RFC 6750 section 2.1)",
 );
 
-/** Parses a host; a wildcard address becomes the loopback address. */
+/** Parses a host for a URL. A wildcard address becomes the loopback address. */
 export function parseHost(text: string): string {
   if (text === "0.0.0.0") return "127.0.0.1";
   const withoutBrackets = text.replace(/^\[(.*)\]$/, "$1");
@@ -195,7 +198,7 @@ export function parseHost(text: string): string {
   return urlHost;
 }
 
-/** Parses any number. */
+/** Parses a finite number, which may be negative. */
 export function parseFiniteNumber(text: string): number {
   const value = Number(text);
   if (text.trim() === "" || !Number.isFinite(value)) {
@@ -204,26 +207,26 @@ export function parseFiniteNumber(text: string): number {
   return value;
 }
 
-/** Parses a duration or 0. */
+/** Parses a duration or `0`; returns milliseconds. */
 export function parseDurationOrZero(text: string): number {
   return /^0+(\.0*)?$/.test(text) ? 0 : parseDuration(text);
 }
 
-/** The form of later exai daemons; each connection appends characters. */
+/** Parses a session id as later exai daemons do; connections append to it. */
 export const parseSessionId: SettingParser<string> = textOf(
   /^[\w-]{3,48}$/,
   "it must be 3 to 48 characters of A-Z, a-z, 0-9, _ and -",
 );
 
-/** Parses any text but an empty one, as exai daemons do. */
+/** Accepts every text except an empty one, as exai daemons do. */
 export const parseNonEmpty: SettingParser<string> = textOf(/./s, "it is empty");
 
-/** Whether a text means yes. */
+/** Returns true for `1`, `true`, `yes` and `on`; false for any other text. */
 export function parseBoolean(text: string): boolean {
   return /^(1|true|yes|on)$/i.test(text.trim());
 }
 
-/** Parses a short name. */
+/** Parses a name of at most 100 characters, which may be empty. */
 export const parseShortName: SettingParser<string> = textOf(
   // deno-lint-ignore no-control-regex
   /^[^\x00-\x1f]{0,100}$/,
@@ -234,7 +237,7 @@ export const parseShortName: SettingParser<string> = textOf(
 const PEM_CERTIFICATE =
   /-----BEGIN CERTIFICATE-----[\sA-Za-z0-9+\/=]+-----END CERTIFICATE-----/g;
 
-/** Returns the certificates of a file; everything else in it is ignored. */
+/** Returns the certificates in a file's text; ignores everything else. */
 export function parseCertificates(text: string): readonly string[] {
   const found = text.match(PEM_CERTIFICATE);
   if (found !== null) return found;
@@ -243,13 +246,13 @@ export function parseCertificates(text: string): readonly string[] {
   );
 }
 
-/** What `--cache` says: on, off, or the path of a file. */
+/** Returns the kind of a `--cache` text: on, off (or 0), or a file path. */
 export function cacheModeOf(setting: string): "on" | "off" | "path" {
   if (/^on$/i.test(setting)) return "on";
   return /^(off|0)$/i.test(setting) ? "off" : "path";
 }
 
-/** Parses a path. */
+/** Parses a path; it may be relative. */
 export function parsePath(text: string): string {
   if (text === "") throw new SettingError("it is empty");
   if (text.includes("\0")) throw new SettingError("it is not a path");

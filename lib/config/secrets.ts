@@ -1,7 +1,7 @@
 /**
- * Finds the secrets of the configuration, which only the daemon may see, and
- * redacts them from texts that others see. The daemon may quote a secret in
- * another encoding or in parts.
+ * Finds the secrets of the configuration, and redacts them in texts for users,
+ * logs and files. Only the daemon may see a secret, but it may quote one in its
+ * messages, also in another encoding or truncated.
  *
  * @module
  */
@@ -10,39 +10,39 @@ import { CONTROL_CHARS } from "../text/sanitize.ts";
 import { mapStrings, tryParseJson } from "../json/spans.ts";
 import type { DaemonUrl, Header } from "./parsers.ts";
 
-/** Removes the secrets from a text. */
+/** Replaces the secrets in a text with `***`. */
 export type Redactor = (text: string) => string;
 
-/** The redactor without secrets: it returns a text unchanged. */
+/** The redactor if there are no secrets: it returns a text unchanged. */
 export const NO_REDACTION: Redactor = (text: string): string => text;
 
 const REDACTION_MARK = "***";
-/** Shorter secrets occur in many sentences by chance. */
+/** Shorter texts occur in many sentences by chance. */
 const MIN_SECRET_CHARS = 4;
 const MIN_USER_CHARS = 3;
 const SECRET_NAME =
   /authori[sz]ation|auth(?!or)|cookie|token|key|secret|passw|passphrase|pwd|jwt|credential|bearer|signature|session|(^|[-_.])(sid|sig|pass)$/i;
-/** The headers that are never secret (RFC 9110, RFC 6454, MCP). */
+/** The headers whose values are never secret (RFC 9110, RFC 6454, MCP). */
 const PUBLIC_HEADER =
   /^(accept(-.*)?|cache-control|from|mcp-protocol-version|origin|pragma|referer|user-agent)$/i;
-/** Words and short numbers: secret only under a name that says so. */
+/** Words and short numbers, which are secrets only if their name says so. */
 const PLAIN_WORDS =
   /^(v?\d[\d.:-]{0,9}|([a-z]{1,15}|[A-Z]{1,15}|[A-Z][a-z]{1,15})([-_ ./+]([a-z]{1,15}|[A-Z]{1,15}|[A-Z][a-z]{1,15}))*)$/;
-/** Marks where a text was truncated. */
+/** The dots at the place where a text was truncated. */
 const ELLIPSIS = /(\.{3,})/;
-/** How much of a truncated secret is searched for, in UTF-16 units. */
+/** The longest start of a truncated secret that is found, in UTF-16 units. */
 const MAX_TRUNCATED_CHARS = 1_000;
-/** A longer text is not truncated, in UTF-16 units. */
+/** The longest text that is searched for truncated secrets (UTF-16 units). */
 const MAX_TRUNCATION_SEARCH_CHARS = 8_192;
-/** The rest of an encoded character that was truncated. */
+/** The start of an encoded character that was truncated. */
 const TRUNCATED_ESCAPE = /(?:%[0-9a-f]?|\\(?:u[0-9a-f]{0,3})?)$/i;
-/** The longest pattern, in UTF-16 units: V8 fails at some 20,000. */
+/** The longest pattern, in UTF-16 units; V8 fails at about 20,000. */
 const MAX_PATTERN_CHARS = 4_000;
-/** Decoding takes half a second per MiB. */
+/** The longest text that is decoded: decoding takes half a second per MiB. */
 const MAX_DECODED_CHARS = 1_048_576;
 const MAX_ENCODING_DEPTH = 3;
 
-/** Whether a header or a parameter with this name contains a secret. */
+/** Returns true if a header or query parameter of this name holds a secret. */
 export function isSecretName(name: string): boolean {
   return SECRET_NAME.test(name);
 }
@@ -52,7 +52,10 @@ function mayBeSecretValue(value: string): boolean {
     !PLAIN_WORDS.test(decodeEscapes(value));
 }
 
-/** Returns the secrets of a URL: its password, and its query's values. */
+/**
+ * Returns the secrets of a URL: its password, and each user or query value that
+ * may be a secret. A query name without a value counts as a value.
+ */
 export function secretsOfUrl({ href, redacted }: DaemonUrl): string[] {
   if (href === redacted) return [];
   const { username, password, search } = new URL(href);
@@ -67,13 +70,13 @@ export function secretsOfUrl({ href, redacted }: DaemonUrl): string[] {
   return found;
 }
 
-/** Returns a URL's user, who alone keeps no text out of the cache. */
+/** Returns a URL's user; it is redacted, but texts with it may be cached. */
 export function usersOfUrl({ href }: DaemonUrl): string[] {
   const { username } = new URL(href);
   return username.length < MIN_USER_CHARS ? [] : [username];
 }
 
-/** Returns the secrets of a header, without its scheme and names. */
+/** Returns the secrets in a header value: its credentials and their parts. */
 export function secretsOfHeader([name, value]: Header): string[] {
   if (PUBLIC_HEADER.test(name)) return [];
   const words = value.split(/[\s;,]+/).filter((word) => word !== "");
@@ -95,12 +98,12 @@ export function secretsOfHeader([name, value]: Header): string[] {
   return secrets.filter((it) => it !== "");
 }
 
-/** Returns the secrets of a token: the token and its parts. */
+/** Returns the secrets of a token: the token itself and its parts. */
 export function secretsOfToken(token: string): string[] {
   return token === "" ? [] : [token, ...tokenPartsOf(token)];
 }
 
-/** Parts that may be secret alone: of `id:word`, JSON, a JWT (RFC 7519). */
+/** Returns the possible secrets in `id:word`, JSON or a JWT (RFC 7519). */
 function tokenPartsOf(text: string): string[] {
   const parts = text.split(/[:|&={}[\]()"'<>,;\s]+/);
   const isJwt = /^[\w-]{8,}(\.[\w-]{8,}){1,4}$/.test(text);
@@ -108,7 +111,7 @@ function tokenPartsOf(text: string): string[] {
     .filter((it) => it !== text && mayBeSecretValue(it));
 }
 
-/** Decodes Base64 as UTF-8; `undefined` if the text is neither. */
+/** Decodes Base64 to UTF-8 text; `undefined` if either is invalid. */
 function decodeBase64(text: string): string | undefined {
   try {
     const bytes = Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
@@ -119,9 +122,9 @@ function decodeBase64(text: string): string | undefined {
 }
 
 /**
- * Creates a function that redacts these secrets: as they are, percent-encoded
- * (RFC 3986), with JSON escapes, in Base64 (RFC 4648), in other case, and the
- * beginning of one that was truncated with `...`.
+ * Returns a function that redacts secrets. It finds each secret in plain text,
+ * percent-encoded (RFC 3986), with JSON escapes, in Base64 (RFC 4648), and in
+ * upper or lower case; also the start of a secret that `...` truncates.
  */
 export function createRedactor(secrets: readonly string[]): Redactor {
   const encodings = [...new Set(secrets.flatMap(encodingsOf))]
@@ -142,7 +145,7 @@ export function createRedactor(secrets: readonly string[]): Redactor {
   return (text) => redactEncoded(redact(text), redact);
 }
 
-/** Creates a function that redacts all secrets of a configuration. */
+/** Returns a function that redacts a configuration's secrets and URL user. */
 export function createConfigRedactor(
   { secrets, urlUsers }: {
     readonly secrets: readonly string[];
@@ -152,12 +155,12 @@ export function createConfigRedactor(
   return createRedactor([...secrets, ...urlUsers]);
 }
 
-/** Redacts the strings of a JSON value; the names of its members stay. */
+/** Redacts the strings in a JSON value; member names stay. */
 export function redactJsonValue(value: unknown, redact: Redactor): unknown {
   return JSON.parse(mapStrings(JSON.stringify(value), redact));
 }
 
-/** A single pattern may be too large for a runtime. */
+/** Returns several patterns, because one may be too large for a runtime. */
 function patternsFor(texts: readonly string[]): RegExp[] {
   const sources: string[] = [];
   for (const source of texts.map(secretPatternOf)) {
@@ -177,7 +180,7 @@ function redactEncoded(text: string, redact: Redactor): string {
     const next = decodeEscapes(decodedText);
     if (next === decodedText) break;
     decodedText = redact(next);
-    // The decoding may contain line ends.
+    // A decoded text may contain line ends.
     if (decodedText !== next) result = decodedText.replace(CONTROL_CHARS, " ");
   }
   return result;
@@ -198,7 +201,7 @@ function decodeEscapes(text: string): string {
 
 const LENIENT_UTF_8 = new TextDecoder();
 
-/** The encodings of a secret that {@linkcode decodeEscapes} does not undo. */
+/** Returns a secret's forms that {@linkcode decodeEscapes} does not undo. */
 function encodingsOf(secret: string): string[] {
   const plain = decodeEscapes(secret);
   const all = [secret, plain, decodeEscapes(plain.replaceAll("+", " "))];
@@ -219,7 +222,7 @@ function encodeBase64(text: string): string {
   return btoa(chars.join("")).replace(/=+$/, "");
 }
 
-/** A short secret matches only as a whole word. */
+/** Returns a secret's pattern; a short secret matches only as a whole word. */
 function secretPatternOf(text: string): string {
   const literal = text.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&");
   return text.length < MIN_SECRET_CHARS ? `(?<!\\w)${literal}(?!\\w)` : literal;

@@ -1,25 +1,25 @@
 /**
- * One check of `alwaysup doctor`.
+ * Defines a check of `alwaysup doctor`, and advice that several checks give.
  *
  * @module
  */
 
 /** The result of one check. */
 export interface Check {
-  /** What was checked. */
+  /** The name of the check, e.g. `network`. */
   readonly name: string;
-  /** `warn` needs attention; `skip` was not checked. */
+  /** `warn`: it needs attention. `skip`: the check could not be made. */
   readonly state: "ok" | "warn" | "fail" | "skip";
-  /** What was found. */
+  /** The finding for users, in one or more lines. */
   readonly text: string;
-  /** What to do, if anything. */
+  /** What the user should do about the finding. */
   readonly advice?: string;
-  /** What was found, for programs (`--json`). */
+  /** The finding for programs, which `--json` prints. */
   readonly data?: Readonly<Record<string, unknown>>;
 }
 
-/** What to do where nothing listens. */
+/** The advice if nothing listens at the daemon's address. */
 export const START_ADVICE =
   "start the daemon; in Docker, publish its port (-p 8079:8079)";
-/** What to do where only the daemon knows more. */
+/** The advice if only the daemon can know the reason. */
 export const READ_LOG_ADVICE = "look at the daemon's own log";

@@ -1,5 +1,5 @@
 /**
- * Checks how many connections a daemon keeps for a client.
+ * Reports how many connections the daemon keeps for one client.
  *
  * @module
  */
@@ -9,18 +9,18 @@ import type { Check } from "./check.ts";
 import { formatDuration, type ProxyStatus } from "../../proxy/status_format.ts";
 import type { Snapshot } from "../../session/snapshot.ts";
 
-/** What is known about a daemon without a running proxy. */
+/** A finding that doctor made itself, not a running proxy. */
 export interface ConnectionsFinding {
   /**
-   * The source: the setting, the dialect (in exai, each call has a connection of
-   * its own), the cache, or a capacity check that was made or was to be made.
+   * The source: `--connections`, the dialect (in exai, each call has its own
+   * connection), the cache, or a capacity check (`trial`), even if it failed.
    */
   readonly from: "setting" | "dialect" | "cache" | "trial";
-  /** How many connections the daemon keeps for a client. */
+  /** How many connections the daemon keeps for one client. */
   readonly connections: Snapshot["connections"];
-  /** How long the cache has it yet, in milliseconds. */
+  /** How long the cached finding is still valid, in milliseconds. */
   readonly forMs?: number;
-  /** Why the capacity check could not be made. */
+  /** The reason why no capacity check was possible. */
   readonly trouble?: string;
 }
 
@@ -33,7 +33,7 @@ const CAPACITY_FINDINGS: Readonly<Record<Snapshot["connections"], string>> = {
     "is not known",
 };
 
-/** Returns the check for what doctor itself has found. */
+/** Returns the check that reports doctor's own finding. */
 export function connectionsCheck(finding: ConnectionsFinding): Check {
   const { from, connections } = finding;
   const untried = from === "dialect"
@@ -69,16 +69,16 @@ function describeFinding(
 }
 
 /**
- * Returns the check for what running proxies of one daemon know about it.
+ * Returns the check that reports the findings of running proxies of one daemon.
  *
  * @param proxies at least one
- * @param set the `--connections` setting of doctor itself
+ * @param set doctor's own `--connections` setting
  */
 export function proxyConnectionsCheck(
   proxies: readonly ProxyStatus[],
   set: ConnectionsSetting,
 ): Check {
-  // A connected proxy knows more than one that was connected.
+  // Connected proxies come first, because their findings are current.
   const inOrder = [
     ...proxies.filter(({ standing }) => standing.phase === "ready"),
     ...proxies,

@@ -1,5 +1,6 @@
 /**
- * Checks a daemon through a whole proxy: its WebSocket, and what it answers.
+ * Checks the daemon through a complete proxy in this process: its WebSocket,
+ * handshake, tools, probes and ids, and a reconnect.
  *
  * @module
  */
@@ -25,28 +26,28 @@ import {
   STATELESS_VERSION,
 } from "./in_process_client.ts";
 
-/** How long an answer in a dialect other than the configured one may take. */
+/** The longest handshake timeout while doctor tries the other dialect. */
 const OTHER_DIALECT_TIMEOUT_MS = 3_000;
-/** A slow daemon has several times the duration of its first handshake. */
+/** The shortest timeout of later handshakes; a slow daemon gets more time. */
 const MIN_REPEAT_TIMEOUT_MS = 2_000;
 const PROBE_COUNT = 5;
-/** A proxy's capacity check takes half of that. */
+/** The time for a capacity check, which takes about half of it. */
 const CAPACITY_WAIT_MS = 1_000;
 const FIX_IDS_ADVICE = "mend the daemon: an answer has the id of its " +
   "request, with the same type (JSON-RPC 2.0 section 5)";
 
-/** Starts a proxy with an in-process client. */
+/** Starts a proxy and its client; tests replace this function. */
 export type StartClient = (
   ...settings: [config: Config, idStyle?: "numbers" | "texts"]
 ) => InProcessClient;
 
-/** Makes the checks from the WebSocket on; stops after a failure. */
+/** Yields the checks from the WebSocket on; stops if nothing else can work. */
 export async function* daemonChecks(
   config: Config,
   host: Host,
   start: StartClient = (...settings) => new InProcessClient(host, ...settings),
 ): AsyncGenerator<Check> {
-  // The second connection of a capacity check could end the first one.
+  // A capacity check opens a second connection, which could end the first one.
   const single = withoutCapacityCheck(config);
   const startedAt = performance.now();
   const client = start(single);
@@ -113,7 +114,7 @@ async function rejectionCheck(
   start: StartClient,
 ): Promise<Check> {
   const isTokenRefused = cause === "refused" || cause === "token refused" ||
-    // An exai daemon also closes this way if it has too many connections.
+    // An exai daemon also closes with 1008 if it has too many connections.
     cause === "policy violation" && config.dialect === "mcp";
   if (isTokenRefused) {
     const advice = "give the daemon's own token (--token-file, ALWAYSUP_TOKEN)";
@@ -138,7 +139,7 @@ async function speaksDialect(
 ): Promise<boolean> {
   const maxMs = OTHER_DIALECT_TIMEOUT_MS;
   const handshakeTimeout = Math.min(config.handshakeTimeout, maxMs);
-  // It gets no token, and says so if it wants one.
+  // No token is sent. If the daemon asks for one, the dialect is right.
   const other = { ...config, dialect, handshakeTimeout, helloToken: "" };
   const client = start(withoutCapacityCheck(other));
   const outcome = await client.handshake();
@@ -171,7 +172,7 @@ async function toolsCheck(
       items.add(JSON.stringify(tool));
     }
     const cursor = nextCursorOf(response.result);
-    // The proxy also treats a repeated cursor as the end.
+    // The proxy also treats a repeated cursor as the end of the list.
     if (cursor === undefined || cursors.has(cursor)) break;
     if (performance.now() > deadline) {
       const text = `${items.size}, and its pages do not come to an end`;
@@ -206,10 +207,10 @@ async function probeCheck(client: InProcessClient): Promise<Check> {
   return { name, state: "ok", text };
 }
 
-/** How a text id came back; `unknown` if no later connection was answered. */
+/** How a string id came back. `unknown`: later connections got no response. */
 export type TextIdBehavior = "as sent" | "as null" | "unanswered" | "unknown";
 
-/** Why a capacity check can find nothing on a second connection. */
+/** The reconnect outcomes after which a capacity check can find nothing. */
 const SECOND_CONNECTION_PROBLEMS: Partial<
   Record<ReconnectOutcome["kind"], string>
 > = {
@@ -217,7 +218,7 @@ const SECOND_CONNECTION_PROBLEMS: Partial<
   "second unanswered": "nobody is answered on another connection",
 };
 
-/** Observes how it treats text ids, and whether it accepts a new connection. */
+/** Tests how string ids come back, and whether a proxy can reconnect. */
 async function observeBehavior(
   config: Config,
   start: StartClient,
@@ -240,14 +241,14 @@ async function observeBehavior(
   }
 }
 
-/** True if a client can make the handshake and gets an answer after it. */
+/** Returns true if the daemon answers a request after the handshake. */
 async function isAnswered(
   client: InProcessClient,
   timeoutMs: number,
 ): Promise<boolean> {
   const opening = await client.handshake(timeoutMs);
   if (opening.kind === "failed") return false;
-  // A bridge may answer the handshake itself, and forward the rest.
+  // A bridge may answer the handshake itself, and forward only the rest.
   const list = await client.request("tools/list", undefined, timeoutMs);
   return list.kind === "result" || list.isFromDaemon === true;
 }
@@ -263,7 +264,7 @@ const TEXT_IDS_FINDINGS: Readonly<Record<TextIdBehavior, string>> = {
     TEXT_IDS_CONSEQUENCE,
 };
 
-/** Checks how ids come back. */
+/** Returns the check that reports how the daemon returns ids. */
 export function idsCheck(
   numbers: "as sent" | "as text",
   texts: TextIdBehavior,
@@ -280,7 +281,7 @@ export function idsCheck(
   };
 }
 
-/** Checks what happens after a lost connection. */
+/** Returns the check that reports a reconnect after a lost connection. */
 export function reconnectCheck(restart: ReconnectOutcome): Check {
   const name = "restart";
   const data = { ...restart };
@@ -315,7 +316,7 @@ export function reconnectCheck(restart: ReconnectOutcome): Check {
   }
 }
 
-/** Asks each source in turn; the last one is a proxy's capacity check. */
+/** Uses the first source that has a finding; a capacity check is the last. */
 async function findConnections(
   config: Config,
   host: Host,

@@ -1,6 +1,7 @@
 /**
- * `alwaysup doctor`: checks what works between this machine and the daemon, and
- * says what to do about what does not.
+ * Runs `alwaysup doctor`. This folder holds its checks of the settings, of each
+ * step from this machine to the daemon, of running proxies, and of files. A
+ * check reports its finding, and advice if there is a problem.
  *
  * @module
  */
@@ -45,7 +46,7 @@ const STATE_COLORS = {
   skip: "bold",
 } as const;
 
-/** Makes and prints every check. Returns the exit code: 1 if one failed. */
+/** Runs and prints all checks. Returns the exit code: 1 if one failed. */
 export async function doctor(
   args: readonly string[],
   host: Host,
@@ -87,7 +88,7 @@ async function* runChecks(
   const { config, warnings } = configResult;
   yield settingsCheck(config, sources);
   for (const text of warnings) yield { name: "settings", state: "warn", text };
-  // A daemon may quote what it was sent.
+  // The daemon's texts may quote secrets that were sent to it.
   const redact = createConfigRedactor(config);
   const mode = args.includes("--connect") ? "connect" : "read";
   for await (const check of proxyAndDaemonChecks(config, host, mode)) {
@@ -99,7 +100,7 @@ async function* runChecks(
   yield await clientsCheck(host);
 }
 
-/** If proxies run, a connection of doctor's could displace a client's session. */
+/** In `read`, connects only if no proxy runs: it could displace a session. */
 async function* proxyAndDaemonChecks(
   config: Config,
   host: Host,
@@ -196,7 +197,7 @@ async function clientsCheck(host: Host): Promise<Check> {
   const name = "clients";
   let installed: typeof import("../installed_clients.ts");
   try {
-    // It needs packages, which a source without a network may lack.
+    // This module needs npm packages, which may be missing without a network.
     installed = await import("../installed_clients.ts");
   } catch {
     const text = "their files are not read: the packages for that are missing";

@@ -1,6 +1,6 @@
 /**
- * A client inside this process that uses a whole proxy: what works for it works
- * for other clients.
+ * Runs a complete proxy in this process, and an MCP client for it. The client
+ * uses the proxy as other clients do, so that its results hold for them, too.
  *
  * @module
  */
@@ -23,10 +23,10 @@ import type { Snapshot } from "../../session/snapshot.ts";
 import type { Transport, TransportEvent } from "../../transport/transport.ts";
 import { createWebSocketTransport } from "../../transport/websocket.ts";
 
-/** How long a daemon has to see a connection close. */
+/** How long doctor waits for the daemon to close its side of a connection. */
 const CLOSE_WAIT_MS = 250;
 
-/** The other codes are JSON-RPC's: a daemon sends them, too. */
+/** The error codes that only the proxy uses; daemons also use JSON-RPC's. */
 const PROXY_ERROR_CODES = Object.values<number>(ErrorCode)
   .filter((code) => code > -32_000);
 
@@ -35,7 +35,7 @@ const INITIALIZE_PARAMS = {
   capabilities: {},
   clientInfo: { name: "alwaysup doctor", version: "1" },
 } satisfies Params<"initialize">;
-/** The version without `initialize`. */
+/** The MCP revision that has no `initialize` request. */
 export const STATELESS_VERSION = "2026-07-28";
 const STATELESS_META = {
   [META_KEYS.protocolVersion]: STATELESS_VERSION,
@@ -43,38 +43,38 @@ const STATELESS_META = {
   [META_KEYS.clientInfo]: INITIALIZE_PARAMS.clientInfo,
 };
 
-/** The daemon's response, or why there is none. */
+/** The daemon's result, or the reason why there is none. */
 export type CallResult =
   | { readonly kind: "result"; readonly result: unknown }
   | {
     readonly kind: "failed";
-    /** The reason, for people. */
+    /** The reason for users, in one line. */
     readonly reason: string;
-    /** The reason, for programs. */
+    /** The reason for programs; `undefined` if it is not a known cause. */
     readonly cause?: FailureCause | undefined;
-    /** True if the daemon itself has answered with an error. */
+    /** True if the daemon itself answered with an error. */
     readonly isFromDaemon?: boolean;
   };
 
-/** The first WebSocket: it has opened, or why it has not. */
+/** The outcome of the first WebSocket: `open`, or `closed` with the reason. */
 export type OpeningResult = Extract<
   TransportEvent,
   { type: "open" | "closed" }
 >;
 
-/** What happened after a lost connection. */
+/** The outcome of a reconnect after doctor dropped the connection. */
 export type ReconnectOutcome =
   | { readonly kind: "reconnected"; readonly ms: number }
-  /** A client's first message there is answered, the proxy's own is not. */
+  /** The daemon answers a client's first message, but not the proxy's own. */
   | { readonly kind: "own unanswered" }
-  /** Nobody's first message there is answered. */
+  /** The daemon answers no first message on a second connection. */
   | { readonly kind: "second unanswered" }
-  /** There was no new connection in time. */
+  /** No new connection was ready in time; `why` is the last error. */
   | { readonly kind: "not reached"; readonly why: string };
 
-/** A proxy in this process, and its client. */
+/** An MCP client, and the proxy that it uses, in this process. */
 export class InProcessClient {
-  /** The types of the ids in the daemon's responses. */
+  /** The types of the ids in the daemon's responses: `typeof`, or `null`. */
   readonly responseIdTypes = new Set<string>();
   readonly #dialect: Config["dialect"];
   readonly #idStyle: "numbers" | "texts";
@@ -115,10 +115,10 @@ export class InProcessClient {
     };
     const testConfig: Config = {
       ...config,
-      // The first failure is the result, without the cache and placeholders.
+      // A check must see the first failure: no timeout or placeholder hides it.
       queueTimeout: Infinity,
       initializeGrace: Infinity,
-      // For what comes after the handshake, which has a timeout of its own.
+      // Limits the requests after the handshake, which has its own timeout.
       requestTimeout: 2 * config.handshakeTimeout,
       cache: "off",
       status: "off",
@@ -137,14 +137,17 @@ export class InProcessClient {
     );
   }
 
-  /** Resolves when the first WebSocket has opened, or has failed to. */
+  /** Resolves once the first WebSocket has opened or failed to open. */
   get opening(): Promise<OpeningResult> {
     return this.#opened.promise;
   }
 
-  /** It dials as every proxy does. */
+  /**
+   * Returns the transport that every proxy uses, with two additions: it records
+   * the events, and its connection can be dropped.
+   */
   #observedTransport(config: Config, host: Host): Transport {
-    // Nothing else is to be done until the reason of a failure is found.
+    // Doctor has nothing else to do, so it waits longer for the reason.
     const maxDiagnosisMs = config.handshakeTimeout;
     const transport = createWebSocketTransport(config, host, maxDiagnosisMs);
     return {
@@ -161,7 +164,7 @@ export class InProcessClient {
         );
         this.#dropConnection = async () => {
           isLost = true;
-          // A daemon that keeps one client must have seen the close.
+          // A daemon that keeps one client must see this before the next dial.
           await waitAtMost(CLOSE_WAIT_MS, connection.close());
           const reason = "doctor has ended it";
           const closed = { code: 1006, reason, isServerReached: true };
@@ -182,13 +185,16 @@ export class InProcessClient {
     this.responseIdTypes.add(id === null ? "null" : typeof id);
   }
 
-  /** Sends `initialize`; if it is not known, `server/discover`. */
+  /**
+   * Sends `initialize` and `notifications/initialized`. If the daemon answers
+   * `initialize` with an error, sends `server/discover` instead.
+   */
   async handshake(timeoutMs?: number): Promise<CallResult> {
     const params = INITIALIZE_PARAMS;
     const first = await this.request("initialize", params, timeoutMs);
     if (first.kind === "result") {
       this.#send({ method: "notifications/initialized" });
-      // For exai, the proxy answers `initialize` itself, without a daemon.
+      // For exai, the proxy itself answers `initialize`, without the daemon.
       return this.#dialect === "exai" ? this.request("tools/list") : first;
     }
     if (this.#dialect === "exai" || !first.isFromDaemon) return first;
@@ -197,19 +203,19 @@ export class InProcessClient {
     return other.kind === "result" ? other : first;
   }
 
-  /** A method that every daemon of the dialect answers itself. */
+  /** The method of a request that the daemon answers, not the proxy. */
   get probeMethod(): "tools/list" | "server/discover" | "ping" {
     // The proxy answers an exai ping itself.
     if (this.#dialect === "exai") return "tools/list";
     return this.#isStateless ? "server/discover" : "ping";
   }
 
-  /** Drops the connection as an outage would, and returns what follows. */
+  /** Drops the connection as an outage does, and waits for the next one. */
   async dropAndReconnect(timeoutMs: number): Promise<ReconnectOutcome> {
     this.#isDroppedOnPurpose = true;
     const startedAt = performance.now();
     await this.#dropConnection?.();
-    // With a pending request, the proxy dials at once.
+    // A pending request makes the proxy dial at once.
     void this.request("tools/list");
     const isBack = ({ standing, reconnects }: Snapshot): boolean =>
       reconnects > 0 && standing.phase === "ready";
@@ -222,7 +228,7 @@ export class InProcessClient {
       : { kind: "not reached", why: sanitizeLine(lastError) };
   }
 
-  /** Returns the proxy's state: when it passes a test, or the time is over. */
+  /** Returns the proxy's state once it passes a test, or at the timeout. */
   async waitFor(
     test: (snapshot: Snapshot) => boolean,
     timeoutMs: number,
@@ -236,7 +242,7 @@ export class InProcessClient {
     return this.#snapshot!;
   }
 
-  /** Sends a request; no response in time is a failure. */
+  /** Sends a request. Without `timeoutMs`, only the proxy's timeouts apply. */
   async request<M extends RequestMethod>(
     method: M,
     params?: Params<M>,
@@ -259,10 +265,10 @@ export class InProcessClient {
     void this.#stdin.write(new TextEncoder().encode(`${text}\n`));
   }
 
-  /** Ends the proxy. */
+  /** Closes stdin, and waits until the proxy has exited. */
   async close(): Promise<void> {
     void this.#stdin.close();
-    // Nobody waits for the open requests: a second signal ends them at once.
+    // Nobody waits for pending requests: the second signal ends the proxy.
     if (this.#pending.size > 0) {
       this.#signal?.();
       this.#signal?.();
@@ -271,7 +277,7 @@ export class InProcessClient {
   }
 
   #fail({ reason: rawReason, cause }: Failure): void {
-    // A connection dropped on purpose is no failure.
+    // The end of a connection that was dropped on purpose is not a failure.
     if (this.#isDroppedOnPurpose) return;
     const reason = sanitizeLine(rawReason);
     this.#failure = { kind: "failed", reason, cause };

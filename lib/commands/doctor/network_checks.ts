@@ -1,6 +1,6 @@
 /**
- * Checks the path to a daemon's WebSocket: host name, network, handshake, each
- * one by itself, because a runtime says little about why a dial failed.
+ * Checks each step to the daemon's WebSocket: host name, network, handshake.
+ * The checks are separate because a runtime reports little about a failed dial.
  *
  * @module
  */
@@ -14,7 +14,7 @@ import { hostnameOf, portOf, proxyVariableFor } from "../../runtime/url.ts";
 import { fetchHandshake } from "../../transport/handshake_diagnosis.ts";
 import { resolveHostname, tryConnect } from "../../transport/reachability.ts";
 
-/** Checks the host name and the network; stops after the first failure. */
+/** Yields the checks of the host name and the port. Stops after a failure. */
 export async function* networkChecks(
   config: Config,
   host: Host,
@@ -28,7 +28,7 @@ export async function* networkChecks(
     const advice = `if the proxy is not to be asked, add ${name} to NO_PROXY`;
     yield { name: "proxy", state: "warn", text, advice };
   }
-  // A host that is unreachable from here may be reachable from the proxy.
+  // A host that is unreachable from here may be reachable for the HTTP proxy.
   const failed = proxyVariable === undefined ? "fail" : "warn";
   const addresses = (await resolveHostname(name)).join(", ");
   if (addresses === "") {
@@ -50,7 +50,7 @@ export async function* networkChecks(
   yield { name: "network", state: "ok", text };
 }
 
-/** Checks whether the server has made a WebSocket handshake. */
+/** Returns the check of the handshake; may repeat it to find the reason. */
 export async function websocketCheck(
   config: Config,
   opening: OpeningResult,
@@ -73,11 +73,11 @@ export async function websocketCheck(
       dialFailure?.advice ?? otherAdvice,
     ]
     : await refusalFinding(status, config, host);
-  // It may come from a certificate.
+  // The text may quote a certificate, which is untrusted.
   return { name, state: "fail", text: sanitizeLine(text), advice };
 }
 
-/** What was found, and what to do. */
+/** A finding, and the advice for it. */
 type Finding = readonly [text: string, advice: string];
 
 async function refusalFinding(
@@ -104,7 +104,7 @@ async function refusalFinding(
   }
   const subprotocol = config.dialect === "mcp" ? "mcp" : undefined;
   const timeoutMs = config.handshakeTimeout;
-  // There may be no response now.
+  // This handshake may fail, although the first one got a response.
   const headers = await fetchHandshake(config, host, subprotocol, timeoutMs)
     .then(({ response }) => response.headers, () => new Headers());
   if (status >= 300 && status < 400) {
@@ -119,7 +119,7 @@ async function refusalFinding(
   ];
 }
 
-/** Describes a redirect; a WebSocket does not follow it. */
+/** Describes a redirect, which a WebSocket does not follow. */
 function redirectFinding(status: number, location: string, from: URL): Finding {
   const to = URL.canParse(location, from.href) && new URL(location, from);
   const [, tlsSuffix] = /^(?:http|ws)(s?):$/.exec(to ? to.protocol : "") ?? [];
@@ -127,7 +127,7 @@ function redirectFinding(status: number, location: string, from: URL): Finding {
     const advice = "check the URL, and what stands in front of the daemon";
     return [`it sends us away (HTTP ${status})`, advice];
   }
-  // Without the query, which may contain a secret.
+  // The query is omitted, because it may contain a secret.
   const target = to.host + to.pathname;
   return [
     `it sends us to ${to.protocol}//${target} (HTTP ${status})`,

@@ -1,5 +1,5 @@
 /**
- * Checks the running proxies of a daemon.
+ * Checks the state of the daemon's running proxies, from their status files.
  *
  * @module
  */
@@ -14,13 +14,13 @@ import {
   toPublicStatus,
 } from "../../proxy/status_format.ts";
 
-/** The daemon that doctor checks. */
+/** The address and the dialect of the daemon that doctor checks. */
 export type CheckedDaemon = Pick<Config, "redactedUrl" | "dialect">;
 
 const CONNECT_HINT = "with --connect doctor connects itself, which displaces " +
   "the client's session at a daemon that keeps one connection";
 
-/** Returns the proxies whose session a connection to the daemon may displace. */
+/** Returns the proxies that a new connection to the daemon may displace. */
 export function proxiesOfDaemon(
   running: readonly ProxyStatus[],
   { redactedUrl }: CheckedDaemon,
@@ -31,16 +31,17 @@ export function proxiesOfDaemon(
 }
 
 function comparableUrl(url: string): string {
-  // The query may contain a secret; this machine has several names.
+  // The query is redacted. Every loopback address counts as the same host.
   return url.replace(/\?.*$/s, "")
     .replace(/^(wss?:\/\/)(?:127\.0\.0\.1|\[::1\])(?=[:/])/, "$1localhost");
 }
 
 /**
- * Describes the running proxies, at least one. If none of them has the
- * configured dialect, that is the finding.
+ * Returns the check that reports the daemon's running proxies. In the mode
+ * `read`, it fails if none of them has the configured dialect.
  *
- * @param mode `connect`: doctor connects even where proxies run
+ * @param proxies at least one
+ * @param mode `connect` if doctor connects although proxies run
  */
 export function runningCheck(
   proxies: readonly ProxyStatus[],
@@ -61,7 +62,7 @@ export function runningCheck(
   };
 }
 
-/** Says that it is unknown whether a proxy runs, and why. */
+/** Returns a failed check: not all proxies' status files can be read. */
 export function unreadableProxiesCheck(problems: readonly string[]): Check {
   const consequence = "whether a proxy of yours runs there cannot be known, " +
     "so nothing was opened to the daemon";
@@ -112,7 +113,7 @@ function assessProxies(
     found.find(({ state }) => state === "warn") ?? { state: "ok" };
 }
 
-/** @param hint what else to do about a daemon that the proxy cannot reach */
+/** @param hint a text to add to the advice if the proxy cannot connect */
 function assessProxy(
   { standing, lastErrorCause: cause }: ProxyStatus,
   hint: string,
