@@ -1,6 +1,7 @@
 /**
- * The interface between the session, which uses JSON-RPC messages, and a
- * daemon's own frames.
+ * Defines the interface of a dialect, which translates between the session's
+ * JSON-RPC messages and the frames of a daemon's protocol. Each subfolder
+ * implements it for one protocol.
  *
  * @module
  */
@@ -17,136 +18,140 @@ import type {
 } from "../protocol/jsonrpc.ts";
 import type { FailureCause, LinkRole, LinkState } from "../link/link.ts";
 
-/** What is worth caching although no request of the client's waits for it. */
+/** A response to cache, although no request from the client waits for it. */
 export interface CacheableResponse {
-  /** The request. */
+  /** The request that the response belongs to. */
   readonly request: Pick<Request, "method" | "params">;
-  /** The response. */
+  /** The daemon's response. */
   readonly response: Response;
 }
 
-/** What a frame from the daemon means, to the client or to the proxy only. */
+/** A decoded part of a frame: a JSON-RPC message, or a session event. */
 export type Incoming =
   | Message
-  /** The handshake succeeded; `cacheable` is what it showed of the daemon. */
+  /** The handshake succeeded; `cacheable` is one of its responses. */
   | {
     readonly kind: "ready";
     readonly cacheable?: CacheableResponse;
-    /** The client's `initialize`, if its answer changed in an unknown way. */
+    /** The client's `initialize`, if its cached result is out of date. */
     readonly staleInitialize?: Request;
-    /** A text for the log. */
+    /** A message for the log. */
     readonly problem?: string;
   }
   /** The handshake failed. */
   | CloseReason & {
     readonly kind: "rejected";
-    /** The daemon's answer to the client's `initialize`, valid nevertheless. */
+    /** The response to the client's `initialize`, if it can still be cached. */
     readonly cacheable?: CacheableResponse;
-    /** The client's `initialize`, if the daemon now answers it differently. */
+    /** The client's `initialize`, if its cached result is out of date. */
     readonly staleInitialize?: Request;
   }
-  /** A page of a list that was fetched for a comparison. */
+  /** A page of a list that the proxy itself has requested. */
   | {
     readonly kind: "list-page";
     readonly list: ListKind;
-    /** The cursor in the request; the first page has none. */
+    /** The cursor in the request; `undefined` for the first page. */
     readonly cursor: string | undefined;
     readonly response: Response;
   }
-  /** The probe with this id was answered, whatever the id in the response. */
+  /** The daemon answered a probe; `id` is the one in its `ProbeFrame`. */
   | { readonly kind: "probe-answered"; readonly id: Id }
-  /** A response to another own request; `problem` is a text for the log. */
+  /** A response to another request of the proxy; `problem` is for the log. */
   | { readonly kind: "own-response"; readonly problem?: string }
-  // Only from a dialect whose handshake may be replayed:
-  /** The opening frame was answered, but another handshake is needed by now. */
+  // Only from a dialect that restores the client's session:
+  /** The daemon answered the opening frame, but now another one is needed. */
   | { readonly kind: "repeat-handshake" }
-  /** The daemon did not return the list. */
+  /** The daemon did not return a list that the proxy has requested. */
   | {
     readonly kind: "list-failed";
     readonly list: ListKind;
     readonly problem: string;
   }
   // Only from a dialect with scheduling:
-  /** The daemon works on the request, and may for `timeoutMs` if it says so. */
+  /** The daemon is working on the request. `timeoutMs` is its time limit. */
   | {
     readonly kind: "in-progress";
     readonly id: Id;
     readonly timeoutMs?: number;
   }
-  /** No response yet: the request must be sent again after a delay. */
+  /** The daemon has no response yet: send the request again after a delay. */
   | {
     readonly kind: "retry-later";
     readonly id: Id;
     readonly delayMs: number;
-    /** The daemon has not started the request. */
+    /** True if the daemon has not started the request. */
     readonly isUnstarted: boolean;
   }
-  /** The response to a request is over the size limit. */
+  /** A response is over the size limit. `size` is in UTF-16 units. */
   | { readonly kind: "too-large"; readonly id: Id; readonly size: number }
-  /** A frame that refers to nothing that is pending. */
+  /** A frame that belongs to no pending exchange. */
   | { readonly kind: "unexpected"; readonly description: string };
 
-/** A frame that every live daemon answers. */
+/** A probe: a frame that every live daemon answers. */
 export interface ProbeFrame {
-  /** The id that `probe-answered` will have. */
+  /** The id that the matching `probe-answered` has. */
   readonly id: Id;
-  /** The frame. */
+  /** The text of the frame. */
   readonly text: string;
 }
 
-/** Why a connection ended, or was useless. */
+/** The reason why a connection ended, or could not be used. */
 export interface CloseReason {
-  /** For people, without a full stop. */
+  /** The reason for people, without a full stop. */
   readonly reason: string;
-  /** The daemon refused the connection and would do so again. */
+  /** True if the daemon refused the connection and would refuse it again. */
   readonly isRefused: boolean;
-  /** For programs, if it is better than the close code and the runtime's. */
+  /** The cause for programs; overrides the one that the close event shows. */
   readonly cause?: FailureCause;
 }
 
-/** The first frame on a link. */
+/** The first frame on a connection. */
 export interface OpeningFrame {
-  /** The frame. */
+  /** The text of the frame. */
   readonly text: string;
-  /** The id of the client's request, if the frame is one. */
+  /** The id of the client's request, if the frame is such a request. */
   readonly requestId?: Id;
 }
 
-/** What must be sent again on a new link: to the daemon, then to the client. */
+/** The messages that restore the client's session on a new connection. */
 export interface SessionReplay {
-  /** Frames, in order. */
+  /** The frames for the daemon, in order. They are sent first. */
   readonly toDaemon: readonly string[];
-  /** Lines, in order. */
+  /** The lines for the client, in order. */
   readonly toClient: readonly string[];
 }
 
-/** The end of a connection as the runtime reports it. */
+/** The end of a connection, as the runtime reports it. */
 export type ClosedEvent = Extract<SocketEvent, { type: "closed" }>;
 
-/** What a dialect needs to know of the client's ids. */
+/** A lookup of the ids of the client's requests, for a dialect. */
 export interface ClientIdLookup {
-  /** Returns whether a response with this id, of either type, may come. */
+  /** Returns true if a response with this id, as either type, may arrive. */
   isInUse(id: Id): boolean;
-  /** Returns the client's id that an id from the daemon may refer to. */
+  /** Returns the client's id that an id from the daemon may stand for. */
   guessClientId(id: Id): Id | undefined;
-  /** Records that the daemon returned an own id as the other JSON type. */
+  /** Records that the daemon changed the JSON type of an id of the proxy. */
   recordRetyped(): void;
 }
 
-/** How a link is opened, and brought to where the last one was. */
+/** The exchange that opens a connection, and restores the client's session. */
 export interface Handshake {
-  /** Returns the first frame on a link, if the waiting requests allow one. */
+  /**
+   * Returns the first frame on a connection. Returns `undefined` while the link
+   * must wait for a request from the client.
+   */
   begin(
     connectionId: number,
     waiting: Iterable<Request>,
   ): OpeningFrame | undefined;
-  /** Returns the frames that follow the answer to the opening frame. */
+  /** Returns the frames to send after the daemon answered the opening frame. */
   finish?(): readonly string[];
-  /** Returns what restores the client's session on a new link. */
+  /** Returns the messages that restore the client's session. */
   buildReplay?(connectionId: number): SessionReplay;
   /**
-   * Records that `initialize` was answered without the daemon, and returns the
-   * client's form of it. If it was sent, the daemon answers on that connection.
+   * Records that the proxy itself answered `initialize`. Returns the text of
+   * that response for the client. `connectionId` is the connection on which the
+   * daemon will still answer it, or `undefined` if the request was not sent.
    */
   onLocalInitialize?(
     request: Request,
@@ -156,98 +161,98 @@ export interface Handshake {
   ): string;
 }
 
-/** How requests are spread over links, where one carries one at a time. */
+/** The use of several links, for a daemon that needs one for each call. */
 export interface Scheduling {
-  /** How many links there may be besides the main one. */
+  /** The maximum number of pool links, which are added to the main link. */
   readonly poolSize: number;
   /** Returns the role of the links that a message may be sent on. */
   roleFor(message: OutboundMessage): LinkRole;
-  /** Returns whether a ready link can take a frame now. */
+  /** Returns true if a ready link can take a frame now. */
   canSend(connectionId: number): boolean;
 }
 
-/** What must happen on a connection before a request is encoded. */
+/** The step that comes before a request is encoded for a connection. */
 export type OutcomeStep =
   | { readonly kind: "ready" }
-  /** Send this frame first; the request stays queued until its response. */
+  /** Send this frame first; the request waits until the frame is answered. */
   | { readonly kind: "query"; readonly text: string }
-  /** The response to such a frame is pending. */
+  /** The request must wait, because the response to such a frame is pending. */
   | { readonly kind: "wait" }
-  /** The daemon that the request was sent to is gone, with its outcome. */
+  /** The outcome is lost, because the daemon process with the request ended. */
   | { readonly kind: "lost" };
 
-/** How the outcome of a request is polled whose connection was lost. */
+/** The polling for outcomes of requests whose connection was lost. */
 export interface OutcomePolling {
-  /** Returns how long a sent request's outcome may be polled, if it can be. */
+  /** Returns how long to poll, in ms; `undefined` if polling is impossible. */
   windowMs(request: Request, now: number): number | undefined;
-  /** Returns the next step; called before every `encode` of a request. */
+  /** Returns the next step. Call it before each `encode` of a request. */
   prepare(connectionId: number, request: Request): OutcomeStep;
-  /** Resets a request, so that it is sent as if for the first time. */
+  /** Resets a request: the next `encode` sends it as a new one. */
   reset(request: Request): void;
 }
 
-/** A daemon's protocol. A member is absent where a dialect has no use for it. */
+/** A daemon's protocol. A dialect leaves out optional members it cannot use. */
 export interface Dialect {
   /** The WebSocket subprotocol to offer (RFC 6455 section 1.9). */
   readonly subprotocol?: string;
-  /** What sets the time that a daemon allows a request, for people. */
+  /** The setting of the daemon's time limit for a request, for people. */
   readonly daemonTimeoutSetting?: string;
-  /** Whether the client must be told of changed lists without subscribing. */
+  /** True if the proxy itself must notify the client of changed lists. */
   readonly shouldCompareLists: boolean;
   /** The name and version of the daemon that responded last, if known. */
   readonly daemonName?: string | undefined;
-  /** How a link is opened. */
+  /** The handshake of each connection. */
   readonly handshake: Handshake;
-  /** Absent: the main link carries everything, any number at a time. */
+  /** Undefined if the main link carries all requests, any number at a time. */
   readonly scheduling?: Scheduling;
-  /** Absent: the outcome of a request whose connection was lost is unknown. */
+  /** Undefined if an outcome cannot be polled after the connection was lost. */
   readonly outcomes?: OutcomePolling;
 
-  /** Encodes a client's message for a free link, unless it must wait. */
+  /** Returns the frame of a client's message; `undefined` if it must wait. */
   encode(
     connectionId: number,
     message: OutboundMessage,
     now: number,
   ): string | undefined;
-  /** Returns what a frame means. Never throws. */
+  /** Decodes a frame. Never throws. */
   decode(connectionId: number, text: string, now: number): Incoming[];
-  /** Records a response, and returns it in the form for the client. */
+  /** Records a response, and returns its text for the client. */
   onResponse(request: Request, response: Response): string;
-  /** Returns a response that needs no daemon, which is connected or not. */
+  /** Returns the response to a request that needs no daemon in this state. */
   respondLocally(request: Request, daemon: "up" | "down"): string | undefined;
-  /** Records a notification; `replay`: it is sent on every new link. */
+  /** Records a notification; `replay` means that every handshake sends it. */
   onNotification(notification: Notification): "forward" | "replay" | "drop";
-  /** Returns a probe, unless a response that is pending shows the same. */
+  /** Returns a probe, unless a pending response will show the same. */
   buildProbe(connectionId: number): ProbeFrame | undefined;
-  /** Returns a frame that requests a page of a list, if that is possible now. */
+  /** Returns a frame that requests a page of a list, if possible now. */
   buildListRequest(
     connectionId: number,
     list: ListKind,
     cursor?: string,
   ): string | undefined;
-  /** Returns a frame that cancels a request, if the daemon has such a frame. */
+  /** Returns a frame that cancels a request. Absent if the daemon has none. */
   buildCancellation?(id: Id, reason: string): string;
-  /** Returns why a connection ended, from the runtime's report at least. */
+  /** Returns why a connection ended; by default, the reason in `closed`. */
   closeReasonOf(
     connectionId: number,
     closed: ClosedEvent,
     phase: LinkState["phase"],
   ): CloseReason;
-  /** Returns whether an own request, other than a probe, is pending. */
+  /** Returns true if a request of the proxy, other than a probe, is pending. */
   hasPendingOwnRequest(connectionId: number): boolean;
   /** Forgets a closed connection and the requests on it. */
   onDisconnect(connectionId: number): void;
 
   /** Sets the client's ids, which the proxy's own requests must not use. */
   useClientIds?(ids: ClientIdLookup): void;
-  /** Returns the ids of own requests, without probes that are superseded. */
+  /** Returns the ids of the proxy's requests, except superseded probes. */
   pendingOwnRequestIds?(connectionId: number): readonly Id[];
-  /** Returns whether a request of the proxy's own is pending. */
+  /** Returns true if a request of the proxy with this id is pending. */
   isOwnRequestPending?(id: Id): boolean;
-  /** Returns whether the daemon has acknowledged a subscription. */
+  /** Returns true once the daemon has acknowledged a subscription. */
   hasAcknowledgedSubscription?(id: Id): boolean;
-  /** Records that a request of the client's was answered from the cache. */
+  /** Records that a request from the client was answered from the cache. */
   onCachedResponse?(request: Request): void;
-  /** Adds milliseconds that the proxy's clock did not count. */
+  /** Adds time asleep that the proxy's clock did not count, in ms. */
   onSuspended?(ms: number): void;
 }

@@ -1,15 +1,15 @@
 /**
  * Parses messages that are framed with `Content-Length` headers, as in the
- * Language Server Protocol, among plain lines.
+ * Language Server Protocol. Plain lines may stand between them.
  *
  * @module
  */
 
-/** A line of input, or what was kept of one that was too long. */
+/** A line of input, or the two ends of a line that was too long. */
 export type InputLine =
   /** A complete line. */
   | { readonly type: "line"; readonly text: string }
-  /** A line that was too long to be kept; only its ends were. */
+  /** A line that was too long to keep. Only its first and last part remain. */
   | {
     readonly type: "line-too-long";
     readonly bytes: number;
@@ -30,28 +30,28 @@ const CONTENT_HEADER = /^content-(?:length|type)[ \t]*:/i;
 const LENGTH_HEADER = /^content-length[ \t]*:(.*)/i;
 
 /**
- * Separates framed bodies from lines. A body ends at its `Content-Length`;
- * without a valid one, what follows the headers is lines.
+ * Separates framed bodies from plain lines. The `Content-Length` says where a
+ * body ends. If it is invalid, the text after the headers is read as lines.
  */
 export class ContentLengthParser {
   readonly #maxBodyBytes: number;
-  /** Set in headers: 0 before the length. */
+  /** The body's length while headers are read: 0 until it is known. */
   #contentLength: number | undefined;
   #bodyLines: string[] = [];
   #remainingBytes = Infinity;
   #hasReportedHeader = false;
 
-  /** Creates a parser; a body of more bytes is read as lines. */
+  /** Creates a parser. A body of more than these bytes is read as lines. */
   constructor(maxBodyBytes: number) {
     this.#maxBodyBytes = maxBodyBytes;
   }
 
-  /** How many bytes, from the start of this line, a body still has. */
+  /** The bytes of the body from this line on; `Infinity` outside a body. */
   get remainingBytes(): number {
     return this.#remainingBytes;
   }
 
-  /** Returns the body, which ends with this part of a line. */
+  /** Ends the body with this part of a line, and returns the body. */
   finishBody(part: string): ContentLengthEvent {
     const text = [...this.#bodyLines, part].join("\n");
     this.#bodyLines = [];
@@ -59,12 +59,15 @@ export class ContentLengthParser {
     return { type: "content-length", text };
   }
 
-  /** Handles a line; `bytes` is its length with the line break. */
+  /**
+   * Handles a line, and yields it if it is neither a header nor in a body.
+   * `bytes` is its length, including the line break.
+   */
   *handleLine(
     line: InputLine,
     bytes: number,
   ): Generator<InputLine | ContentLengthEvent> {
-    // A body has no line that is too long.
+    // A body is not longer than a line may be, so its lines are complete.
     const text = line.type === "line" ? line.text : "too long";
     if (this.#remainingBytes !== Infinity) {
       this.#bodyLines.push(text);
@@ -87,7 +90,7 @@ export class ContentLengthParser {
     }
   }
 
-  /** Yields the body that was not complete at the end of the input. */
+  /** Yields the body that is incomplete when the input ends. */
   *flush(): Generator<ContentLengthEvent> {
     if (this.#bodyLines.length > 0) yield this.finishBody("");
   }

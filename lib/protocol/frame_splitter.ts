@@ -1,7 +1,7 @@
 /**
- * Finds the messages in a WebSocket frame, which should hold one JSON text. But
- * bridges forward whatever a process has written: several lines, a byte order
- * mark, NUL or 0x1e (RFC 7464) around a text, log lines next to it.
+ * Finds the messages in a WebSocket frame. A frame should hold one JSON text.
+ * But bridges forward whatever a process writes: several lines, a byte order
+ * mark, NUL or 0x1e (RFC 7464) around a text, or log lines next to it.
  *
  * @module
  */
@@ -15,7 +15,7 @@ import {
 } from "../json/spans.ts";
 import { isRecord } from "./jsonrpc.ts";
 
-/** A JSON text in a frame; its member names are written without escapes. */
+/** A JSON text in a frame. Its own member names contain no escapes. */
 export interface JsonPiece {
   /** The JSON text. */
   readonly text: string;
@@ -23,37 +23,38 @@ export interface JsonPiece {
   readonly value: unknown;
 }
 
-/** The contents of a frame. */
+/** The parts of a frame. */
 export interface FramePieces {
   /** The JSON texts, in order. */
   readonly jsonPieces: readonly JsonPiece[];
-  /** The lines with other text; the last one may be the whole rest. */
+  /** The lines with other text. The last item may be several lines. */
   readonly otherTexts: readonly string[];
-  /** There was more than the limit; the rest was not examined. */
+  /** True if a limit was reached, and the rest was not examined. */
   readonly isTruncated: boolean;
 }
 
-/** Returns whether a JSON object is a message. */
+/** Returns true if a JSON object is a message. */
 export type MessagePredicate = (value: Record<string, unknown>) => boolean;
 
 const MAX_PIECES = 1_000;
 /**
- * How many invalid objects without an end on their line are examined: finding
- * the end of each may take a search to the end of the frame.
+ * How many invalid objects are examined that are not closed on their line. For
+ * each one, the search for its end may reach the end of the frame.
  */
 const MAX_BROKEN_OBJECTS = 10;
-/** How much of such an object must look like a message. */
+/** How many characters of such an object are searched for message members. */
 const OBJECT_HEAD_CHARS = 1_000;
-/** Line breaks, and the separators that some peers put between texts. */
+/** Line breaks, and separators that some peers put between texts. */
 // deno-lint-ignore no-control-regex
 const TEXT_SEPARATOR = /[\r\n\0\x1e]/g;
 const FRAME_BLANKS = " \t\r\n\0\x1e\ufeff";
 /**
- * Splits a frame, in linear time. A frame that is not one JSON text is examined
- * line by line: a line counts if it consists of messages only. JSON inside
- * other text is ignored, because a log line may quote a message.
+ * Splits a frame in linear time. A frame that is not one JSON text is examined
+ * line by line. The messages at the start of a line count, unless text that is
+ * not an object follows them. JSON inside other text is ignored, because a log
+ * line may quote a message.
  *
- * @param memberNames the members of a message, by which a broken one is known
+ * @param memberNames the members of a message, which show a broken message
  */
 export function splitFrame(
   text: string,
@@ -76,7 +77,7 @@ export function splitFrame(
   return { jsonPieces, otherTexts: [], isTruncated: false };
 }
 
-/** A line may hold several messages, and a message several lines. */
+/** Splits lines. A line may hold several messages, a message several lines. */
 function splitLines(
   text: string,
   isMessage: MessagePredicate,
@@ -102,7 +103,8 @@ function splitLines(
       if (findClosedValueEnd(rest, 0) === undefined) {
         const head = text.slice(line.end, line.end + OBJECT_HEAD_CHARS);
         const found = recoverLeadingMembers(head);
-        // What follows may belong to it, even if it looks like a message.
+        // This is a broken message. The rest of the frame may belong to it,
+        // even if it looks like a message.
         if (memberNames.some((name) => found.has(name))) {
           jsonPieces.push(...line.pieces);
           otherTexts.push(text.slice(line.end));
@@ -111,7 +113,7 @@ function splitLines(
         brokenCount++;
       }
     }
-    // A message followed by other text is a quoted one.
+    // If other text follows a message, the text quotes that message.
     const isCounted = line.end === end || text[line.end] === "{";
     if (isCounted) jsonPieces.push(...line.pieces);
     const start = isCounted && line.pieces.length > 0 ? line.end : at;
@@ -122,7 +124,7 @@ function splitLines(
   return { jsonPieces, otherTexts, isTruncated: false };
 }
 
-/** Reads messages that follow each other; a broken object may be at `end`. */
+/** Reads consecutive messages. If `isBroken`, a broken object is at `end`. */
 function readMessagesAt(
   text: string,
   start: number,
@@ -146,13 +148,13 @@ function readMessagesAt(
   return { pieces, end: at, isBroken: false };
 }
 
-/** The escaped letters and underscores of names: 005f to 007a. */
+/** Matches escapes from 0050 to 007f, which include `_` and small letters. */
 const ESCAPED_NAME_CHAR = /\\u00[567]/;
 
 /**
- * Returns a parsed message with its member names without escapes: `JSON.parse`
- * confuses a name with an escape with another name it has seen before (V8 in
- * Deno 2.9.6), and the client's parser may do the same.
+ * Returns a parsed message whose member names are written without escapes.
+ * `JSON.parse` confuses a name that has an escape with another name that it has
+ * seen before (V8 in Deno 2.9.6). The client's parser may do the same.
  */
 export function unescapeMemberNames(
   parsed: Record<string, unknown>,

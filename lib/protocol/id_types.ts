@@ -1,6 +1,6 @@
 /**
- * Handles ids and progress tokens that come back as the other JSON type: a
- * number as a string, or a numeric string as a number.
+ * Handles ids and progress tokens that a daemon returns as the other JSON type:
+ * a number as a string, or a numeric string as a number.
  *
  * @module
  */
@@ -13,27 +13,27 @@ function idTypeOf(id: Id): IdJsonType {
   return id.startsWith('"') ? "string" : "number";
 }
 
-/** Converts an id to the other JSON type, if it is an integer. */
+/** Converts an id to the other JSON type; a string must be an integer. */
 export function toOtherIdType(id: Id): Id | undefined {
   if (idTypeOf(id) === "number") return JSON.stringify(id);
   const text = JSON.parse(id) as string;
   if (/^-?(?:0|[1-9]\d*)$/.test(text)) return text;
-  // Go and Python write a double like this: 1.073741824e+09, 5.0.
+  // Go and Python write doubles such as 1.073741824e+09 and 5.0.
   const isNumber = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE]\+?\d+)?$/.test(text);
   const number = isNumber ? Number(text) : NaN;
   return Number.isSafeInteger(number) ? `${number}` : undefined;
 }
 
-/** The JSON type of a client's ids, if all have the same. */
+/** The JSON types that a client uses for its ids. */
 export class ObservedIdTypes {
   #type: IdJsonType | "both" | undefined;
 
-  /** Whether some ids are numbers and some are strings. */
+  /** True once the client has used both numbers and numeric strings. */
   get isMixed(): boolean {
     return this.#type === "both";
   }
 
-  /** Records an id of the client, if it may be taken for a number. */
+  /** Records the type of a client's id. Ignores a string without a number. */
   observe(id: Id): void {
     if (toOtherIdType(id) === undefined) return;
     const type = idTypeOf(id);
@@ -41,7 +41,7 @@ export class ObservedIdTypes {
     else if (this.#type !== type) this.#type = "both";
   }
 
-  /** Guesses which client id the daemon meant, if all have the other type. */
+  /** Returns the id as the other type, if all of the client's ids have it. */
   guessClientId(id: Id): Id | undefined {
     const isSingle = this.#type === "number" || this.#type === "string";
     return isSingle && this.#type !== idTypeOf(id)

@@ -1,5 +1,6 @@
 /**
- * JSON-RPC messages: their types, and builders for the proxy's own messages.
+ * Defines the types of JSON-RPC messages, and builds the proxy's own messages.
+ * This folder parses messages, and defines MCP's methods, versions and lists.
  *
  * @module
  */
@@ -15,9 +16,9 @@ import type {
 } from "./mcp_types.ts";
 
 /**
- * A message id as a JSON text: `0` and `"0"` are different ids, and an id can
- * be inserted into a response as it is. `null` is the id of a request that
- * should not have it.
+ * A message id as a JSON text, which can be inserted into a response unchanged.
+ * `0` and `"0"` are different ids. `null` is only the id of an invalid message:
+ * MCP does not allow a request with that id.
  */
 export type Id = string;
 
@@ -25,11 +26,11 @@ export type Id = string;
 export interface Notification {
   /** Identifies the type of message. */
   readonly kind: "notification";
-  /** The method. */
+  /** The method, which may be one that MCP does not define. */
   readonly method: Method;
-  /** The parameters as they were sent; not necessarily an object. */
+  /** The parameters, which may be something other than an object. */
   readonly params: unknown;
-  /** The forwarded text, without what SDK peers reject. */
+  /** The text to forward, without members that SDK peers reject. */
   readonly text: string;
 }
 
@@ -37,56 +38,59 @@ export interface Notification {
 export interface Request extends Omit<Notification, "kind"> {
   /** Identifies the type of message. */
   readonly kind: "request";
-  /** The id of the response. */
+  /** The id of the request, which the response repeats. */
   readonly id: Id;
 }
 
-/** A result or an error; without `id` if the peer could not tell it. */
+/** A response: a result or an error. */
 export interface Response {
   /** Identifies the type of message. */
   readonly kind: "response";
-  /** The id of the request. */
+  /** The id of the request; `undefined` if the response names no request. */
   readonly id: Id | undefined;
-  /** The result, if there is no error. */
+  /** The result; `undefined` if there is an error. */
   readonly result: unknown;
-  /** The error, if there is no result. */
+  /** The error; `undefined` if there is a result. */
   readonly error: ErrorObject | undefined;
-  /** The forwarded text, without what SDK peers reject. */
+  /** The text to forward, without members that SDK peers reject. */
   readonly text: string;
 }
 
-/** An invalid message, the rule it breaks, and the id for an error about it. */
+/** A message that breaks a rule of JSON-RPC or MCP. */
 export interface InvalidMessage {
   /** Identifies the type of message. */
   readonly kind: "invalid";
-  /** The id, if it is usable. */
+  /** The id of the message; `undefined` if there is no usable one. */
   readonly id: Id | undefined;
-  /** What it was meant to be; for `any` this depends on the sender. */
+  /**
+   * The kind that the sender intended. `any` counts as a request from the
+   * client, and as a response from the daemon.
+   */
   readonly intendedKind: "request-or-notification" | "response" | "any";
-  /** The rule that it breaks, without a full stop. */
+  /** The broken rule, for people, without a full stop. */
   readonly reason: string;
 }
 
-/** A message with a method: what a client sends on its own account. */
+/** A request or a notification: a message that has a method. */
 export type OutboundMessage = Request | Notification;
 
-/** A JSON-RPC message, or an invalid one. */
+/** A JSON-RPC message of any kind, valid or invalid. */
 export type Message = OutboundMessage | Response | InvalidMessage;
 
 /** The `error` member of a response (JSON-RPC 2.0 section 5.1). */
 export interface ErrorObject {
   /** The error code. */
   readonly code: number;
-  /** One sentence. */
+  /** The message for people: one sentence. */
   readonly message: string;
   /** Additional data. */
   readonly data?: unknown;
 }
 
 /**
- * The codes of the proxy's own errors. All but the standard JSON-RPC codes are
- * private: outside -32768 to -32000, which JSON-RPC 2.0 section 5.1 and the
- * error policy of MCP 2026-07-28 reserve.
+ * The codes of the proxy's own errors. Codes that JSON-RPC does not define are
+ * outside -32768 to -32000, because JSON-RPC 2.0 section 5.1 and the error
+ * policy of MCP 2026-07-28 reserve that range.
  */
 export const ErrorCode = {
   invalidRequest: -32600,
@@ -106,15 +110,18 @@ export interface ErrorData {
   readonly reason: string;
   /** Whether the daemon received the request. */
   readonly delivered: "no" | "unknown" | "yes";
-  /** Whether a retry is safe and may help. */
+  /** True if a retry is safe and may help. */
   readonly retryable: boolean;
-  /** How many dials have failed. */
+  /** The number of dials since the link was last ready. */
   readonly attempt?: number;
-  /** The time until the next dial, in milliseconds. */
+  /** The time until the next dial, in ms; `undefined` if none is scheduled. */
   readonly retryAfterMs?: number;
 }
 
-/** Returns the id at a path as a JSON text; a large integer keeps its digits. */
+/**
+ * Returns a parsed id as a JSON text; `undefined` if the id is not valid. The
+ * digits of a large integer are taken from the message's text, at `path`.
+ */
 export function idOf(
   id: unknown,
   text: string,
@@ -130,7 +137,7 @@ export function idOf(
   return JSON.stringify(id);
 }
 
-/** The members of a message (JSON-RPC 2.0 sections 4 and 5). */
+/** The member names of messages (JSON-RPC 2.0 sections 4 and 5). */
 export const MESSAGE_MEMBERS: readonly string[] = [
   "jsonrpc",
   "id",
@@ -140,27 +147,30 @@ export const MESSAGE_MEMBERS: readonly string[] = [
   "error",
 ];
 
-/** Whether the method is a notification's, which has no id. */
+/** Returns true if the method is that of a notification, which has no id. */
 export function isNotificationMethod(method: Method): boolean {
   return method.startsWith("notifications/") || isInitializedMethod(method);
 }
 
-/** Whether the method ends the handshake; the shorter name is an old one. */
+/** Returns true if a method ends the handshake; `initialized` is old. */
 export function isInitializedMethod(method: Method): boolean {
   return method === "notifications/initialized" || method === "initialized";
 }
 
-/** Whether a value is a JSON object. */
+/** Returns true if a value is a JSON object. */
 export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** Whether a value is there: many serializers write `null` for none. */
+/**
+ * Returns true if a value is neither `undefined` nor `null`. Many serializers
+ * write `null` for an absent value.
+ */
 export function isPresent(value: unknown): boolean {
   return value !== undefined && value !== null;
 }
 
-/** Follows member names into a value; `undefined` if one is missing. */
+/** Returns the value at a path of names; `undefined` if a name is missing. */
 export function getNested(value: unknown, ...path: readonly string[]): unknown {
   for (const name of path) {
     if (!isRecord(value) || !Object.hasOwn(value, name)) return undefined;
@@ -169,13 +179,13 @@ export function getNested(value: unknown, ...path: readonly string[]): unknown {
   return value;
 }
 
-/** {@linkcode getNested} for what MCP names: a misspelled name is a type error. */
+/** {@linkcode getNested} for MCP's names: a misspelled name is a type error. */
 export const getMember: (
   value: unknown,
   ...path: readonly MemberName[]
 ) => unknown = getNested;
 
-/** Returns an id in `params` (`requestId`, `progressToken`). */
+/** Returns an id in `params`, such as `requestId` or `progressToken`. */
 export function getNestedId(
   message: OutboundMessage,
   ...path: readonly MemberName[]
@@ -184,14 +194,14 @@ export function getNestedId(
   return idOf(value, message.text, ["params", ...path]);
 }
 
-/** Line breaks in JSON are between tokens: a space means the same. */
+/** Replaces the line breaks of a JSON text by spaces, which mean the same. */
 export function toSingleLine(text: string): string {
-  // `includes` takes a tenth of the time of a pattern.
+  // `includes` takes a tenth of the time of a regular expression.
   const isSingle = !text.includes("\n") && !text.includes("\r");
   return isSingle ? text : text.replace(/[\r\n]+/g, " ").trim();
 }
 
-/** Builds an error response. */
+/** Builds the text of an error response. */
 export function buildErrorResponse(
   id: Id,
   code: number,
@@ -202,17 +212,17 @@ export function buildErrorResponse(
   return `{"jsonrpc":"2.0","id":${id},"error":${error}}`;
 }
 
-/** Builds a result response. */
+/** Builds the text of a response with a result. */
 export function buildResultResponse(id: Id, result: unknown): string {
   return buildRawResultResponse(id, JSON.stringify(result));
 }
 
-/** Builds a result response from a JSON text, which stays unchanged. */
+/** Builds the text of a response from the JSON text of its result. */
 export function buildRawResultResponse(id: Id, resultText: string): string {
   return `{"jsonrpc":"2.0","id":${id},"result":${resultText}}`;
 }
 
-/** Builds a response with a result, whose text may be known already. */
+/** Creates a response with a result. `resultText` is the result's JSON text. */
 export function toResultResponse(
   id: Id,
   result: unknown,
@@ -222,7 +232,7 @@ export function toResultResponse(
   return { kind: "response", id, result, error: undefined, text };
 }
 
-/** Builds a request of the proxy itself. */
+/** Builds the text of a request from the proxy itself. */
 export function buildRequest<RequestedMethod extends RequestMethod>(
   id: Id,
   method: RequestedMethod,
@@ -232,7 +242,7 @@ export function buildRequest<RequestedMethod extends RequestMethod>(
   return `{"jsonrpc":"2.0","id":${id},${rest}`;
 }
 
-/** Builds a notification of the proxy itself. */
+/** Builds the text of a notification from the proxy itself. */
 export function buildNotification<NotifiedMethod extends NotificationMethod>(
   method: NotifiedMethod,
   params?: Params<NotifiedMethod>,

@@ -1,7 +1,8 @@
 /**
- * The names and types of MCP from its SDKs, so that `deno check` finds
- * misspelled ones; the program contains no SDK code. If Deno cannot resolve
- * them, they are `any`, and lines that must not compile do in this file's test.
+ * Takes the names and types of MCP from its SDKs, so that `deno check` finds
+ * misspelled names. The program contains no SDK code. If Deno cannot resolve
+ * the SDKs, the types are `any`. Then `deno check` fails, because the test of
+ * this file has lines that must not compile.
  *
  * @module
  */
@@ -29,13 +30,13 @@ export type RequestMethod = McpRequest["method"];
 export type NotificationMethod = McpNotification["method"];
 
 /**
- * A method that MCP does not define. TypeScript has no type for all strings but
- * a few. This one overlaps with no MCP name, so comparing a method with a
- * misspelled name is an error.
+ * A method that MCP does not define. TypeScript has no type for all strings
+ * except a few. This type has a space, which no MCP name has. So it is a type
+ * error to compare a method with a misspelled name.
  */
 export type OtherMethod = `${string} ${string}`;
 
-/** The method of any message; `initialized` is an old name. */
+/** The method of any message. `initialized` is an old name. */
 export type Method =
   | RequestMethod
   | NotificationMethod
@@ -48,7 +49,7 @@ export type Params<Method extends RequestMethod | NotificationMethod> = Extract<
   { readonly method: Method }
 >["params"];
 
-/** A value with the members of a type, which were not validated. */
+/** A value that may have the members of a type. They were not validated. */
 export type Unvalidated<T> = { readonly [Name in keyof T]?: unknown };
 
 /** The member names of a type or union, without index signatures. */
@@ -57,7 +58,7 @@ export type MemberNameOf<T> = T extends unknown ? keyof {
   }
   : never;
 
-/** A member of parameters or results, as far as this program reads them. */
+/** The name of a member of parameters or results that this program reads. */
 export type MemberName =
   | MemberNameOf<NonNullable<McpRequest["params"]>>
   | MemberNameOf<NonNullable<McpNotification["params"]>>
@@ -71,7 +72,7 @@ export type MemberName =
   | MemberNameOf<Spec.Task>
   | MemberNameOf<NonNullable<Spec.ServerCapabilities["tools"]>>
   | typeof META_KEYS[keyof typeof META_KEYS]
-  // Cacheable results (2026-07-28): the SDK has no types of them.
+  // Cacheable results (MCP 2026-07-28), for which the SDK has no types.
   | "ttlMs"
   | "cacheScope";
 
@@ -98,10 +99,10 @@ export type ListResults = {
   "resources/templates/list": Spec.ListResourceTemplatesResult;
 };
 
-/** An id in MCP. */
+/** An id in MCP: a string or a number. */
 export type RequestId = Spec.RequestId;
 
-/** The JSON-RPC error codes, by the names used here. */
+/** The JSON-RPC error codes, by the names that this program uses. */
 export type ErrorCodes = {
   readonly parseError: typeof Spec.PARSE_ERROR;
   readonly invalidRequest: typeof Spec.INVALID_REQUEST;
@@ -110,7 +111,7 @@ export type ErrorCodes = {
   readonly internal: typeof Spec.INTERNAL_ERROR;
 };
 
-/** The names in `_meta` of the revision 2026-07-28. */
+/** The member names in `_meta` that MCP 2026-07-28 defines. */
 export const META_KEYS = {
   protocolVersion: "io.modelcontextprotocol/protocolVersion",
   clientCapabilities: "io.modelcontextprotocol/clientCapabilities",

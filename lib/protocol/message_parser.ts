@@ -1,6 +1,6 @@
 /**
- * Parses JSON-RPC messages, also those that daemons write malformed. Their
- * texts change only where peers would reject them.
+ * Parses JSON-RPC messages, including malformed ones from daemons. The text of
+ * a message changes only if peers would reject it.
  *
  * @module
  */
@@ -32,12 +32,12 @@ import {
 import type { Method } from "./mcp_types.ts";
 
 /**
- * Parses one line; a batch (JSON-RPC 2.0 section 6, in MCP only 2025-03-26)
- * gives one message per element. SDK peers reject null for an absent member:
- * such members are removed from the forwarded text.
+ * Parses one line. A batch (JSON-RPC 2.0 section 6; in MCP only 2025-03-26)
+ * gives one message for each element. SDK peers reject null as the value of an
+ * absent member, so such members are removed from the forwarded text.
  */
 export function parseMessages(text: string): Message[] {
-  // RFC 8259 section 8.1: a byte order mark may be ignored.
+  // A parser may ignore a byte order mark (RFC 8259 section 8.1).
   if (text.startsWith("\ufeff")) text = text.slice(1);
   const value = tryParseJson(text);
   return value === undefined
@@ -45,7 +45,7 @@ export function parseMessages(text: string): Message[] {
     : classifyMessages(value, text);
 }
 
-/** Parses a daemon's frame; next to other text only responses count. */
+/** Parses a daemon's frame. If it also has other text, only responses count. */
 export function parseFrame(text: string): Message[] {
   const large = text.length > MAX_VALIDATED_CHARS
     ? readLargeResponse(text)
@@ -71,7 +71,7 @@ export function parseFrame(text: string): Message[] {
   const isResponse = (it: Message): boolean =>
     it.kind === "response" ||
     it.kind === "invalid" && it.intendedKind === "response";
-  // The rest becomes one log line.
+  // The rest becomes one invalid message, so it causes one log line.
   const rest = messages.every(isResponse)
     ? invalidMessages.filter((it) => !hasId(it)).slice(0, 1)
     : [createInvalidMessage(ONLY_RESPONSES_BESIDE_TEXT)];
@@ -82,23 +82,24 @@ export function parseFrame(text: string): Message[] {
   ];
 }
 
-/** A longer result is read only when it is used, in UTF-16 units of its frame. */
+/** The largest frame, in UTF-16 units, whose result is parsed at once. */
 const MAX_VALIDATED_CHARS = 65_536;
 
-/** How much of each end of such a frame may be the envelope. */
+/** The maximum size of the envelope at each end of a larger frame. */
 const MAX_ENVELOPE_CHARS = 1_024;
 const ID_OR_VERSION = /"(?:jsonrpc|id)"\s*:\s*(?:"[^"\\]*"|-?\d+)\s*/.source;
 const RESULT_START = new RegExp(
   `^\\s*\\{\\s*(?:${ID_OR_VERSION},\\s*)*"result"\\s*:\\s*\\{`,
 );
 const RESULT_END = new RegExp(`\\}\\s*(?:,\\s*${ID_OR_VERSION})*\\}\\s*$`);
-/** Another message, and what Python writes instead of JSON. */
+/** Signs of a second message, and of values from Python that are not JSON. */
 const NOT_PLAIN: readonly string[] = ['"jsonrpc"', "NaN", "Infinity"];
 
 /**
- * Reads a frame that is plainly one response, except for its result, which may
- * be no JSON: see {@linkcode requireResult}. This takes a fourth of the time of
- * `JSON.parse`, and needs no warming up, as a scanner in JavaScript does.
+ * Reads a frame that is clearly one response, without parsing its result. Any
+ * other frame gives `undefined`. The result may be invalid JSON: see
+ * {@linkcode requireResult}. This takes a fourth of the time of `JSON.parse`,
+ * and is fast at once, while a scanner in JavaScript must first warm up.
  */
 function readLargeResponse(text: string): Response | undefined {
   const [start] = RESULT_START.exec(text.slice(0, MAX_ENVELOPE_CHARS)) ?? [];
@@ -108,13 +109,14 @@ function readLargeResponse(text: string): Response | undefined {
   const body = text.slice(start.length, -end.length);
   const isPlain = !startsObjectAtEnd(tail.slice(0, tail.length - end.length)) &&
     !NOT_PLAIN.some((part) => body.includes(part)) &&
-    // JSON has no such characters in strings, and a line none outside.
+    // A JSON string cannot contain control characters (RFC 8259 section 7).
+    // Outside strings they are white space, which a compact text does not have.
     // deno-lint-ignore no-control-regex
     !/[\0-\x1f]/.test(body);
   if (!isPlain) return undefined;
   const envelopeText = start + end;
   const envelope = classifyMessage(tryParseJson(envelopeText), envelopeText);
-  // If its text must change, the frame is parsed as any other.
+  // If its text must change, the frame is parsed like any other.
   const isUnchanged = envelope.kind === "response" &&
     envelope.id !== undefined && envelope.text === envelopeText;
   if (!isUnchanged) return undefined;
@@ -132,8 +134,8 @@ function readLargeResponse(text: string): Response | undefined {
 }
 
 /**
- * Whether the object that a JSON text ends in starts in it, too. Then the last
- * object of a frame is another member than the large result.
+ * Returns true if the object that is open at the end of a text also starts in
+ * that text. Then the last object of the frame is not the large result.
  */
 function startsObjectAtEnd(text: string): boolean {
   let depth = 1;
@@ -151,8 +153,8 @@ function startsObjectAtEnd(text: string): boolean {
 }
 
 /**
- * Returns a response whose result can be used. The result of a large one may be
- * no JSON: then the response is invalid.
+ * Returns the response, or an invalid message if the result of a large response
+ * is not JSON.
  */
 export function requireResult(response: Response): Response | InvalidMessage {
   const { id, error, result } = response;
@@ -175,7 +177,7 @@ function createInvalidMessage(
   return { kind: "invalid", id, intendedKind, reason };
 }
 
-/** Of a broken response the id is recovered (Python writes NaN). */
+/** Describes a text that is not JSON, and recovers the id of a response. */
 function diagnoseInvalidJson(text: string): InvalidMessage {
   const found = recoverLeadingMembers(text);
   const isResponse = found.has("result") || found.has("error");
@@ -185,7 +187,7 @@ function diagnoseInvalidJson(text: string): InvalidMessage {
     : createInvalidMessage(NO_JSON, "response", id);
 }
 
-/** Returns the id that a JSON text is; `undefined` if it is none. */
+/** Returns the id in a JSON text; `undefined` if the text is not an id. */
 function parseId(text: string | undefined): Id | undefined {
   return text === undefined ? undefined : idOf(tryParseJson(text), text, []);
 }
@@ -207,11 +209,11 @@ function classifyMessage(parsed: unknown, sourceText: string): Message {
   const { error } = value;
   const hasMethod = isPresent(value.method);
   const hasResult = "result" in value;
-  // Some servers write all members into every message.
+  // Some servers write all members into every message, with empty values.
   const isError = hasResult || hasMethod
     ? !isEmptyError(error)
     : isPresent(error);
-  // With a method and no id it is a notification.
+  // A message with a method and without an id is a notification.
   const isResponse = hasMethod
     ? isPresent(value.id) && (isError || isPresent(value.result))
     : isError || hasResult;
@@ -221,7 +223,8 @@ function classifyMessage(parsed: unknown, sourceText: string): Message {
     ? "request-or-notification"
     : "any";
   if (value.jsonrpc !== "2.0") {
-    // A log line may have an id and an error, too.
+    // A log line may also have an id and an error. Its other members show that
+    // it is not a response, so its id is not used.
     const isMessageShaped = !isError || intendedKind !== "response" ||
       Object.keys(value).every((name) => MESSAGE_MEMBERS.includes(name));
     return createInvalidMessage(
@@ -235,7 +238,7 @@ function classifyMessage(parsed: unknown, sourceText: string): Message {
     : toRequestOrNotification(value, intendedKind, text);
 }
 
-/** A response has a result or an error, whatever other members it has. */
+/** Creates a response. Removes the members that do not belong in it. */
 function toResponse(
   value: Record<string, unknown>,
   isError: boolean,
@@ -253,7 +256,7 @@ function toResponse(
     return { kind: "response", id, result: undefined, ...normalized };
   }
   const { result } = value;
-  // SDK clients accept only an object, and PHP writes an empty one as an array.
+  // SDK clients accept only an object. PHP writes an empty object as an array.
   const isEmpty = result === null ||
     Array.isArray(result) && result.length === 0;
   return {
@@ -292,7 +295,7 @@ function toRequestOrNotification(
       isNull ? "null" : undefined,
     );
   }
-  // MCP has only objects here, and PHP writes an empty one as an array.
+  // MCP allows only objects here. PHP writes an empty object as an array.
   const hasEmptyParams = Array.isArray(params) && params.length === 0;
   const content = {
     method,
@@ -315,7 +318,7 @@ function withoutMembers(
   value: Record<string, unknown>,
   isUnwanted: (name: string) => boolean,
 ): string {
-  // Almost no message has one: nothing is allocated to find out.
+  // Almost no message has such a member, so the check allocates nothing.
   for (const name in value) {
     if (!isUnwanted(name)) continue;
     return removeMembers(text, Object.keys(value).filter(isUnwanted));
@@ -323,7 +326,7 @@ function withoutMembers(
   return text;
 }
 
-/** Whether an error next to a result is none: falsy, or with nothing in it. */
+/** Returns true if an error next to a result is falsy, or has no content. */
 function isEmptyError(value: unknown): boolean {
   if (typeof value !== "object" || value === null) return !value;
   return Object.values(value).every((it) =>
@@ -341,9 +344,9 @@ const ERROR_TEXT_MEMBERS = [
 ];
 
 /**
- * Returns the error that was meant (JSON-RPC 2.0 section 5.1), and the
- * response's text with it. A code that is no integer becomes -32603; if it is a
- * text, it goes into the message.
+ * Returns a valid error (JSON-RPC 2.0 section 5.1), and the response's text
+ * with that error. A code becomes -32603 if it is neither an integer nor a
+ * string with one. If that code is a string, the message begins with it.
  */
 function normalizeError(
   value: unknown,
@@ -393,14 +396,14 @@ function quoteError(error: unknown, text: string): string {
 }
 
 const ID_MEMBER = /"id"\s*:\s*(-?\d+|"(?:[^"\\]|\\.)*")\s*/.source;
-/** The members before the id: nothing nested. */
+/** Matches an id at the start. No nested value may come before it. */
 const LEADING_ID = new RegExp(
   `^\\s*\\{\\s*(?:"(?:jsonrpc|method)"\\s*:\\s*"[^"\\\\]*"\\s*,\\s*)*${ID_MEMBER}[,}]`,
 );
-/** The last brace of a line closes the message itself. */
+/** Matches an id at the end. The last brace of a line closes the message. */
 const TRAILING_ID = new RegExp(`[,{]\\s*${ID_MEMBER}\\}\\s*$`);
 
-/** Recovers the id of a request that is too long, from one of its ends. */
+/** Returns the id of a request that is too long, from one of its two ends. */
 export function recoverRequestId(head: string, tail: string): Id | undefined {
   if (!/^\s*\{[^{[]*"method"\s*:/.test(head + tail)) return undefined;
   return parseId(LEADING_ID.exec(head)?.[1] ?? TRAILING_ID.exec(tail)?.[1]);

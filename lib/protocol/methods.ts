@@ -1,6 +1,6 @@
 /**
- * What MCP says about its methods: may a request be executed twice, how long
- * may it take, which list does it ask for, and which protocol version.
+ * Contains MCP's rules for its methods: whether a request may be executed
+ * twice, how long it may take, and which list and MCP version it names.
  *
  * @module
  */
@@ -21,10 +21,10 @@ import {
   type ServerCapability,
 } from "./mcp_types.ts";
 
-/** When sent requests may be sent again after their connection was lost. */
+/** The requests to send again after a loss: idempotent ones, all, or none. */
 export type RetryPolicy = "safe" | "always" | "never";
 
-/** MCP: they read, or set what is already set. */
+/** Methods that only read, or that have the same effect when repeated. */
 const IDEMPOTENT_METHODS: ReadonlySet<Method> = new Set<Method>([
   "initialize",
   "ping",
@@ -51,35 +51,36 @@ const CARRIED_RESULT_METHODS: readonly Method[] = [
   "prompts/get",
 ];
 
-/** Whether a request opens a stream of notifications (MCP 2026-07-28). */
+/** Returns true if a request opens a notification stream (MCP 2026-07-28). */
 export function isSubscriptionMethod(method: Method | undefined): boolean {
   return method === "subscriptions/listen";
 }
 
 /**
- * Whether a request is held for as long as the client wants: an error would end
- * a subscription, or suggest an older version (MCP 2026-07-28).
+ * Returns true if a request waits for as long as the client wants. An error
+ * would end a subscription, or make the client use an older MCP version (MCP
+ * 2026-07-28).
  */
 export function isLongLived(method: Method): boolean {
   return isSubscriptionMethod(method) || method === "server/discover";
 }
 
-/** Whether a request asks for the daemon's identity. */
+/** Returns true if clients open with a method. Its result names the daemon. */
 export function isOpening(method: Method): boolean {
   return method === "initialize" || method === "server/discover";
 }
 
-/** Whether a daemon may work on it for a while. */
+/** Returns true if a daemon may need some time to answer such a request. */
 export function mayTakeLong(method: Method): boolean {
   return method !== "ping" && !isLongLived(method);
 }
 
-/** Whether the proxy only carries what a request results in. */
+/** Returns true if the proxy forwards the result without parsing it. */
 export function isResultCarried(method: Method): boolean {
   return CARRIED_RESULT_METHODS.includes(method);
 }
 
-/** Whether a request is safe to execute twice, as the tool's hints say. */
+/** Returns true if a request may be executed twice; for tools, hints decide. */
 export function isIdempotent(
   request: Request,
   isToolIdempotent: (tool: string) => boolean,
@@ -92,7 +93,7 @@ export function isIdempotent(
   return params.task === undefined && isToolIdempotent(params.name);
 }
 
-/** The lists with change notifications, by their capabilities. */
+/** The lists with change notifications, named by their capabilities. */
 export const LIST_CHANGED_KINDS = [
   "tools",
   "prompts",
@@ -130,23 +131,23 @@ export function listMethodOf(listKind: ListKind): keyof ListResults {
     : `${listKind}/list`;
 }
 
-/** Returns the list whose notification reports a change. */
+/** Returns the list whose change notification also covers this list. */
 export function listChangedKindOf(listKind: ListKind): ListChangedKind {
   return listKind === "resourceTemplates" ? "resources" : listKind;
 }
 
-/** Builds an empty list: what a "method not found" error means. */
+/** Builds a response with an empty list, for a daemon without the method. */
 export function toEmptyListResponse(id: Id, listKind: ListKind): Response {
   return toResultResponse(id, { [listKind]: [] });
 }
 
-/** Returns the cursor of the next page; `undefined` on the last one. */
+/** Returns the cursor of the next page; `undefined` on the last page. */
 export function nextCursorOf(result: unknown): string | undefined {
   const next = isRecord(result) ? result.nextCursor : undefined;
   return typeof next === "string" ? next : undefined;
 }
 
-/** The newest first (MCP, lifecycle). */
+/** The MCP versions that have `initialize`, newest first (MCP, lifecycle). */
 const INITIALIZE_VERSIONS: readonly [string, ...string[]] = [
   "2025-11-25",
   "2025-06-18",
@@ -155,18 +156,18 @@ const INITIALIZE_VERSIONS: readonly [string, ...string[]] = [
   "2024-10-07",
 ];
 
-/** Whether clients of this version open with `initialize`. */
+/** Returns true if clients of this version open with `initialize`. */
 export function usesInitialize(version: unknown): boolean {
   return INITIALIZE_VERSIONS.some((known) => known === version);
 }
 
-/** Selects a version for a client's as a server does (MCP, lifecycle). */
+/** Returns the requested version if known, else the newest (MCP, lifecycle). */
 export function negotiateVersion(requested: unknown): string {
   return INITIALIZE_VERSIONS.find((known) => known === requested) ??
     INITIALIZE_VERSIONS[0];
 }
 
-/** Returns the version that a request names (MCP 2026-07-28, basic). */
+/** Returns the MCP version that a request names (MCP 2026-07-28, basic). */
 export function requestVersionOf(params: unknown): string | undefined {
   const version = getMember(
     params,

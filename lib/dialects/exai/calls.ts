@@ -1,24 +1,23 @@
 /**
- * The client's calls as an exai daemon knows them. It reads one frame at a time
- * from a connection, so each call has a connection of its own. It keeps
- * outcomes under a `request_id`: the same frame, written again, polls for the
- * outcome of a call whose connection was lost. But outcomes end with the
- * daemon's process, so it is first queried (`health`) whether it is the process
- * that the call was sent to.
+ * Tracks the client's calls to an exai daemon. The daemon reads one frame at a
+ * time from a connection, so each call has a connection of its own. The daemon
+ * keeps the outcome of a call under its `request_id`. After a lost connection,
+ * the proxy polls for the outcome: it sends the same frame again. But outcomes
+ * are lost when the daemon's process ends. So the proxy first sends `health` to
+ * find out whether this is still the process that the call was sent to.
  *
- * | A call is    | and                         | becomes        | The session hears of     |
- * | ------------ | --------------------------- | -------------- | ------------------------ |
- * | unsent       | is written                  | sent           |                          |
- * | sent, polled | is written again            | polled         |                          |
- * | sent, polled | progress, an ack, a chunk   |                | progress, the time limit |
- * | polled       | progress on a duplicate     |                | a poll to come           |
- * | sent, polled | DUPLICATE of a call of ours |                | a poll to come           |
- * | sent, polled | OVER_CAPACITY               | unsent, new id | another attempt to come  |
- * | sent, polled | a result, any other error   |                | the response             |
- * | any          | reset                       | unsent, new id |                          |
+ * | state of a call | event                                | next           | event for the session    |
+ * | --------------- | ------------------------------------ | -------------- | ------------------------ |
+ * | unsent          | is written                           | sent           |                          |
+ * | sent, polled    | is written again                     | polled         |                          |
+ * | sent, polled    | gets progress, an ack or a chunk     |                | progress, the time limit |
+ * | polled          | gets progress on a duplicate         |                | poll again later         |
+ * | sent, polled    | gets DUPLICATE of one of our calls   |                | poll again later         |
+ * | sent, polled    | gets OVER_CAPACITY                   | unsent, new id | send again later         |
+ * | sent, polled    | gets a result or another error       |                | the response             |
+ * | any             | is reset                             | unsent, new id |                          |
  *
- * Any other frame is unexpected. After the response the client's request is
- * forgotten, and its call with it.
+ * Any other frame is unexpected. A call is dropped together with its request.
  *
  * @module
  */
@@ -47,33 +46,33 @@ import {
 import type { LinkRole } from "../../link/link.ts";
 import type { RequestId } from "../../protocol/mcp_types.ts";
 
-/** A call; the table is at the top of this file. */
+/** A call; the table of its states is at the top of this file. */
 export interface ExaiCall {
-  /** The daemon keeps outcomes under this `request_id` for all its clients. */
+  /** The `request_id`, which must be unique among all clients of the daemon. */
   requestId: string;
-  /** Whether it was sent, and what is known since then. */
+  /** The phase of the call, with the data of that phase. */
   state: { readonly phase: "unsent" } | SentCall;
-  /** Progress keeps rising, also after a reset. */
+  /** The client's last progress value. A reset does not set it back. */
   lastProgress: number;
 }
 
 /** The state of a call that the daemon may have started. */
 export interface SentCall {
-  /** `polled` once it was written again. */
+  /** `polled` once the call was written again. */
   readonly phase: "sent" | "polled";
-  /** When it was first written, time asleep included. */
+  /** The time of the first write, in ms of a clock that counts time asleep. */
   readonly firstSentAt: number;
-  /** The start of the daemon's process as it was known then. */
+  /** The start of the daemon's process in Unix seconds, if it was known. */
   readonly processStartUnixS: number | undefined;
-  /** How long the daemon allows the call, grace included. */
+  /** The daemon's time limit for the call, plus the grace. */
   timeoutMs: number;
-  /** How often the daemon has answered that it is still running. */
+  /** How often the daemon has reported that the call is still running. */
   pollCount: number;
-  /** The connection on which the daemon was last queried for its process. */
+  /** The connection on which `health` was last sent because of this call. */
   healthRequestedOn: number | undefined;
 }
 
-/** The exchange that a connection waits to complete. */
+/** A frame that was sent on a connection, and whose response is pending. */
 export type PendingExchange =
   | { readonly kind: "hello" }
   | { readonly kind: "health"; readonly isProbe: boolean }
@@ -88,49 +87,49 @@ export type PendingExchange =
 export type PendingCall = Extract<PendingExchange, { kind: "call" }>;
 
 interface DaemonProcess {
-  /** When it started, by the proxy's clock with time asleep included. */
+  /** When the process started, in ms of a clock that counts time asleep. */
   readonly startedAt?: number | undefined;
-  /** When it started by its own clock, in seconds since 1970. */
+  /** When the process started by the daemon's clock, in Unix seconds. */
   readonly startUnixS?: number | undefined;
 }
 
 /** The settings of the calls. */
 export interface CallConfig {
-  /** What is added to the time that the daemon allows, in milliseconds. */
+  /** The time that is added to the daemon's limit for a call, in ms. */
   readonly ackGrace: number;
-  /** Whether the daemon's wrapper is removed from the tools' output. */
+  /** The style of the tools' output. */
   readonly output: OutputStyle;
   /** The largest frame, in UTF-16 units. */
   readonly maxMessage: number;
 }
 
-/** The frame that queries the daemon for its process. */
+/** The frame that queries the daemon for the uptime of its process. */
 export const HEALTH_FRAME = '{"op":"health"}';
-/** What the daemon allows a call unless its ack says otherwise. */
+/** The daemon's time limit for a call, unless its ack gives another one. */
 const DEFAULT_CALL_TIMEOUT_MS = 67_000;
 const POLL_DELAY_MS = { first: 1_000, max: 5_000 } as const;
-/** The daemon keeps outcomes beyond the calls' own time. */
+/** The minimum polling time: the daemon keeps outcomes after the time limit. */
 const MIN_POLL_WINDOW_MS = 60_000;
-/** How far two starts of a process may differ: each is rounded to a second. */
+/** The tolerance for two start times of one process, which are rounded. */
 const PROCESS_START_SLACK_S = 2.5;
 
-/** The client's calls, the daemon's processes, and each connection's exchange. */
+/** The client's calls, the daemon's processes, and the pending exchanges. */
 export class ExaiCalls implements Scheduling, OutcomePolling {
   readonly poolSize = 4;
   readonly #pending = new Map<number, PendingExchange>();
   #requestCount = 0;
-  /** A request that is garbage-collected takes its call with it. */
+  /** The calls. Each is garbage-collected together with its request. */
   readonly #calls = new WeakMap<Request, ExaiCall>();
-  /** By connection, once its daemon was queried. */
+  /** The daemon's process by connection; `{}` if it does not report one. */
   readonly #processes = new Map<number, DaemonProcess>();
-  /** The connection that the daemon reported its process on last. */
+  /** The connection with the latest response to `health`; -1 if none. */
   #latestReportOn = -1;
-  /** Whether the daemon knows `health` and `_call_key`: later ones do not. */
+  /** True for revisions with `health` and `_call_key`; later ones lack them. */
   #isFirstRevision = false;
-  /** Time asleep: the daemon's clock keeps running, the proxy's does not. */
+  /** The time asleep, in ms, which the proxy's clock does not count. */
   #suspendedMs = 0;
 
-  /** Every `request_id` begins with the prefix, which nobody else may use. */
+  /** Creates the calls. No other client may use the prefix of `request_id`. */
   constructor(
     private readonly prefix: string,
     private readonly config: CallConfig,
@@ -144,17 +143,17 @@ export class ExaiCalls implements Scheduling, OutcomePolling {
     return !this.#pending.has(connectionId);
   }
 
-  /** Returns the exchange that is pending on a connection. */
+  /** Returns the pending exchange of a connection. */
   pendingOn(connectionId: number): PendingExchange | undefined {
     return this.#pending.get(connectionId);
   }
 
-  /** Records that the first frame of an exchange is sent. */
+  /** Records that an exchange begins on a connection. */
   begin(connectionId: number, exchange: PendingExchange): void {
     this.#pending.set(connectionId, exchange);
   }
 
-  /** Records that no exchange is pending on a connection any more. */
+  /** Records that the exchange of a connection has ended. */
   end(connectionId: number): void {
     this.#pending.delete(connectionId);
   }
@@ -187,7 +186,7 @@ export class ExaiCalls implements Scheduling, OutcomePolling {
     call.state = { phase: "unsent" };
   }
 
-  /** Writes a call for the first time, or again to poll for its outcome. */
+  /** Returns the frame that starts a call, or polls for its outcome. */
   write(connectionId: number, request: Request, now: number): string {
     const call: ExaiCall = this.#calls.get(request) ?? {
       requestId: this.#newRequestId(),
@@ -218,8 +217,8 @@ export class ExaiCalls implements Scheduling, OutcomePolling {
     let input = span !== undefined && isRecord(toolArguments)
       ? text.slice(span.start, span.end)
       : "{}";
-    // Without a key of its own, the daemon takes calls of any client with equal
-    // arguments for the same call.
+    // Without a unique key, the daemon treats calls with equal arguments as one
+    // call, even if they come from different clients.
     if (this.#isFirstRevision) {
       input = getNested(toolArguments, "_call_key") === undefined
         ? prependMember(input, [], "_call_key", id)
@@ -229,7 +228,7 @@ export class ExaiCalls implements Scheduling, OutcomePolling {
       `"arguments":${input}}`;
   }
 
-  /** Interprets a frame on the connection of a call. */
+  /** Interprets a frame on a connection with a pending call. */
   onFrame(
     connectionId: number,
     pending: PendingCall,
@@ -286,20 +285,20 @@ export class ExaiCalls implements Scheduling, OutcomePolling {
       return pollLater(id, sent);
     }
     if (code === frames.OVER_CAPACITY && !error.isTooLarge) {
-      // This process has not started the call, because it first looks through
-      // the calls that it knows. Under the old id it would take the call for a
-      // duplicate of itself.
+      // The daemon looks for a known call before it looks for capacity. So this
+      // process has not started the call. But it has recorded the old id, and
+      // would reject a retry with that id as a duplicate.
       this.reset(request);
       return { kind: "retry-later", id, delayMs, isUnstarted: true };
     }
-    // Revision 859c2d0 uses the same code for requests that it will never have
-    // room for.
+    // Revision 859c2d0 also uses this code for requests that are too large for
+    // it at any time.
     if (code === frames.OVER_CAPACITY) {
       return frames.toErrorResponse(id, ErrorCode.tooLarge, message);
     }
-    // The daemon does not know such frames. Any other error is the tool's, or
-    // means that there is no such tool: the model reads a result, but not every
-    // client shows it an error.
+    // The daemon does not accept such a frame. Any other error comes from the
+    // tool, or means that the tool does not exist. It becomes a result, because
+    // the model reads results, but not every client shows it errors.
     if (frame.op === "error" && error.isUnknownRequest) {
       return frames.toErrorResponse(id, ErrorCode.invalidParams, message);
     }
@@ -307,7 +306,10 @@ export class ExaiCalls implements Scheduling, OutcomePolling {
     return toResultResponse(id, { content, isError: true });
   }
 
-  /** An error that names no call of ours responds to the pending frame. */
+  /**
+   * Returns true if a frame is an error that names none of the proxy's calls.
+   * Such an error is the response to the pending exchange.
+   */
   isErrorWithoutOwnId(frame: Frame): boolean {
     return frames.isErrorFrame(frame) && !this.#isOwnId(frame.request_id);
   }
@@ -316,14 +318,14 @@ export class ExaiCalls implements Scheduling, OutcomePolling {
     return typeof requestId === "string" && requestId.startsWith(this.prefix);
   }
 
-  /** Records whether the daemon is one of the first revisions. */
+  /** Ends the exchange of a successful hello, and records the revision. */
   onHello(connectionId: number, revision: "first" | "later"): void {
     this.end(connectionId);
     this.#isFirstRevision = revision === "first";
     if (!this.#isFirstRevision) this.#processes.set(connectionId, {});
   }
 
-  /** Interprets a response to `health`: what is known of the daemon's process. */
+  /** Interprets a response to `health`, and records the daemon's process. */
   onHealth(
     connectionId: number,
     { isProbe }: Extract<PendingExchange, { kind: "health" }>,
@@ -336,8 +338,8 @@ export class ExaiCalls implements Scheduling, OutcomePolling {
     this.end(connectionId);
     const uptime = frames.uptimeOf(frame);
     this.#processes.set(connectionId, {
-      // The process may have started almost a second earlier, because the
-      // uptime is rounded down.
+      // The uptime is rounded down, so the process may have started up to a
+      // second earlier.
       startedAt: uptime && now + this.#suspendedMs - uptime.ms,
       startUnixS: uptime?.startUnixS,
     });
@@ -347,10 +349,11 @@ export class ExaiCalls implements Scheduling, OutcomePolling {
       : { kind: "own-response" };
   }
 
-  /** Adds time that the proxy's clock did not count. */
+  /** Adds time asleep that the proxy's clock did not count, in ms. */
   onSuspended(ms: number): void {
     this.#suspendedMs += ms;
-    // A probe's response may be older than the sleep, and proves nothing then.
+    // The response to a probe may have arrived before the sleep. Then it does
+    // not prove that the connection is alive now.
     for (const [connectionId, { kind }] of this.#pending) {
       if (kind === "health") this.begin(connectionId, { kind, isProbe: false });
     }

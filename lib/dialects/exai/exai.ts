@@ -1,7 +1,7 @@
 /**
- * The exai dialect: maps hello, list_tools, call_tool, progress and health to
- * MCP. What responds to nothing else responds to the pending exchange of its
- * connection.
+ * Implements the exai dialect: maps hello, list_tools, call_tool, progress and
+ * health to MCP. Each connection has one pending exchange at most. A response
+ * that names no request belongs to that exchange.
  *
  * @module
  */
@@ -44,13 +44,13 @@ import {
 } from "../../protocol/methods.ts";
 import type { InitializeResult } from "../../protocol/mcp_types.ts";
 
-/** The settings of the dialect; durations in milliseconds. */
+/** The settings of the dialect. */
 export interface ExaiConfig extends CallConfig {
-  /** The client's session id for the daemon; `undefined` for a random one. */
+  /** The start of each connection's session id; `undefined` for the default. */
   readonly sessionId: string | undefined;
-  /** The token that the daemon requires in `hello`; empty for none. */
+  /** The token for the daemon in `hello`; empty if it requires none. */
   readonly token: string;
-  /** The name and version that the client sees. */
+  /** The server name and version that the client gets. */
   readonly server: { readonly name: string; readonly version: string };
 }
 
@@ -63,7 +63,7 @@ const INVALID_FRAME: InvalidMessage = {
   reason: "a frame must be a JSON object",
 };
 
-/** What a close code means before hello was answered. */
+/** The meaning of a close code, if the daemon has not answered hello. */
 const CLOSE_REASONS_BEFORE_HELLO: Readonly<Record<number, string>> = {
   1000: "it has too many sessions (SESSION_MAX_CONCURRENT) or did not take " +
     "hello for one",
@@ -73,7 +73,7 @@ const CLOSE_REASONS_BEFORE_HELLO: Readonly<Record<number, string>> = {
   4002: "it waited for hello in vain",
 };
 
-/** The op protocol of the EX-AI daemon. */
+/** The EX-AI daemon's protocol, in which each frame has an `op` member. */
 export class Exai implements Dialect {
   readonly daemonTimeoutSetting =
     "what the daemon and EXAI_SHIM_ACK_GRACE_SECS allow";
@@ -91,19 +91,19 @@ export class Exai implements Dialect {
   readonly #calls: ExaiCalls;
   readonly #sessionPrefix: string;
 
-  /** Creates the dialect; `random` keeps its ids apart from other clients'. */
+  /** Creates the dialect. `random` makes its ids unique among all clients. */
   constructor(private readonly config: ExaiConfig, random: () => number) {
     const randomHex = (): string =>
       Math.floor(random() * 2 ** 32).toString(16).padStart(8, "0");
     const sessionHex = randomHex();
     this.#calls = new ExaiCalls(`${sessionHex}${randomHex()}:`, config);
     this.scheduling = this.outcomes = this.#calls;
-    // Two editors may have the same session id in their configurations.
+    // Two editors may be configured with the same session id.
     this.#sessionPrefix = `${config.sessionId ?? "alwaysup"}-${sessionHex}`;
   }
 
-  // Later revisions keep state by session, and the end of one connection must
-  // not close the session of another.
+  // Later revisions keep state by session. Each connection has its own, because
+  // the end of a connection also closes its session.
   #sessionIdOf(connectionId: number): string {
     return `${this.#sessionPrefix}-${connectionId}`;
   }
@@ -113,7 +113,7 @@ export class Exai implements Dialect {
     message: OutboundMessage,
     now: number,
   ): string | undefined {
-    // Notifications are dropped before they come here.
+    // `onNotification` makes the session drop every notification.
     if (message.kind === "notification") return undefined;
     if (message.method === "tools/call") {
       return this.#calls.write(connectionId, message, now);
@@ -128,7 +128,7 @@ export class Exai implements Dialect {
     const incoming: Incoming[] = [];
     for (const { text: frameText, value: frame } of jsonPieces) {
       if (!isRecord(frame)) incoming.push(INVALID_FRAME);
-      // Next to other text, only an object with an op counts.
+      // Next to other text, an object counts as a frame only if it has an op.
       else if (otherTexts.length === 0 || typeof frame.op === "string") {
         incoming.push(...this.#onFrame(connectionId, frame, frameText, now));
       }
@@ -163,8 +163,8 @@ export class Exai implements Dialect {
     }
   }
 
-  // Text that is no JSON (Python writes NaN and Infinity) is the pending
-  // response if it begins like that.
+  // Handles a text that is not JSON, for example because Python writes NaN and
+  // Infinity. It counts as the pending response if it begins like one.
   #onBrokenFrame(connectionId: number, text: string, now: number): Incoming {
     const pending = this.#calls.pendingOn(connectionId);
     const members = recoverLeadingMembers(text);
@@ -187,7 +187,7 @@ export class Exai implements Dialect {
 
   #onHelloResponse(connectionId: number, frame: Frame): Incoming {
     if (frame.op === "hello_ack" && frame.ok === true) {
-      // The first revisions choose session ids themselves.
+      // The first revisions ignore the session id and choose another one.
       const isFirst = frame.session_id !== this.#sessionIdOf(connectionId);
       this.#calls.onHello(connectionId, isFirst ? "first" : "later");
       return { kind: "ready" };
@@ -264,7 +264,7 @@ export class Exai implements Dialect {
         return buildErrorResponse(id, ErrorCode.invalidParams, message);
       }
       default: {
-        // The daemon has tools only: its other lists are empty.
+        // The daemon only has tools, so its other lists are empty.
         const list = listKindOf(method);
         if (list !== undefined) return toEmptyListResponse(id, list).text;
         const message = "Method not found: the exai daemon has tools only, " +
@@ -281,11 +281,14 @@ export class Exai implements Dialect {
   buildProbe(connectionId: number): ProbeFrame | undefined {
     if (!this.#calls.canSend(connectionId)) return undefined;
     this.#calls.begin(connectionId, { kind: "health", isProbe: true });
-    // One probe is pending at a time, so it needs no id of its own.
+    // A connection has one pending probe at most, so its id need not be unique.
     return { id: HEALTH_FRAME, text: HEALTH_FRAME };
   }
 
-  /** The client's own `tools/list` in flight gets the current list anyway. */
+  /**
+   * Returns `undefined` while another exchange is pending. If that is the
+   * client's own `tools/list`, the client gets the current list anyway.
+   */
   buildListRequest(connectionId: number, list: ListKind): string | undefined {
     if (list !== "tools" || !this.#calls.canSend(connectionId)) {
       return undefined;
@@ -347,7 +350,7 @@ function invalidParamsReason(params: unknown): string | undefined {
   return '"arguments" must be an object (MCP, server/tools)';
 }
 
-/** Whether a daemon of this dialect got a frame that is no hello (code 4001). */
+/** Returns true if a close event shows that the daemon speaks this dialect. */
 export function isExaiClose(
   { code, closeFrameReason = "" }: ClosedEvent,
 ): boolean {

@@ -1,8 +1,8 @@
 /**
- * What the exai daemon's frames say, and its tools, their output and its errors
- * as MCP. The output is cleaned for people and models: without the daemon's
- * wrapper, the progress at the start, the turn notice at the end, and the call
- * summary.
+ * Interprets the exai daemon's frames, and converts its tools, their output and
+ * its errors to MCP. The style `clean` removes parts of the output that are not
+ * for people or models: the daemon's wrapper, the progress at the start, the
+ * turn notice at the end, and the call summary.
  *
  * @module
  */
@@ -21,44 +21,44 @@ import {
 import type { CallToolResult } from "../../protocol/mcp_types.ts";
 import type { Incoming } from "../dialect.ts";
 
-/** A frame: a JSON object, of any revision. */
+/** A frame of any revision, which is a JSON object. */
 export type Frame = Record<string, unknown>;
 
-/** Members of the daemon's messages, of any revision. */
+/** The member names that show a frame of any revision in a broken text. */
 export const FRAME_MEMBERS: readonly string[] = [
   ...MESSAGE_MEMBERS,
   "op",
   "request_id",
 ];
 
-/** The content of an error frame, whatever its form. */
+/** The content of an error frame, in the same form for all revisions. */
 export interface ExaiError {
-  /** The daemon's code; empty if it gave none. */
+  /** The daemon's error code; empty if it gave none. */
   readonly code: string;
-  /** One sentence. */
+  /** The message for people. */
   readonly message: string;
-  /** The message with the code. */
+  /** The code, if there is one, and the message. */
   readonly text: string;
-  /** How long to wait before the call is retried. */
+  /** How long to wait before a retry, from 100 ms to 60 s. */
   readonly retryAfterMs: number;
-  /** The request that this one is a duplicate of. */
+  /** The `request_id` of the call that this one is a duplicate of. */
   readonly originalRequestId: unknown;
-  /** The daemon does not accept the token. */
+  /** True if the daemon does not accept the token. */
   readonly isUnauthorized: boolean;
-  /** The daemon will never have room for the request. */
+  /** True if the request is too large for the daemon at any time. */
   readonly isTooLarge: boolean;
-  /** The daemon does not know such a request. */
+  /** True if the daemon does not know or accept this form of request. */
   readonly isUnknownRequest: boolean;
 }
 
-/** The daemon's error code for "not now". */
+/** The daemon's error code while it has no capacity for a request. */
 export const OVER_CAPACITY = "OVER_CAPACITY";
 const RETRY_AFTER_S = { min: 0.1, max: 60, default: 1 } as const;
-/** The daemon has no codes for a bad token and for too large a request. */
+/** Patterns for a bad token and a too large request, which have no codes. */
 const UNAUTHORIZED = /unauthorized|jwt_required/;
 const TOO_LARGE = /too large/i;
 
-/** Returns the error of a frame, in whatever form a revision writes it. */
+/** Returns the error of a frame, which may have the form of any revision. */
 export function errorOf(frame: Frame): ExaiError {
   const error = frame.error ?? frame.message;
   const find = (name: string): unknown =>
@@ -86,25 +86,26 @@ export function errorOf(frame: Frame): ExaiError {
   };
 }
 
-/** Returns whether a progress frame is about a call that was sent before. */
+/** Returns true if a progress frame says that its call was sent before. */
 export function isDuplicate({ note }: Frame): boolean {
   return typeof note === "string" && /^duplicate/i.test(note);
 }
 
-/** Returns whether an object is a frame: later revisions' errors have no op. */
+/** Returns true if an object is a frame; later revisions' errors have no op. */
 export function isFrame(value: Record<string, unknown>): boolean {
   return typeof value.op === "string" ||
     typeof getNested(value, "error", "code") === "string";
 }
 
-/** Returns whether a frame reports a failure. */
+/** Returns true if a frame reports a failure. */
 export function isErrorFrame(frame: Frame): boolean {
   return frame.op === "error" || isPresent(frame.error);
 }
 
 /**
- * Returns a response with the tools of a frame, in the daemon's own spelling if
- * no tool was changed; `undefined` if the frame has none. `text` is its text.
+ * Returns a response with the tools of a frame, or `undefined` if the frame has
+ * no tool list. If no tool must be changed, the response keeps the JSON text of
+ * the daemon's list. `text` is the text of the frame.
  */
 export function toolListResponseOf(
   id: Id,
@@ -134,7 +135,7 @@ function toValidTool(tool: Record<string, unknown>): Record<string, unknown> {
   };
 }
 
-/** Builds a response with an error. */
+/** Creates a response with an error. */
 export function toErrorResponse(
   id: Id,
   code: number,
@@ -145,15 +146,16 @@ export function toErrorResponse(
   return { kind: "response", id, result: undefined, error, text };
 }
 
-/** Reports a frame that refers to nothing that is pending. */
+/** Returns the event for a frame that belongs to no pending exchange. */
 export function unexpectedFrame({ op }: Frame): Incoming {
   const description = typeof op === "string" ? `a frame ${op}` : "a frame";
   return { kind: "unexpected", description };
 }
 
 /**
- * Parses how long the daemon's process has been running (Python writes seconds,
- * `H:MM:SS`, with days in front), and when it started by its own clock.
+ * Returns how long the daemon's process has been running, and when it started
+ * by the daemon's clock. Returns `undefined` if the frame has no valid uptime.
+ * Python writes an uptime as `H:MM:SS`, with days in front.
  */
 export function uptimeOf(
   frame: Frame,
@@ -170,7 +172,7 @@ export function uptimeOf(
   return { ms: uptimeS * 1000, startUnixS };
 }
 
-/** Returns a number, or a text that is one; `NaN` for anything else. */
+/** Converts a number or a numeric string; returns `NaN` for anything else. */
 export function parseNumber(value: unknown): number {
   const isNumeric = typeof value === "number" || typeof value === "string";
   return isNumeric ? Number(value) : NaN;
@@ -181,37 +183,40 @@ function stringify(value: unknown): string {
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 
-/** A result of `tools/call` (MCP, server/tools). */
+/** A result of `tools/call` that consists of texts (MCP, server/tools). */
 export interface ToolResult extends Pick<CallToolResult, "isError"> {
   /** The tool's output. */
   content: Extract<CallToolResult["content"][number], { type: "text" }>[];
 }
 
-/** Whether the daemon's wrapper is removed. */
+/** The style of a tool's output: `clean` is without the daemon's wrapper. */
 export type OutputStyle = "clean" | "raw";
 
-/** The statuses of a tool that has failed; the daemon ignores case. */
+/** The statuses of a failed tool. The daemon ignores case. */
 const FAILED_STATUS = /^(code_too_large|error|execution_error|resend_prompt)$/i;
-/** The status of a workflow whose tool has raised: its name, and a suffix. */
+/** The status of a workflow whose tool raised an error: `<name>_failed`. */
 const RAISED_STATUS = /^\w+_failed$/i;
 const PROGRESS_BLOCK =
   /^\s*=== PROGRESS ===[\s\S]*?=== END PROGRESS ===(?:[ \t]*\n)*/;
 const SUMMARY_BLOCK = /^\s*=== MCP CALL SUMMARY ===[\s\S]*=== END SUMMARY ===/;
-/** How the summary begins when the daemon has joined it to other blocks. */
+/** The start of a summary that the daemon has joined to other blocks. */
 const JOINED_SUMMARY_START = "\n\n\n=== MCP CALL SUMMARY ===";
 const TURN_NOTICE_START = "AGENT'S TURN:";
-/** An object with other members, such as `next_steps`, is a tool's own. */
+/**
+ * The members of the daemon's wrapper. An object with any other member, such as
+ * `next_steps`, is the tool's own output.
+ */
 const WRAPPER_MEMBER =
   /^(content|content_type|continuation_offer|error|metadata|status)$/;
 
-/** Returns the result of a call; `undefined` if there is only an error. */
+/** Returns the result of a call; `undefined` if the frame only has an error. */
 export function toolResultOf(
   frame: Frame,
   style: OutputStyle,
 ): ToolResult | undefined {
   const blocks = outputBlocks(frame);
   if (blocks === undefined) return undefined;
-  // A summary that is joined to an output is not part of its JSON.
+  // A joined summary is split off, because the output before it may be JSON.
   const { toolBlocks, summary } = splitSummary(blocks);
   const outputs = toolBlocks.map((block) => parseOutput(block, style));
   const texts = style === "raw"
@@ -225,7 +230,7 @@ export function toolResultOf(
       .some((text) => text.includes(shown));
     if (!isIncluded) texts.push(shown);
   }
-  // A tool without output was called nevertheless.
+  // If a tool has no output, the summary shows at least that it was called.
   const isEmpty = texts.every((text) => text.trim() === "");
   if (isEmpty && summary !== undefined) texts.splice(0, Infinity, summary);
   const nonEmptyTexts = texts.filter((text) => text !== "");
@@ -276,8 +281,8 @@ function splitSummary(
   return { toolBlocks: [last.slice(0, at)], summary: last.slice(at + 2) };
 }
 
-// Text that is not clearly the daemon's own wrapper stays as it is. An error is
-// not added to the result if one of `allTexts` has its message.
+// A text stays unchanged unless it is clearly the daemon's wrapper. The error
+// message of the frame is not added to the result if `allTexts` contains it.
 function parseOutput(
   text: string,
   style: OutputStyle,
@@ -288,7 +293,7 @@ function parseOutput(
   }
   const { status, content, error } = output;
   const hasStatus = typeof status === "string";
-  // Without an error the status is a finding of the tool, like "tests_failed".
+  // Without an error, a status like "tests_failed" is a finding of the tool.
   const isError = hasStatus && (FAILED_STATUS.test(status) ||
     RAISED_STATUS.test(status) && typeof error === "string");
   const isWrapper = hasStatus && typeof (content ?? error) === "string" &&
@@ -299,14 +304,14 @@ function parseOutput(
     return { texts: [text], allTexts: [text, ...innerTexts], isError };
   }
   const texts = innerTexts.map(stripProgressAndTurn);
-  // Without the id the model could not continue the conversation.
+  // The model needs the id to continue the conversation.
   const id = getNested(output, "continuation_offer", "continuation_id");
   if (typeof id === "string") texts.push(`continuation_id: ${id}`);
   return { texts: [...new Set(texts)], allTexts: texts, isError };
 }
 
-// The turn notice is the last paragraph, under a rule. No regular expression
-// finds it in linear time.
+// The turn notice is the last paragraph, below a line of `---`. A regular
+// expression could not find it in linear time.
 function stripProgressAndTurn(output: string): string {
   const text = output.replace(PROGRESS_BLOCK, "");
   const at = text.lastIndexOf(TURN_NOTICE_START);

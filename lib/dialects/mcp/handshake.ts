@@ -1,7 +1,7 @@
 /**
- * How an MCP connection is opened, and a new daemon is brought to where the old
- * one was: the client's `initialize`, its `initialized`, its log level and its
- * resource subscriptions. A client of MCP 2026-07-28 has no session to replay.
+ * Opens MCP connections, and restores the client's session on a new daemon. The
+ * session consists of the client's `initialize`, its `initialized`, its log
+ * level and its resource subscriptions. A client of MCP 2026-07-28 has none.
  *
  * @module
  */
@@ -37,34 +37,37 @@ interface NegotiatedInitialize {
   readonly request: Request;
   /** The protocol version in the result that the client got. */
   readonly version: unknown;
-  /** After one from a daemon, later daemons must use the same version. */
+  /** The result's source. After `daemon`, the version must not change. */
   readonly source: "daemon" | "cached" | "placeholder";
 }
 
-/** What the client has negotiated and set, for the next daemon. */
+/** The client's negotiated version and its session, for the next daemon. */
 export class McpHandshake implements Handshake {
   #negotiated: NegotiatedInitialize | undefined;
   #initializedText: string | undefined;
   #setLevel: Request | undefined;
   readonly #resourceSubscriptions = new Map<string, Request>();
-  /** The version that the client's requests name, if they do. */
+  /** The version that the client's requests name (MCP 2026-07-28), if any. */
   #statelessVersion: string | undefined;
 
-  /** The handshake's own requests are added to the pending ones. */
+  /** Creates a handshake that adds its requests to `ownRequests`. */
   constructor(private readonly ownRequests: OwnRequests) {}
 
-  /** Whether the client names its version in every request (MCP 2026-07-28). */
+  /** True if the client names its version in each request (MCP 2026-07-28). */
   get isStateless(): boolean {
     return this.#negotiated === undefined &&
       this.#statelessVersion !== undefined;
   }
 
-  /** Records the version that a request of the client's names, if it does. */
+  /** Records the version that a request from the client names, if any. */
   onRequest({ params }: Request): void {
     this.#statelessVersion ??= requestVersionOf(params);
   }
 
-  /** A client that opens with another request gets a ping in front of it. */
+  /**
+   * Returns a replayed `initialize`, else the client's waiting `initialize` or
+   * `server/discover`, else a ping.
+   */
   begin(
     connectionId: number,
     waiting: Iterable<Request>,
@@ -81,20 +84,20 @@ export class McpHandshake implements Handshake {
       }
       isRequestWaiting = true;
     }
-    // A stateless client needs no waiting request to open a link.
+    // A stateless client's link can open before a request waits.
     if (!isRequestWaiting && !this.isStateless) return undefined;
     const id = this.ownRequests.add(connectionId, { kind: "handshake-probe" });
     return { text: this.buildPing(id) };
   }
 
-  /** Builds a request that every daemon of the client's era answers. */
+  /** Builds a request that every daemon of the client's MCP version answers. */
   buildPing(id: Id): string {
     return this.isStateless
       ? buildRequest(id, "server/discover", this.requestMeta())
       : buildRequest(id, "ping");
   }
 
-  /** Returns the parameters that a stateless client's requests have. */
+  /** Returns the parameters that each request of a stateless client needs. */
   requestMeta(): { _meta: Record<string, unknown> } {
     return {
       _meta: {
@@ -117,7 +120,7 @@ export class McpHandshake implements Handshake {
       const id = this.ownRequests.add(connectionId, { kind: "replay", method });
       return replaceValue(text, ["id"], id);
     });
-    // The resources may have changed while there was no subscription.
+    // The resources may have changed while no subscription was active.
     const toClient = [...this.#resourceSubscriptions.keys()].map((uri) =>
       buildNotification("notifications/resources/updated", { uri })
     );
@@ -136,12 +139,12 @@ export class McpHandshake implements Handshake {
     return this.#negotiate(request, response, source);
   }
 
-  /** Records the client's `initialized`, for every new daemon. */
+  /** Records the client's `initialized`, which every new daemon gets. */
   onInitialized(text: string): void {
     this.#initializedText = text;
   }
 
-  /** Records the result of `initialize`, and returns it in the client's form. */
+  /** Records the result of `initialize`. Returns its text for the client. */
   onInitializeResult(request: Request, response: Response): string {
     return this.#negotiate(request, response, "daemon");
   }
@@ -156,7 +159,7 @@ export class McpHandshake implements Handshake {
     return withListChanged(response);
   }
 
-  /** Records what a successful request of the client's has set. */
+  /** Records the session state that a successful client request has set. */
   onSuccess(request: Request): void {
     const { method, params } = request;
     if (method === "logging/setLevel") this.#setLevel = request;
@@ -170,13 +173,13 @@ export class McpHandshake implements Handshake {
     }
   }
 
-  /** Evaluates the response to the ping that has opened a connection. */
+  /** Evaluates the response to the ping that opened a connection. */
   onPingResponse(message: Response | InvalidMessage): Incoming {
-    // The client's `initialize` was answered meanwhile, so that the daemon must
-    // get one, too.
+    // The proxy has answered the client's `initialize` in the meantime, so the
+    // daemon must get an `initialize` too.
     if (this.#negotiated !== undefined) return { kind: "repeat-handshake" };
-    // An error shows that the daemon is alive, too. A daemon without
-    // `server/discover` is not the one in the cache.
+    // An error also shows that the daemon is alive. The cache gets it, because
+    // its result is out of date if the daemon does not know the method.
     const isDiscoverError = this.isStateless && message.kind === "response" &&
       message.error !== undefined;
     if (!isDiscoverError) return { kind: "ready" };
@@ -194,8 +197,8 @@ export class McpHandshake implements Handshake {
     const rejected = { kind: "rejected", isRefused: false } as const;
     if (message.kind !== "response" || errorText !== undefined) {
       const reason = `the daemon rejected initialize: ${errorText}`;
-      // The daemon no longer supports that version (MCP, lifecycle: error
-      // handling); any other error is temporary.
+      // This error means that the daemon no longer supports the version (MCP,
+      // lifecycle: error handling). Any other error is temporary.
       const isUnsupported = message.kind === "response" &&
         message.error?.code === ErrorCode.invalidParams;
       const cacheChange = isUnsupported ? { staleInitialize: request } : {};
@@ -238,7 +241,8 @@ function replayInitialize(negotiated: NegotiatedInitialize, id: Id): string {
   return replaceValue(text, path, JSON.stringify(version));
 }
 
-// The daemon may answer a request of the cache differently by now.
+// After a cached result, the version of the client's own request is used,
+// because the daemon may now answer that request differently.
 function versionToReplay(
   { request, version, source }: NegotiatedInitialize,
 ): unknown {
@@ -249,8 +253,8 @@ function requestedVersion({ params }: Request): unknown {
   return getMember(params, "protocolVersion");
 }
 
-// After a restart the proxy itself sends these notifications, and clients
-// ignore them from a server that did not announce them.
+// After a daemon restart, the proxy itself sends these notifications. Clients
+// ignore them unless the server has announced them.
 function withListChanged(response: Response): string {
   let { text } = response;
   for (const list of LIST_CHANGED_KINDS) {

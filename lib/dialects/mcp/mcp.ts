@@ -1,5 +1,6 @@
 /**
- * The MCP dialect: each frame is a message.
+ * Implements the MCP dialect, in which each frame is a JSON-RPC message. This
+ * folder also restores the client's session on a new daemon.
  *
  * @module
  */
@@ -44,7 +45,7 @@ import {
 } from "../../protocol/jsonrpc.ts";
 import type { Method } from "../../protocol/mcp_types.ts";
 
-/** Any result of these means success, but SDK clients accept only `{}`. */
+/** Methods whose result only means success. SDK clients accept only `{}`. */
 const EMPTY_RESULT_METHODS: readonly Method[] = [
   "ping",
   "logging/setLevel",
@@ -64,9 +65,9 @@ export class Mcp implements Dialect {
   /**
    * Creates the dialect.
    *
-   * @param random is for the proxy's own request ids
-   * @param otherDialectOf returns the name of the dialect that a daemon speaks
-   * which closes a connection so
+   * @param random returns numbers for the ids of the proxy's own requests
+   * @param otherDialectOf returns the name of the daemon's dialect, if a close
+   * event shows that the daemon speaks another one
    */
   constructor(
     random: () => number,
@@ -81,15 +82,15 @@ export class Mcp implements Dialect {
     this.handshake = new McpHandshake(this.#ownRequests);
   }
 
-  /** A stateless client subscribes to changes, also after a reconnect. */
+  /** False for a stateless client, which subscribes to changes instead. */
   get shouldCompareLists(): boolean {
     return !this.handshake.isStateless;
   }
 
   encode(_: number, message: OutboundMessage): string | undefined {
     if (message.kind === "request") {
-      // The daemon's response to the proxy's own request would be taken for the
-      // response to this one.
+      // A request of the proxy with the same id is pending, and the two
+      // responses could not be distinguished.
       if (this.#ownRequests.find(message.id) !== undefined) return undefined;
       this.handshake.onRequest(message);
       this.#subscriptions.onRequest(message);
@@ -176,8 +177,8 @@ export class Mcp implements Dialect {
     this.daemonName = daemonNameOf(result) ?? this.daemonName;
   }
 
-  // A client may end a server that does not answer its ping (MCP,
-  // utilities/ping; MCP 2026-07-28 has no ping).
+  // A client may stop a server that does not answer its ping (MCP,
+  // utilities/ping). MCP 2026-07-28 has no ping.
   respondLocally(
     { id, method, params }: Request,
     daemon: "up" | "down",
@@ -218,12 +219,12 @@ export class Mcp implements Dialect {
   buildCancellation(id: Id, reason: string): string {
     const params = { requestId: 0, reason };
     const text = buildNotification("notifications/cancelled", params);
-    // An id may be larger than a number can hold.
+    // An id may be an integer that a JavaScript number cannot hold.
     return replaceValue(text, ["params", "requestId"], id);
   }
 
-  // RFC 6455 section 7.4.1: 1008 is a policy violation; MCP daemons close with
-  // it where HTTP would respond with 401.
+  // Close code 1008 is a policy violation (RFC 6455 section 7.4.1). MCP daemons
+  // use it like the HTTP status 401.
   closeReasonOf(
     _: number,
     event: ClosedEvent,

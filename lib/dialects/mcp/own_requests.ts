@@ -1,5 +1,5 @@
 /**
- * The proxy's own requests to an MCP daemon that are pending, by their ids.
+ * Tracks the proxy's own pending requests to an MCP daemon, by their ids.
  *
  * @module
  */
@@ -22,37 +22,37 @@ export type Purpose =
     readonly cursor: string | undefined;
   };
 
-/** A request of the proxy's own. */
+/** One of the proxy's own requests. */
 export interface OwnRequest {
-  /** Its id. */
+  /** The id of the request. */
   readonly id: Id;
-  /** The connection that it was sent on. */
+  /** The connection that the request was sent on. */
   readonly connectionId: number;
-  /** What it is for. */
+  /** The purpose of the request, which decides how a response is handled. */
   readonly purpose: Purpose;
-  /** True once a later probe was answered. */
+  /** True once the daemon has answered a later probe. */
   isSuperseded: boolean;
 }
 
-/** The ids start at 2^30, and there are 2^30 of them. */
+/** The ids are from 2^30 to 2^31 - 1. */
 const MIN_OWN_ID = 2 ** 30;
 const OWN_ID_COUNT = 2 ** 30;
 
-/** The proxy's own pending requests, the oldest first. */
+/** The proxy's own pending requests, oldest first. */
 export class OwnRequests {
   #idCount = 0;
   readonly #pending = new Map<Id, OwnRequest>();
 
-  /** Ids are random, so that they hardly ever meet a client's id. */
+  /** Creates an empty list. Random ids rarely clash with the client's ids. */
   constructor(
     private readonly random: () => number,
     private readonly isClientId: (id: Id) => boolean,
   ) {}
 
   /**
-   * Adds a request under a new id: a whole number of 31 bits, because bridges
-   * read ids as numbers, truncate them, and misread strings. The counter ends
-   * the loop whatever `random` returns.
+   * Adds a request and returns its new id. The id is an integer of 31 bits,
+   * because some bridges truncate larger numbers and misread strings. The
+   * counter makes the loop end, whatever `random` returns.
    */
   add(connectionId: number, purpose: Purpose): Id {
     let id: Id;
@@ -64,7 +64,7 @@ export class OwnRequests {
     return id;
   }
 
-  /** Adds a probe. A daemon may never answer any, so their number is limited. */
+  /** Adds a probe. Their number is limited: a daemon may never answer any. */
   addProbe(connectionId: number): Id {
     const probes = this.#probesOn(connectionId);
     if (probes.length >= MAX_UNANSWERED_PROBES) {
@@ -73,19 +73,19 @@ export class OwnRequests {
     return this.add(connectionId, { kind: "probe" });
   }
 
-  /** Adds a request that was the client's, under its id. */
+  /** Adds a request that came from the client, under the client's id. */
   adopt(id: Id, connectionId: number, purpose: Purpose): void {
     const request = { id, connectionId, purpose, isSuperseded: false };
     this.#pending.set(id, request);
   }
 
-  /** Returns the request that an id means, also as the other JSON type. */
+  /** Returns the request with an id, or with that id as the other JSON type. */
   find(id: Id | undefined): OwnRequest | undefined {
     if (id === undefined || this.#pending.size === 0) return undefined;
     return this.#pending.get(id) ?? this.#pending.get(toOtherIdType(id) ?? id);
   }
 
-  /** Removes and returns the request that a response answers. */
+  /** Removes and returns the request that a response belongs to. */
   complete(id: Id | undefined, connectionId: number): OwnRequest | undefined {
     const request = this.find(id);
     if (request?.connectionId !== connectionId) return undefined;
@@ -99,7 +99,7 @@ export class OwnRequests {
     return request;
   }
 
-  /** Returns whether a request other than a probe is pending. */
+  /** Returns true if a request other than a probe is pending. */
   hasPending(connectionId: number): boolean {
     for (const { connectionId: on, purpose } of this.#pending.values()) {
       if (on === connectionId && purpose.kind !== "probe") return true;
@@ -107,7 +107,7 @@ export class OwnRequests {
     return false;
   }
 
-  /** Returns the ids of the pending requests without superseded probes. */
+  /** Returns the ids of the pending requests, except superseded probes. */
   pendingIds(connectionId: number): Id[] {
     return this.#on(connectionId).filter((it) => !it.isSuperseded)
       .map(({ id }) => id);

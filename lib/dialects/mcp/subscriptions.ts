@@ -1,6 +1,6 @@
 /**
- * The client's open subscriptions (MCP 2026-07-28, `subscriptions/listen`),
- * which outlive the connections that carry them.
+ * Tracks the client's open subscriptions (MCP 2026-07-28,
+ * `subscriptions/listen`). They outlive the connections that carry them.
  *
  * @module
  */
@@ -29,37 +29,38 @@ const ACKNOWLEDGED =
 const SUBSCRIPTION_ID = META_KEYS.subscriptionId;
 
 interface ListenSubscription {
-  /** What the client has subscribed to, or what was granted, if less. */
+  /** The requested notifications, or the granted ones once they are known. */
   filter: unknown;
   isAcknowledged: boolean;
 }
 
-/** The subscriptions by the ids of their requests. */
+/** The open subscriptions, by the ids of their requests. */
 export class ListenSubscriptions {
   readonly #open = new Map<Id, ListenSubscription>();
-  /** True once the client got a cached result: it may be older than these. */
+  /** True once the client got a cached result, which may be out of date. */
   mayHaveMissedChanges = false;
 
-  /** Records a subscription that is sent, for the first time or again. */
+  /** Records a subscription when it is sent. Sending it again has no effect. */
   onRequest({ id, method, params }: Request): void {
     if (!isSubscriptionMethod(method) || this.#open.has(id)) return;
     const filter = getMember(params, "notifications");
     this.#open.set(id, { filter, isAcknowledged: false });
   }
 
-  /** Returns whether the daemon has acknowledged a subscription. */
+  /** Returns true once the daemon has acknowledged a subscription. */
   isAcknowledged(id: Id): boolean {
     return this.#open.get(id)?.isAcknowledged ?? false;
   }
 
-  /** Removes a subscription that has ended, if there is one with this id. */
+  /** Removes the subscription with this id, if there is one. */
   onEnd(id: Id | undefined): void {
     if (id !== undefined) this.#open.delete(id);
   }
 
   /**
-   * Returns what the client gets for a notification: an acknowledgement once,
-   * and for a later one the changes that it may have missed.
+   * Returns the notifications that the client gets for one from the daemon. The
+   * client gets an acknowledgement only once. A later one becomes notifications
+   * of the changes that the client may have missed.
    */
   filterNotification(
     message: Notification,
@@ -73,7 +74,7 @@ export class ListenSubscriptions {
       ? daemonId
       : clientIds?.guessClientId(daemonId);
     const subscription = id === undefined ? undefined : this.#open.get(id);
-    // The notification is about a subscription that has ended.
+    // The notification belongs to a subscription that has ended.
     if (id === undefined || subscription === undefined) return [];
     const translated = id === daemonId
       ? message
@@ -110,7 +111,7 @@ function buildChangeNotifications(
   return [...lists, ...updated].map(([method, params]) => {
     const text = buildNotification(method, params);
     const kind = "notification";
-    // An id may be larger than a number can hold.
+    // An id may be an integer that a JavaScript number cannot hold.
     return withSubscriptionId({ kind, method, params, text }, id);
   });
 }
