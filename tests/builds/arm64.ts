@@ -1,12 +1,12 @@
 /**
- * Starts and uses the arm64 Linux executable: natively on an arm64 machine,
- * through QEMU on another Linux machine.
+ * Tests the arm64 Linux executable: natively on an arm64 machine, and under
+ * QEMU on any other Linux machine.
  *
  *     deno task arm64
  *
- * QEMU and arm64's C and C++ libraries are the machine's, if it has them.
- * Otherwise apt downloads them, and `dist/arm64/` keeps them for the next run.
- * Nothing is installed, and no root is needed.
+ * QEMU and arm64's C and C++ libraries are used from the machine if it has
+ * them. Otherwise apt downloads them to `dist/arm64/`, which keeps them for the
+ * next run. Nothing is installed, and root is not needed.
  *
  * @module
  */
@@ -23,25 +23,25 @@ import {
 import { withWaitLimit } from "../helpers/time_limit.ts";
 import { HELLO, ProxyProcess } from "../helpers/process.ts";
 
-/** A value for the proxy's timeouts: an emulated program is slow. */
+/** The proxy's timeouts. They are long because an emulated program is slow. */
 const EMULATION_TIMEOUT = "5m";
 
 /**
- * The files that are kept for the next run, and the script that starts the
- * executable.
+ * The folder of the files that are kept for the next run, and the script that
+ * starts the executable under QEMU.
  */
 const CACHE_FOLDER = `${DIST}arm64/`;
 const SCRIPT = `${CACHE_FOLDER}alwaysup`;
 
-/** A file set that an emulated program needs. */
+/** A file or folder that an emulated program needs. */
 interface EmulatorPart {
-  /** Its name in `dist/arm64/`. */
+  /** The name in `dist/arm64/`. */
   readonly name: string;
-  /** Its path in the packages, from the root. */
+  /** The path in the packages, from the root. */
   readonly path: string;
-  /** A file that exists once it is complete, relative to `path`. */
+  /** The path of a file that exists once all is complete, from `path` on. */
   readonly proof: string;
-  /** Packages of Debian and Ubuntu, tried in turn until it is complete. */
+  /** Packages of Debian and Ubuntu, downloaded in turn until `proof` exists. */
   readonly packages: readonly string[];
 }
 
@@ -49,7 +49,7 @@ const EMULATOR: EmulatorPart = {
   name: "qemu-aarch64-static",
   path: "usr/bin/qemu-aarch64-static",
   proof: "",
-  // Since Debian 13 the first one contains only a link into the second one.
+  // Since Debian 13, the first package has only a link to the second one.
   packages: ["qemu-user-static", "qemu-user"],
 };
 
@@ -81,14 +81,14 @@ async function exists(path: string): Promise<boolean> {
   return await Deno.stat(path).then(() => true, () => false);
 }
 
-/** Whether a program is on `PATH`. */
+/** Returns whether a program is on `PATH`. */
 async function isOnPath(program: string): Promise<boolean> {
   const folders = (Deno.env.get("PATH") ?? "").split(":");
   const found = folders.map((folder) => exists(`${folder}/${program}`));
   return (await Promise.all(found)).includes(true);
 }
 
-/** Runs a command silently. Throws its stderr if it fails. */
+/** Runs a command silently. Throws the last line of stderr if it fails. */
 async function runQuietly(
   command: string,
   args: string[],
@@ -107,7 +107,7 @@ async function runQuietly(
   throw new Error(`${command} failed: ${lines.at(-1)}`);
 }
 
-/** Downloads parts with apt, which writes only into a folder of this script. */
+/** Downloads parts with apt. Apt writes only to a temporary folder. */
 async function download(parts: readonly EmulatorPart[]): Promise<void> {
   for (const program of ["apt-get", "dpkg"]) {
     if (await isOnPath(program)) continue;
@@ -119,7 +119,7 @@ async function download(parts: readonly EmulatorPart[]): Promise<void> {
   await Deno.remove(work, { recursive: true }).catch(() => {});
   await Deno.mkdir(`${work}/lists/partial`, { recursive: true });
   await Deno.mkdir(`${work}/cache/archives/partial`, { recursive: true });
-  // The machine's own settings are read first: its mirror, proxy and keys.
+  // Apt reads the machine's own settings (mirror, proxy, keys) before these.
   await Deno.writeTextFile(
     `${work}/apt.conf`,
     [
@@ -127,7 +127,7 @@ async function download(parts: readonly EmulatorPart[]): Promise<void> {
       "#clear APT::Update;",
       `Dir::State "${work}";`,
       `Dir::Cache "${work}/cache";`,
-      // As root, apt would warn that another user cannot write here.
+      // As root, apt would warn that its user cannot write to this folder.
       'APT::Sandbox::User "root";',
     ].join("\n"),
   );
@@ -144,7 +144,7 @@ async function download(parts: readonly EmulatorPart[]): Promise<void> {
   }
 }
 
-/** Unpacks one part from its packages. It is kept only once it is complete. */
+/** Unpacks a part from its packages. Keeps it only if it is complete. */
 async function unpack(
   { name, path, proof, packages }: EmulatorPart,
   work: string,
@@ -169,8 +169,8 @@ async function unpack(
 }
 
 /**
- * Writes the script that starts the executable through QEMU, after getting what
- * it needs.
+ * Writes the script that starts the executable under QEMU. Downloads missing
+ * parts first.
  */
 async function writeEmulatorScript(): Promise<void> {
   await Deno.mkdir(CACHE_FOLDER, { recursive: true });
@@ -206,7 +206,7 @@ async function checkVersion(): Promise<void> {
   printProgress(`--version: ${text}`);
 }
 
-/** Checks that `doctor` can examine the way to a daemon. */
+/** Checks that `doctor` finds no problem with a working daemon. */
 async function checkDoctor(): Promise<void> {
   const respond: ServerBehavior["respond"] = (message) =>
     message.method === "tools/list"
@@ -231,15 +231,15 @@ async function checkDoctor(): Promise<void> {
 }
 
 /**
- * Checks that the proxy keeps the client's connection while its daemon is down.
+ * Checks that the client stays connected to the proxy while the daemon is down.
  */
 async function checkProxy(): Promise<void> {
   const flags = ["--initialize-grace", "off"];
   for (const limit of ["handshake-timeout", "queue-timeout"]) {
     flags.push(`--${limit}`, EMULATION_TIMEOUT);
   }
-  // No `using`: a closing daemon waits for its clients, and a hanging one would
-  // hide the failure.
+  // Without `using`: a closing daemon waits for its clients. If one hangs, that
+  // wait would hide the failure.
   const daemon = new FakeWebSocketServer();
   const { port, url } = daemon;
   await using proxy = new ProxyProcess(["--url", url, ...flags]);
@@ -255,7 +255,7 @@ async function checkProxy(): Promise<void> {
   const isLost = (line: string): boolean => line.includes("Lost the WebSocket");
   await proxy.stderr.waitForLine(isLost);
   await proxy.request(2, "x", { n: 2 });
-  // The proxy answers this request itself, once it has read the one before.
+  // The proxy answers this ping itself, after it has read request 2.
   await proxy.request(3, "ping");
   assertEquals((await proxy.waitForResponse(3)).result, {});
   const ids = proxy.stdout.lines.map(({ text }) => JSON.parse(text).id);

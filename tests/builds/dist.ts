@@ -1,6 +1,6 @@
 /**
- * Tests what `deno task compile --target all` and `deno task npm` have made, as
- * users receive it.
+ * Tests the files that `deno task compile --target all` and `deno task npm`
+ * made, in the way in which users get them.
  *
  * @module
  */
@@ -17,7 +17,7 @@ const BINARIES = [
   ...["alwaysup-macos-x64", "alwaysup-windows-x64.exe"],
 ];
 
-/** Runs a script in a folder of its own, which is also its home. */
+/** Runs a script in a folder that is also its home folder. */
 async function runScript(
   script: string,
   home: string,
@@ -42,7 +42,7 @@ test("Checksums: they are those of the five files, and of no other", async () =>
   assertEquals((await command.output()).success, true);
 });
 
-/** The files that belong in the bundle: ours, one of a package, and two parsers. */
+/** Matches our own files, one of the standard library, and two parsers. */
 const BUNDLED =
   /^(?:main\.ts|deno\.json|lib\/[\w/]+\.ts|npm\/deno-std\/[\d.]+\/async\/delay\.js|npm\/(?:jsonc-parser|toml-eslint-parser|eslint-visitor-keys)\/\S+)$/;
 
@@ -96,7 +96,7 @@ test("README: its way to install verifies what it downloads", async () => {
   await Deno.remove(home, { recursive: true });
 });
 
-/** The folder of a version of Node in `tests/npm/nodes`. */
+/** Returns the folder of a Node version in `tests/npm/nodes`. */
 function nodeFolder(version: 20 | 22 | 24): string {
   return npmFile("nodes", `node-${version}/bin`);
 }

@@ -1,5 +1,5 @@
 /**
- * The Windows executable, as a test starts it: natively on Windows, under Wine
+ * Starts the Windows executable for tests: natively on Windows, and under Wine
  * on Linux.
  *
  * @module
@@ -21,7 +21,7 @@ const IS_WINDOWS = Deno.build.os === "windows";
 const TARGET = "windows-x64";
 const FILE = `${DIST}alwaysup-${TARGET}.exe`;
 
-/** Why Windows programs cannot run here, and what to install; `undefined` if they can. */
+/** Returns why Windows programs cannot run here, and what to install, if so. */
 export async function windowsSkipReason(): Promise<string | undefined> {
   if (IS_WINDOWS) return undefined;
   const { os, arch } = Deno.build;
@@ -29,7 +29,7 @@ export async function windowsSkipReason(): Promise<string | undefined> {
   return `a Windows program runs on Windows and on x64 Linux, not on ${os} ${arch}`;
 }
 
-/** The result of a program that ran to its end. */
+/** The result of a program that has exited. */
 export interface RunResult {
   readonly code: number;
   readonly stdout: string;
@@ -37,14 +37,15 @@ export interface RunResult {
 }
 
 /**
- * The environment of a proxy whose dials may be refused. Wine 8 does not report
- * a refusal that comes before the program asks for it.
+ * The environment of a proxy whose dials may be refused. Wine 8 loses a refusal
+ * that comes before the program waits for it. Then only this timeout ends the
+ * dial.
  */
 export const DISABLED_FEATURES: Readonly<Record<string, string>> = IS_WINDOWS
   ? {}
   : { ALWAYSUP_HANDSHAKE_TIMEOUT: "500ms" };
 
-/** A proxy whose stdout must have nothing but JSON-RPC in it. */
+/** A proxy whose stdout must contain only JSON-RPC. */
 class StrictProxy extends ProxyProcess {
   override async [Symbol.asyncDispose](): Promise<void> {
     await super[Symbol.asyncDispose]();
@@ -54,7 +55,7 @@ class StrictProxy extends ProxyProcess {
   }
 }
 
-/** A Windows machine with the program. */
+/** A Windows machine, real or Wine, that can run the program. */
 export class Windows implements AsyncDisposable {
   readonly #wine: Wine | undefined;
 
@@ -62,10 +63,10 @@ export class Windows implements AsyncDisposable {
     this.#wine = wine;
   }
 
-  /** Compiles the program and prepares Windows. */
+  /** Compiles the program, and starts Wine if it is needed. */
   static async start(): Promise<Windows> {
-    // Deno's executables do not run under Wine 8: V8 reserves more addresses
-    // than it provides.
+    // Deno's executables do not run under Wine 8, because V8 reserves more
+    // address space than Wine provides.
     const runtime = IS_WINDOWS ? [] : ["--runtime", "bun"];
     const compile = `${ROOT}.ci/build/compile.ts`;
     const make = (): Promise<void> =>
@@ -77,16 +78,15 @@ export class Windows implements AsyncDisposable {
     return new Windows(undefined);
   }
 
-  /** The Windows path of a file of this machine. */
+  /** Returns the Windows path of a file of this machine. */
   path(file: string): string {
     return IS_WINDOWS ? file.replaceAll("/", "\\") : winePath(file);
   }
 
-  /** The program's path here, and its Windows path. */
+  /** The path of the program on this machine, and its Windows path. */
   readonly file = FILE;
   readonly program: string = this.path(FILE);
 
-  /** Starts a Windows program with pipes. */
   readonly #spawn: Spawn = (...command) =>
     (this.#wine?.spawn ?? spawnNative)(...command);
 
@@ -100,19 +100,18 @@ export class Windows implements AsyncDisposable {
   }
 
   /**
-   * Stops reading a program's stdout for a while. On Windows itself, the test
-   * reads on.
+   * Stops reading a program's stdout. On Windows itself, this has no effect.
    */
   async pauseReading({ process }: ChildProcess): Promise<void> {
     if (process instanceof WineProgram) await process.pauseReading();
   }
 
-  /** Reads its stdout again. */
+  /** Resumes reading a program's stdout. */
   async resumeReading({ process }: ChildProcess): Promise<void> {
     if (process instanceof WineProgram) await process.resumeReading();
   }
 
-  /** Starts a proxy, and a daemon that can be killed and restarted. */
+  /** Starts a proxy. The result can also start and kill a daemon for it. */
   proxyAndDaemon(flags: string[] = []): ProxyAndDaemon {
     const port = freePort();
     const start = (args: string[], env: Record<string, string>): ProxyProcess =>
@@ -121,8 +120,8 @@ export class Windows implements AsyncDisposable {
   }
 
   /**
-   * Runs the program, or another one, until it exits; in a folder, if one is
-   * given.
+   * Runs a program until it exits. The default is the program under test, in
+   * the project's folder.
    */
   async run(
     args: string[],
@@ -140,7 +139,7 @@ export class Windows implements AsyncDisposable {
     return { code, stdout: stdout!, stderr: stderr! };
   }
 
-  /** Starts a script of `tests/builds/` as a Windows program. */
+  /** Starts a script of `tests/builds/` in a Windows runtime. */
   script(
     file: string,
     args: string[],
@@ -168,7 +167,7 @@ export class Windows implements AsyncDisposable {
   }
 }
 
-/** A user's folder, whose name has a space and an umlaut. */
+/** A user's home folder, whose name has spaces and an umlaut. */
 export class UserFolder implements AsyncDisposable {
   readonly folder: string = Deno.makeTempDirSync({ prefix: "J\u00fcrgen M " });
   readonly #windows: Windows;
@@ -177,7 +176,7 @@ export class UserFolder implements AsyncDisposable {
     this.#windows = windows;
   }
 
-  /** A file's path here, and its Windows path. */
+  /** Returns a file's path on this machine, and its Windows path. */
   file(...names: string[]): { readonly path: string; readonly name: string } {
     const path = [this.folder, ...names].join("/");
     return { path, name: this.#windows.path(path) };
@@ -200,14 +199,11 @@ export class UserFolder implements AsyncDisposable {
     return this.file(...names, "alwaysup.exe").name;
   }
 
-  /** A file's text. */
   async read(...names: string[]): Promise<string> {
     return await Deno.readTextFile(this.file(...names).path);
   }
 
-  /**
-   * The names of all files in it or in a subfolder, relative to that folder.
-   */
+  /** Returns all files in a folder and below, relative to the home folder. */
   async fileNames(...names: string[]): Promise<string[]> {
     const found: string[] = [];
     const { path } = this.file(...names);
@@ -218,7 +214,7 @@ export class UserFolder implements AsyncDisposable {
     return found.toSorted();
   }
 
-  /** Resolves when a file with a matching name is created in a subfolder. */
+  /** Waits until a file with a matching name is created in a folder. */
   async waitForFile(name: RegExp, ...names: string[]): Promise<void> {
     using watcher = Deno.watchFs(this.file(...names).path);
     for await (const { paths } of watcher) {

@@ -1,8 +1,8 @@
 /**
- * Wine, which runs Windows programs on Linux, in a folder of its own.
+ * Runs Windows programs on Linux with Wine.
  *
- * A program that needs pipes must have a Windows parent. So one such parent
- * runs (`wine/parent.ts`), starts every program, and forwards their pipes over
+ * A program has pipes only if a Windows program starts it. So one Windows
+ * program, `wine/parent.ts`, starts all others, and forwards their pipes over
  * one TCP connection.
  *
  * @module
@@ -18,34 +18,34 @@ import {
   type SpawnedProcess,
 } from "../helpers/process.ts";
 
-/** The first version of Wine that has everything the program imports. */
+/** The first version of Wine with all functions that the program imports. */
 const COMPLETE = 9;
 const COMPILER = "x86_64-w64-mingw32-gcc";
 /**
- * The folder that Wine uses as the Windows machine. It is kept for the next
+ * The folder with Wine's simulated Windows machine. It is kept for the next
  * run.
  */
 const PREFIX = `${DIST}wine`;
-/** Wine shows only fatal errors, and opens no window. */
+/** Makes Wine report only fatal errors, and open no window. */
 const ENV = {
   WINEDEBUG: "-all",
-  // File names are in UTF-8.
+  // Makes file names UTF-8.
   LC_ALL: "C.UTF-8",
   WINEDLLOVERRIDES: "mscoree=;mshtml=;winemenubuilder.exe=d",
   DISPLAY: "",
   WAYLAND_DISPLAY: "",
 } as const;
 
-/** The version of Wine on `PATH`, e.g. 8; `undefined` if there is none. */
+/** Returns the major version of Wine on `PATH`, e.g. 8, if there is one. */
 async function versionOfWine(): Promise<number | undefined> {
-  // A value that the caller has set may be wrong, and is not used here.
+  // The caller's Wine folder is not used here, and may be invalid.
   Deno.env.delete("WINEPREFIX");
   const text = await outputOf("wine", ["--version"]);
   const version = /\d+/.exec(text ?? "")?.[0];
   return version === undefined ? undefined : Number(version);
 }
 
-/** Why Wine cannot be used here, and what to install; `undefined` if it can. */
+/** Returns why Wine cannot be used, and what to install, if so. */
 export async function wineSkipReason(): Promise<string | undefined> {
   const version = await versionOfWine();
   if (version === undefined) {
@@ -58,12 +58,12 @@ export async function wineSkipReason(): Promise<string | undefined> {
     `Wine of version ${COMPLETE} or newer`;
 }
 
-/** The path by which a Windows program reaches a file of this machine. */
+/** Returns the path under which Wine shows a file of this machine. */
 export function winePath(path: string): string {
   return `Z:${path.replaceAll("/", "\\")}`;
 }
 
-/** Runs a command of Wine to its end. Throws if it fails. */
+/** Runs a command of Wine until it exits. Throws if it fails. */
 async function runWine(
   prefix: string,
   command: string,
@@ -82,8 +82,8 @@ async function runWine(
 }
 
 /**
- * Creates the Windows machine, once. An interrupted attempt is repeated from
- * the start.
+ * Creates Wine's folder unless it exists. An interrupted attempt starts again
+ * from the beginning.
  */
 async function makePrefix(): Promise<void> {
   if (await Deno.stat(PREFIX).then(() => true, () => false)) return;
@@ -110,22 +110,22 @@ async function makePrefix(): Promise<void> {
     "/d",
     "win10",
   );
-  // Its files are complete once its server has exited.
+  // The files are complete once Wine's server has exited.
   await runWine(next, "wineserver", "--wait");
   await Deno.rename(next, PREFIX);
 }
 
 /**
- * Ends everything that runs in our Wine folder, also what a killed run has left
- * behind.
+ * Ends all programs in our Wine folder, including those of a run that was
+ * killed.
  */
 async function endWineServer(): Promise<void> {
-  // It fails if nothing runs.
+  // This command fails if nothing runs.
   await runWine(PREFIX, "wineserver", "--kill").catch(() => {});
   await runWine(PREFIX, "wineserver", "--wait");
 }
 
-/** A running Wine. */
+/** A running Wine with its Windows parent. */
 export class Wine implements AsyncDisposable {
   readonly #lock: Deno.FsFile;
   readonly #parent: Deno.ChildProcess;
@@ -150,11 +150,11 @@ export class Wine implements AsyncDisposable {
   }
 
   /**
-   * Starts Wine. A second one on this machine waits until the first has ended.
+   * Starts Wine. Waits while another run uses the same folder.
    *
-   * @param bun a Windows program that acts as Bun where `BUN_BE_BUN` is set, as
-   * all programs compiled by Bun do
-   * @param make builds that program; nothing runs it meanwhile
+   * @param bun a Windows executable compiled by Bun: with `BUN_BE_BUN` set, it
+   * behaves as Bun itself
+   * @param make builds that executable, while no other run uses it
    */
   static async start(bun: string, make: () => Promise<void>): Promise<Wine> {
     const options = { create: true, write: true } as const;
@@ -236,9 +236,9 @@ export class Wine implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    // The parent ends the running programs, and then itself.
+    // The parent then ends the running programs, and exits.
     await this.#connection.closeWrite().catch(() => {});
-    // That closes the connection, too.
+    // The parent's exit also closes the connection.
     await this.#hasEnded;
     await withWaitLimit(this.#parent.status, "the Windows parent to end");
     await this.#output.done;
@@ -251,17 +251,19 @@ export class Wine implements AsyncDisposable {
 const HEADER_BYTES = 9;
 
 /**
- * A program under Wine. Frames to it: `s`, start; `i`, stdin; `I`, its end;
- * `k`, kill; `h` and `r`, stop and resume reading its stdout. Frames from it:
- * `s`, its process id; `f`, why it could not be started; `o` and `O`, stdout
- * and its end; `e` and `E`, stderr and its end; `x`, its exit code.
+ * A program under Wine. The kinds of frames:
+ *
+ * - to it: `s` start, `k` kill, `i` stdin, `I` end of stdin, `h` stop reading
+ *   stdout, `r` resume reading it
+ * - from it: `s` process id, `f` why it did not start, `x` exit code, `o`
+ *   stdout, `O` its end, `e` stderr, `E` its end
  */
 export class WineProgram implements SpawnedProcess {
   readonly stdin: WritableStream<Uint8Array>;
   readonly stdout: ReadableStream<Uint8Array>;
   readonly stderr: ReadableStream<Uint8Array>;
   readonly status: Promise<{ readonly code: number }>;
-  /** Its Windows process id; 0 until it is known. */
+  /** The Windows process id; 0 until it is known. */
   pid = 0;
   readonly #send: (kind: string, bytes: Uint8Array) => Promise<void>;
   readonly #ended = Promise.withResolvers<{ readonly code: number }>();
@@ -288,17 +290,17 @@ export class WineProgram implements SpawnedProcess {
     return this.#send(kind, new Uint8Array());
   }
 
-  /** Windows has no signals: any of them ends the process at once. */
+  /** Kills the process. Windows has no signals, so the argument is ignored. */
   kill(_signal: Deno.Signal): void {
     void this.#sendEmpty("k");
   }
 
-  /** Stops reading its stdout for a while. */
+  /** Stops reading the program's stdout. */
   async pauseReading(): Promise<void> {
     await this.#sendEmpty("h");
   }
 
-  /** Reads its stdout again. */
+  /** Resumes reading the program's stdout. */
   async resumeReading(): Promise<void> {
     await this.#sendEmpty("r");
   }
@@ -323,14 +325,14 @@ export class WineProgram implements SpawnedProcess {
     }
   }
 
-  /** Ends it with an error from outside. */
+  /** Ends the outputs and the status with an error. */
   fail(why: Error): void {
     this.#ended.reject(why);
     for (const output of Object.values(this.#outputs)) {
       try {
         output.error(why);
       } catch {
-        // It had already ended.
+        // The output had already ended.
       }
     }
   }

@@ -1,5 +1,5 @@
 /**
- * The standard library's assertions, with the types that its npm package lacks.
+ * Exports the standard library's assertions with types. Its package has none.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * A proxy's cache writer on a disk in memory.
+ * Creates cache writers that write to a disk in memory.
  *
  * @module
  */
@@ -15,18 +15,18 @@ import type { Host } from "../../lib/runtime/host.ts";
 import { assertEquals } from "./assert.ts";
 import type { MemoryDisk } from "./memory_disk.ts";
 
-/** Results of a daemon that has answered in one version. */
+/** Returns results with an `initialize` result for one version. */
 export function cacheWithVersion(version: string): CachedResults {
   const result = `{"protocolVersion":"${version}"}`;
   return { ...EMPTY_CACHED_RESULTS, initialize: { [version]: result } };
 }
 
-/** A timer that does not wait, and never tries again. */
+/** Runs a callback at once, or never if its delay is 100 ms or more. */
 const runAtOnce = (ms: number, callback: () => void): void => {
   if (ms < 100) callback();
 };
 
-/** A cache writer, and its warnings, which must name the file. */
+/** Creates a cache writer. Collects its warnings, which must name the file. */
 export function startCacheWriter(
   disk: MemoryDisk,
   config: Parameters<typeof cacheKeyOf>[0] & Pick<Config, "cache">,

@@ -1,6 +1,6 @@
 /**
- * X.509 certificates (RFC 5280) made at run time: a certificate authority, and
- * the certificates it signs.
+ * Creates X.509 certificates (RFC 5280) at run time: certificate authorities,
+ * and certificates that they sign.
  *
  * @module
  */
@@ -9,33 +9,32 @@ const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
 
 /** The contents of a certificate. */
 export interface CertificateRequest {
-  /** The common name of its owner. */
+  /** The common name of the owner. */
   readonly name: string;
   /**
-   * The names and IPv4 addresses that it is for. None for an authority's own.
+   * The host names and IPv4 addresses. Undefined for a certificate authority.
    */
   readonly hosts?: readonly string[];
-  /** When it becomes valid, in days from now. */
+  /** The start of the validity, in days from now. Default: yesterday. */
   readonly validFromDays?: number;
-  /** When its validity ends, in days from now. */
+  /** The end of the validity, in days from now. Default: in a year. */
   readonly validUntilDays?: number;
-  /** Whether it is for clients, not for servers. */
+  /** True for a client certificate. Undefined for a server certificate. */
   readonly isForClients?: true;
 }
 
-/** A certificate with its private key, both as PEM. */
+/** A certificate and its private key, both as PEM. */
 export interface IssuedCertificate {
   readonly cert: string;
   readonly key: string;
 }
 
-/** A certificate authority. */
 export interface CertificateAuthority extends IssuedCertificate {
-  /** Signs a certificate for another party. */
+  /** Signs a certificate for a server or client. */
   issue(request: CertificateRequest): Promise<IssuedCertificate>;
 }
 
-/** Makes a certificate authority that nobody trusts. */
+/** Creates a certificate authority that no system trusts. */
 export async function createAuthority(
   name: string,
 ): Promise<CertificateAuthority> {
@@ -48,7 +47,7 @@ export async function createAuthority(
   return { cert, key, issue };
 }
 
-/** Makes a self-signed server certificate. */
+/** Creates a self-signed server certificate. */
 export async function createSelfSigned(
   request: CertificateRequest,
 ): Promise<IssuedCertificate> {
@@ -75,7 +74,7 @@ async function signCertificate(
   } = request;
   const ecdsaWithSha256 = encodeDer(0x30, encodeOid(1, 2, 840, 10045, 4, 3, 2));
   const serial = crypto.getRandomValues(new Uint8Array(8));
-  // A positive number in its shortest form (X.690 section 8.3).
+  // A serial number is positive and has no extra byte (X.690 section 8.3).
   serial[0] = serial[0]! & 0x3f | 0x40;
   const extensions = hosts === undefined
     ? [
@@ -154,7 +153,7 @@ function encodeCommonName(name: string): Uint8Array {
   );
 }
 
-/** A moment as UTCTime, which covers years until 2049. */
+/** Encodes a time as UTCTime, which covers years until 2049. */
 function encodeUtcTime(days: number): Uint8Array {
   const at = new Date(Date.now() + days * 86_400_000).toISOString();
   return encodeDer(0x17, encodeUtf8(`${at.slice(2, 19).replace(/\D/g, "")}Z`));
@@ -178,7 +177,7 @@ function encodeOid(...[first, second, ...rest]: number[]): Uint8Array {
   return encodeDer(0x06, Uint8Array.of(first! * 40 + second!, ...digits));
 }
 
-/** A value with its tag and length (X.690 section 8.1). */
+/** Encodes a value with its tag and length (X.690 section 8.1). */
 function encodeDer(
   tag: number,
   ...parts: readonly Uint8Array[]

@@ -7,16 +7,14 @@
 import type { Host } from "../../lib/runtime/host.ts";
 import type { Output } from "../../lib/runtime/terminal.ts";
 
-/** The exit code of a command, and its lines, joined with `\n`. */
+/** The exit code and the output of a command. Lines are joined with `\n`. */
 export interface CommandResult {
   readonly code: number;
-  /** Its stdout. */
   readonly stdout: string;
-  /** Its stderr. */
   readonly stderr: string;
 }
 
-/** Runs a command to its end. */
+/** Runs a command until it ends. */
 export async function runCommand(
   command: (
     args: readonly string[],

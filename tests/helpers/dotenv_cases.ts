@@ -1,14 +1,14 @@
 /**
- * The forms of a `.env` file, and what python-dotenv reads from each: those of
- * its README and of its own tests, and some special cases. Releases 0.21.0 and
- * 1.2.2 read all of them alike.
+ * The forms of text in `.env` files, and what python-dotenv reads from each.
+ * They come from its README and its own tests, except for some special cases.
+ * Releases 0.21.0 and 1.2.2 give the same results for all of them.
  *
  * @module
  */
 
 /**
- * A text, the values it sets (`null`: a name without a value), and the lines
- * that cannot be read.
+ * A text, the values that it sets, and the numbers of the lines that cannot be
+ * read. The value of a name without `=` is `null`.
  */
 export type DotenvCase = readonly [
   text: string,
@@ -16,7 +16,7 @@ export type DotenvCase = readonly [
   unread?: readonly number[],
 ];
 
-/** The environment in which the forms are read. */
+/** The environment variables that the texts can refer to. */
 export const DOTENV_CASES_ENV: Readonly<Record<string, string>> = {
   OUTER: "outside",
   BASE: "of-env",
@@ -24,7 +24,7 @@ export const DOTENV_CASES_ENV: Readonly<Record<string, string>> = {
   NESTED: "${OUTER}",
 };
 
-/** The cases, grouped by what they show. */
+/** The cases, grouped by the rule that they show. */
 export const DOTENV_CASES: Readonly<Record<string, readonly DotenvCase[]>> = {
   "a name and a value": [
     ["", {}],
@@ -101,7 +101,7 @@ export const DOTENV_CASES: Readonly<Record<string, readonly DotenvCase[]>> = {
     ["a='b\\\\c'", { a: "b\\c" }],
     ["a='b\\nc'", { a: "b\\nc" }],
     ["a='b\\", {}, [1]],
-    // The quote after a backslash closes the value if no other quote does.
+    // If no other quote follows, a quote after a backslash closes the value.
     ["a='b\\'", { a: "b\\" }],
     ["a='b\\'c\\' # d", { a: "b'c\\" }],
     ["a='b\\\\'", { a: "b\\" }],
@@ -190,7 +190,7 @@ export const DOTENV_CASES: Readonly<Record<string, readonly DotenvCase[]>> = {
     ["a='b\nc=d", { c: "d" }, [1]],
     ['a="b\nc=d\n', { c: "d" }, [1]],
     ["\n\n a b\n\n=c\nd=e\n", { d: "e" }, [3, 5]],
-    // An unclosed quote extends over the next line.
+    // An unclosed quote continues on the next line.
     ['a="b\nc="d"\ne=f', { e: "f" }, [1]],
     ['a="b\nc="\nd=e"f\ng=h', { a: "b\nc=", d: 'e"f', g: "h" }],
     ["a: b\nc = d", { "c": "d" }, [1]],

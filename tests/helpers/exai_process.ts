@@ -1,5 +1,5 @@
 /**
- * The fake exai daemon as a process that can be killed and restarted.
+ * Runs the fake exai daemon as a process.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { type ChildProcess, freePort, startDaemonScript } from "./process.ts";
 // deno-lint-ignore no-explicit-any
 type Json = any;
 
-/** A daemon that can be killed and restarted on its port, and its journal. */
+/** A daemon whose port and journal stay the same when a test restarts it. */
 export class ExaiProcess implements AsyncDisposable {
   readonly port = freePort();
   readonly #journal = Deno.makeTempFileSync({ prefix: "journal-" });
@@ -31,14 +31,14 @@ export class ExaiProcess implements AsyncDisposable {
     await this.#child!.signal("SIGKILL");
   }
 
-  /** The events of a kind from every daemon on this port. */
+  /** Returns the journal's entries for one kind of event. */
   journalEntries(event: string): Json[] {
     return Deno.readTextFileSync(this.#journal).split("\n")
       .filter((line) => line !== "").map((line) => JSON.parse(line))
       .filter((entry) => entry.event === event);
   }
 
-  /** Waits until the journal has so many events of a kind. */
+  /** Waits until the journal has `count` entries for a kind of event. */
   async waitForEntries(event: string, count: number): Promise<void> {
     const isThere = (): boolean => this.journalEntries(event).length >= count;
     await withWaitLimit(

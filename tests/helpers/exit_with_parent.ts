@@ -1,16 +1,16 @@
 /**
- * A daemon that a test has started must not outlive the test, however that ends.
+ * Ends a test's daemon when the test ends, even if the test is killed.
  *
  * @module
  */
 
-/** Tells a daemon that its stdin stays open for as long as the test runs. */
+/** Makes a daemon exit when its stdin, a pipe from the test, ends. */
 export const EXIT_WITH_PARENT_ENV = { STARTED_BY_TEST: "1" } as const;
 
-/** Ends this process when its stdin ends, if a test has started it. */
+/** Waits for the end of stdin and exits, if a test started this process. */
 export async function exitWithParent(): Promise<void> {
   if (Deno.env.get("STARTED_BY_TEST") === undefined) return;
-  // Nothing is ever written to it.
+  // The test never writes to stdin.
   await Deno.stdin.readable.pipeTo(new WritableStream());
   Deno.exit(0);
 }

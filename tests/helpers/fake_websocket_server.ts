@@ -1,6 +1,6 @@
 /**
- * A WebSocket server inside the test, for daemons that misbehave: the test
- * controls the handshake and every frame.
+ * A WebSocket server in the test's process, for daemons that misbehave. The
+ * test controls the handshake and every frame.
  *
  * @module
  */
@@ -11,30 +11,29 @@ import { Changes } from "./time_limit.ts";
 // deno-lint-ignore no-explicit-any
 type Json = any;
 
-/** How the server treats its clients. */
+/** The server's reactions to its clients. */
 export interface ServerBehavior {
-  /** The certificate of a server over TLS. */
+  /** The certificate for TLS. Undefined for a server without TLS. */
   readonly certificate?: IssuedCertificate;
-  /** Responds to the handshake instead of accepting it. */
+  /** Returns the response that refuses a handshake; `undefined` accepts it. */
   refuse?(request: Request): Response | undefined;
-  /** The subprotocol that is echoed. Default: the offered one. */
+  /** The accepted subprotocol; `undefined`: none. Default: the offered one. */
   echo?: string | undefined;
-  /** Handles a message of the client. The return value is sent back. */
+  /** Returns the reply to a message, if any. Default: `respondToAll`. */
   respond?(message: Json, socket: WebSocket): Json;
 }
 
-/** The server, and what it has received. */
+/** The server, and a record of what it received. */
 export class FakeWebSocketServer implements AsyncDisposable {
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
   readonly #sockets = new Set<WebSocket>();
   readonly #changes = new Changes();
   readonly messages: Json[] = [];
-  /** The handshakes, and when they arrived. */
+  /** The handshakes. `at` is the time of arrival by `performance.now()`. */
   readonly handshakes: { url: string; headers: Headers; at: number }[] = [];
-  /** Resolves with the code of the first connection that is closed. */
+  /** Resolves with the close code of the first connection that ends. */
   readonly firstCloseCode: Promise<number>;
 
-  /** Whether it uses TLS. */
   readonly #isSecure: boolean;
 
   constructor(behavior: ServerBehavior = {}, port = 0) {
@@ -78,18 +77,18 @@ export class FakeWebSocketServer implements AsyncDisposable {
     );
   }
 
-  /** Waits until a condition on what has arrived holds. */
+  /** Waits until a condition on the received data is true. */
   async waitUntil(condition: () => boolean, what: string): Promise<void> {
     await this.#changes.until(condition, what);
   }
 
-  /** Waits until so many messages have arrived. */
+  /** Waits until at least `count` messages have arrived. */
   async waitForMessages(count: number): Promise<void> {
     const areThere = (): boolean => this.messages.length >= count;
     await this.waitUntil(areThere, `message ${count} of the proxy`);
   }
 
-  /** Waits until there were so many handshakes. */
+  /** Waits until at least `count` handshakes have arrived. */
   async waitForHandshakes(count: number): Promise<void> {
     const wereThere = (): boolean => this.handshakes.length >= count;
     await this.waitUntil(wereThere, `handshake ${count} of a proxy`);
@@ -103,7 +102,7 @@ export class FakeWebSocketServer implements AsyncDisposable {
     return `${this.#isSecure ? "wss" : "ws"}://127.0.0.1:${this.port}/`;
   }
 
-  /** Sends a frame to every client: an object, or a text as it is. */
+  /** Sends a frame to all clients: raw text or bytes, or an object as JSON. */
   send(message: Json): void {
     for (const socket of this.#sockets) this.#send(socket, message);
   }
@@ -120,7 +119,7 @@ export class FakeWebSocketServer implements AsyncDisposable {
   }
 }
 
-/** Accepts `initialize` and answers every request with its own params. */
+/** Answers `initialize`, and every other request with its own params. */
 export function respondToAll({ id, method, params }: Json): Json {
   if (id === undefined || method === undefined) return undefined;
   if (method !== "initialize") return { id, result: params ?? {} };

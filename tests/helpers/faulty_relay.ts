@@ -1,6 +1,6 @@
 /**
- * A relay between one client and a running daemon. It can fail in every way
- * that an outage can look from outside.
+ * Starts a relay between one client and a running daemon. From outside, its
+ * faults look like the outages of a real daemon.
  *
  * @module
  */
@@ -8,7 +8,7 @@
 import net, { type Socket } from "node:net";
 import { type ChildProcess, freePort, startDaemonScript } from "./process.ts";
 
-/** The faults; `tests/bench/recovery.ts` describes each. */
+/** The faults. `tests/bench/recovery.ts` describes each. */
 export const FAULTS = [
   "rst",
   "close",
@@ -22,15 +22,15 @@ export const FAULTS = [
 
 export type Fault = typeof FAULTS[number];
 
-/** How long to wait for a connection that is not accepted, in milliseconds. */
+/** How long to wait for a connection before it counts as dropped, in ms. */
 const CONNECT_TIMEOUT_MS = 150;
 
-/** A relay in a process of its own. */
+/** A relay that runs as its own process. */
 export class FaultyRelay implements AsyncDisposable {
   readonly port: number;
   readonly #child: ChildProcess;
   #backlogSockets: Socket[] = [];
-  /** Resumes the stopped process when this tool ends. */
+  /** A shell that resumes the suspended relay when this process ends. */
   #resumeAtExit: Deno.ChildProcess | undefined;
 
   private constructor(port: number, child: ChildProcess) {
@@ -50,7 +50,7 @@ export class FaultyRelay implements AsyncDisposable {
   }
 
   /**
-   * How many connections the client has made, except those that the system
+   * The number of connections of the client, except those that the system
    * dropped or refused.
    */
   get dialCount(): number {
@@ -61,7 +61,7 @@ export class FaultyRelay implements AsyncDisposable {
   /**
    * Begins a fault and ends the existing connections.
    *
-   * @param variant an odd one opens a WebSocket before it sends garbage
+   * @param variant if odd, `garbage` opens a WebSocket first
    */
   async beginFault(fault: Fault, variant: number): Promise<void> {
     const isOdd = fault === "garbage" && variant % 2 === 1;
@@ -69,9 +69,7 @@ export class FaultyRelay implements AsyncDisposable {
     if (fault === "syn-drop") await this.#suspend();
   }
 
-  /**
-   * Ends the fault. Returns the moment from which the daemon can be reached.
-   */
+  /** Ends the fault. Returns the time from which the daemon can be reached. */
   async endFault(): Promise<number> {
     const at = performance.now();
     for (const filler of this.#backlogSockets) filler.destroy();
@@ -91,16 +89,16 @@ export class FaultyRelay implements AsyncDisposable {
     );
   }
 
-  /** Stops the process and fills its queue, so that the system drops every SYN. */
+  /** Suspends the relay and fills its queue: the system drops every SYN. */
   async #suspend(): Promise<void> {
     this.#child.process.kill("SIGSTOP");
-    // A stopped process does not notice that this tool has ended.
+    // A suspended process does not notice that this process has ended.
     this.#resumeAtExit = new Deno.Command("sh", {
       args: ["-c", `read _; kill -CONT ${this.#child.process.pid}`],
       stdin: "piped",
     }).spawn();
-    // A backlog of one holds two connections. A third one shows that it is
-    // full.
+    // A queue with a backlog of 1 holds two connections. It is full when the
+    // next one gets no answer.
     for (;;) {
       const socket = net.connect({ port: this.port, host: "127.0.0.1" });
       socket.on("error", () => {});
@@ -122,7 +120,7 @@ export class FaultyRelay implements AsyncDisposable {
   }
 }
 
-/** Whether a connection succeeds within a short time. */
+/** Returns whether a socket connects within {@linkcode CONNECT_TIMEOUT_MS}. */
 async function canConnect(socket: Socket): Promise<boolean> {
   const made = Promise.withResolvers<boolean>();
   const timer = setTimeout(() => made.resolve(false), CONNECT_TIMEOUT_MS);

@@ -1,6 +1,6 @@
 /**
- * Waits until a condition holds that depends on a file or folder. Throws if
- * that does not exist.
+ * Waits until a condition that depends on a file or folder is true. Throws if
+ * the file or folder does not exist.
  */
 export async function waitForFileChange(
   path: string,

@@ -1,19 +1,19 @@
 /**
- * A file that does not exist yet. A daemon delays its response until the test
- * creates it, so that no test depends on the speed of a machine.
+ * A gate is a file that does not exist yet. A daemon delays its response until
+ * the test creates the file, so no test depends on the speed of a machine.
  *
  * @module
  */
 
 import { waitForFileChange } from "./file_change.ts";
 
-/** The test's side. */
+/** The gate in the test's process. */
 export class Gate implements Disposable {
   readonly #folder = Deno.makeTempDirSync({ prefix: "gate-" });
-  /** The path that a call is to wait for. */
+  /** The path to pass to the daemon in the arguments of a call. */
   readonly path = `${this.#folder}/open`;
 
-  /** Releases every call that waits for it. */
+  /** Creates the file, which releases every call that waits for it. */
   open(): void {
     Deno.writeTextFileSync(this.path, "");
   }
@@ -23,7 +23,7 @@ export class Gate implements Disposable {
   }
 }
 
-/** The daemon's side: waits until the file exists. Throws if its folder is gone. */
+/** Waits in the daemon until the file exists. Throws if its folder does not. */
 export async function waitUntilOpen(path: string): Promise<void> {
   const exists = (): boolean => {
     try {

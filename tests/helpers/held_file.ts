@@ -1,17 +1,17 @@
 /**
- * A file that another program holds open, so that it cannot be replaced.
+ * Simulates a file that another program holds open. It cannot be replaced.
  *
  * @module
  */
 
 import { MemoryDisk } from "./memory_disk.ts";
 
-/** A file on the disk. */
+/** The path of the file that the tests write. */
 export const FILE = "/h/a.json";
 
 /**
- * A disk on which another program holds a file open, so that so many attempts
- * to replace it fail.
+ * Returns a disk, and a host on which the first `tries` renames fail, because
+ * another program holds the target open. `meanwhile` runs before each failure.
  */
 export function diskWithOpenFile(
   os: string,

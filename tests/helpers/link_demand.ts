@@ -1,5 +1,5 @@
 /**
- * A link and the demand for it, for the tests of links.
+ * Creates links, and the demand for them, for tests of `lib/link/link.ts`.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { HandshakeHistory } from "../../lib/link/backoff.ts";
 import { Link, type LinkConfig, type LinkUsage } from "../../lib/link/link.ts";
 import { DEFAULT_CONFIG } from "./session/session_driver.ts";
 
-/** A main link with a history of its own, which is due to be dialed at once. */
+/** Creates a main link whose first dial is due at once. */
 export function newLink(
   random: () => number = () => 0,
   config: LinkConfig = DEFAULT_CONFIG,
@@ -17,7 +17,7 @@ export function newLink(
   return new Link(config, random, 1, 0, "main", history);
 }
 
-/** No request waits. */
+/** The usage of a link that no request waits for. */
 export const NO_DEMAND: LinkUsage = {
   isWanted: false,
   isUrgent: false,
@@ -27,14 +27,14 @@ export const NO_DEMAND: LinkUsage = {
   hasOnlyAbandonedCalls: false,
 };
 
-/** A request waits that no other link can carry. */
+/** The usage of a link that a request needs, because no other can carry it. */
 export const URGENT_DEMAND: LinkUsage = {
   ...NO_DEMAND,
   isWanted: true,
   isUrgent: true,
 };
 
-/** The next dial is refused. Returns its moment. */
+/** Makes the next dial fail. Returns the time of the dial. */
 export function failDial(link: Link, now: number, usage: LinkUsage): number {
   const at = Math.max(now, link.deadline(usage));
   link.dial(at);

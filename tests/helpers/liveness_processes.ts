@@ -1,6 +1,6 @@
 /**
- * A proxy in front of a daemon of `liveness_daemon.ts`, the calls that were
- * sent, and what the daemon's journal records about them.
+ * Runs a proxy and a `liveness_daemon.ts`, and records what happened to the
+ * calls.
  *
  * @module
  */
@@ -17,52 +17,52 @@ import {
 } from "./process.ts";
 import { delay, waitAtMost } from "../../lib/runtime/timeout.ts";
 
-/** A tool of the daemon: `look` is read-only, `work` is not. */
+/** A tool of the daemon. `look` is read-only, `work` is not. */
 export type Tool = "work" | "look";
 
-/** A call that was sent. */
+/** A call that was sent to the proxy. */
 export interface SentCall {
   readonly id: string;
   readonly tool: Tool;
-  /** How long the daemon works on it, in milliseconds. */
+  /** How long the daemon works on the call, in milliseconds. */
   readonly ms: number;
-  /** When it was sent, in milliseconds since 1970. */
+  /** When the call was sent, in milliseconds since 1970. */
   readonly sentAt: number;
 }
 
-/** The outcome of a call. Moments are in milliseconds since 1970. */
+/** The outcome of a call. Times are in milliseconds since 1970. */
 export interface CallOutcome extends SentCall {
   readonly responseCount: number;
   readonly answeredAt: number | undefined;
-  /** Its own result, -31002, another error or result, or nothing so far. */
+  /** `told`: error -31002 (outcome unknown). `waits`: no response so far. */
   readonly outcome: "answered" | "told" | "wrong" | "waits";
-  /** The response, if it is wrong. */
+  /** The start of the response if the outcome is `wrong`, else `undefined`. */
   readonly wrongResponse: string | undefined;
-  /** When each execution began. */
+  /** The times at which an execution began, one for each execution. */
   readonly executionsStartedAt: readonly number[];
-  /** Whether the daemon was still executing it when the response arrived. */
+  /** True if the daemon was still executing the call at `answeredAt`. */
   readonly isStillExecuting: boolean;
 }
 
-/** What to start. */
+/** The options for the processes. */
 export interface LivenessOptions {
   readonly kind: string;
-  /** Whether the daemon closes connections in the abrupt way. */
+  /** True if the daemon runs with `--rude`; see `liveness_daemon.ts`. */
   readonly closesAbruptly?: boolean;
-  /** Whether a relay that can freeze stands in between. */
+  /** True if a relay that can drop all data runs between proxy and daemon. */
   readonly usesRelay?: boolean;
   readonly flags?: readonly string[];
   /** Changes the command that starts the proxy. */
   readonly wrap?: (command: string, args: string[]) => [string, string[]];
 }
 
-/** What a proxy has learned about its daemon. */
+/** The facts that a proxy has detected about its daemon. */
 export interface LearnedFacts {
   readonly connections: string;
   readonly answersDuringCalls: boolean | undefined;
 }
 
-/** A proxy, a daemon, and perhaps a relay between them. */
+/** A proxy, a daemon, and possibly a relay between them. */
 export class LivenessProcesses implements AsyncDisposable {
   readonly proxy: ProxyProcess;
   readonly daemon: ChildProcess;
@@ -70,7 +70,7 @@ export class LivenessProcesses implements AsyncDisposable {
   readonly calls: SentCall[] = [];
   readonly #folder: string;
   readonly #resources: AsyncDisposableStack;
-  /** Resumes the stopped daemon when this process ends. */
+  /** A shell that resumes the suspended daemon when this process ends. */
   #resumeAtExit: Deno.ChildProcess | undefined;
 
   private constructor(
@@ -87,7 +87,7 @@ export class LivenessProcesses implements AsyncDisposable {
     this.#resources = stack;
   }
 
-  /** Starts everything. */
+  /** Starts the daemon, the relay if any, and the proxy. */
   static async start(options: LivenessOptions): Promise<LivenessProcesses> {
     const folder = await Deno.makeTempDir({ prefix: "liveness-" });
     await using stack = new AsyncDisposableStack();
@@ -115,14 +115,14 @@ export class LivenessProcesses implements AsyncDisposable {
     return new LivenessProcesses(folder, daemon, relay, proxy, stack.move());
   }
 
-  /** Sends what every client sends first. */
+  /** Performs the MCP handshake, and lists the tools as most clients do. */
   async initialize(): Promise<void> {
     await this.proxy.initialize();
     await this.proxy.request("list", "tools/list");
     await this.proxy.waitForResponse("list");
   }
 
-  /** Sends calls, all in one write. Returns them. */
+  /** Sends calls, all in one write. Returns a record of each. */
   async sendCalls(
     calls: readonly (readonly [id: string, tool: Tool, ms: number])[],
   ): Promise<SentCall[]> {
@@ -139,23 +139,21 @@ export class LivenessProcesses implements AsyncDisposable {
     return written;
   }
 
-  /** Sends one call. */
   async sendCall(id: string, tool: Tool, ms: number): Promise<SentCall> {
     return (await this.sendCalls([[id, tool, ms]]))[0]!;
   }
 
-  /** Sends a call and waits for its response. */
   async callAndWait(id: string, tool: Tool, ms = 0): Promise<ReceivedResponse> {
     await this.sendCall(id, tool, ms);
     return await this.proxy.waitForResponse(id);
   }
 
   /**
-   * Waits for a response, at most so many milliseconds. Returns whether it
+   * Waits for a response for at most `mostMs` milliseconds. Returns whether it
    * arrived.
    */
   async waitForResponse({ id }: SentCall, mostMs: number): Promise<boolean> {
-    // If the process has ended, the missing response shows it.
+    // The promise is rejected if the proxy has exited.
     const answer = this.proxy.waitForResponse(id).then(() => true, () => false);
     return await waitAtMost(mostMs, answer) ?? false;
   }
@@ -170,11 +168,11 @@ export class LivenessProcesses implements AsyncDisposable {
     );
   }
 
-  /** Stops or resumes the daemon's process. */
+  /** Suspends or resumes the daemon's process. */
   async signalDaemon(name: "SIGSTOP" | "SIGCONT"): Promise<void> {
     const { pid } = this.daemon.process;
     if (name === "SIGSTOP") {
-      // A stopped process does not notice that this process has ended.
+      // A suspended daemon does not notice that this process has ended.
       this.#resumeAtExit = new Deno.Command("sh", {
         args: ["-c", `read _; kill -CONT ${pid}`],
         stdin: "piped",
@@ -186,8 +184,8 @@ export class LivenessProcesses implements AsyncDisposable {
   }
 
   /**
-   * Stops the child of the oldest open connection for a while, as a busy
-   * machine does.
+   * Suspends the child process of the daemon's first connection for `ms`
+   * milliseconds, as a busy machine may do.
    */
   async suspendChild(ms: number): Promise<void> {
     const { what } = this.journalEntries().find(({ what }) =>
@@ -213,7 +211,7 @@ export class LivenessProcesses implements AsyncDisposable {
     return Deno.readTextFileSync(this.#journalPath);
   }
 
-  /** The journal's lines. */
+  /** Returns the journal's lines. `at` is in milliseconds since 1970. */
   journalEntries(): { at: number; what: string }[] {
     return this.#journal().split("\n").slice(0, -1).map((line) => {
       const space = line.indexOf(" ");
@@ -221,27 +219,27 @@ export class LivenessProcesses implements AsyncDisposable {
     });
   }
 
-  /** How often a call was executed. */
+  /** Returns how often the daemon began to execute a call. */
   executionCount(id: string): number {
     const begin = new RegExp(`^begin \\w+ ${id}$`);
     return this.journalEntries().filter(({ what }) => begin.test(what)).length;
   }
 
-  /** How many connections the daemon has seen. */
+  /** The number of connections that the daemon accepted. */
   get connectionCount(): number {
     return this.journalEntries().filter(({ what }) => what === "open").length;
   }
 
   /**
-   * How many progress notifications the proxy has sent to the client. The
-   * daemon sends none.
+   * The number of progress notifications that the client received. All are from
+   * the proxy, because the daemon sends none.
    */
   get progressCount(): number {
     return this.proxy.stdout.lines
       .filter(({ text }) => text.includes('"notifications/progress"')).length;
   }
 
-  /** The outcome of each call so far. */
+  /** Returns the outcomes of all calls so far. */
   outcomes(): CallOutcome[] {
     const events = this.journalEntries();
     const answers = new Map<unknown, ReceivedResponse[]>();
@@ -257,7 +255,7 @@ export class LivenessProcesses implements AsyncDisposable {
     );
   }
 
-  /** The facts in the proxy's status; `undefined` before it has one. */
+  /** Returns the facts from the proxy's status file, if it exists yet. */
   learnedFacts(): LearnedFacts | undefined {
     const path = `${this.#folder}/alwaysup/running`;
     let files: Deno.DirEntry[];
@@ -286,7 +284,7 @@ export class LivenessProcesses implements AsyncDisposable {
   }
 }
 
-/** Starts a daemon of a kind on a free port. */
+/** Starts a `liveness_daemon.ts` on a free port. */
 export async function startLivenessDaemon(
   kind: string,
   journal: string,
@@ -298,12 +296,12 @@ export async function startLivenessDaemon(
   return await startDaemonScript("liveness_daemon.ts", ...options);
 }
 
-/** The port of a daemon. */
+/** Returns the daemon's port, which its first line of stdout names. */
 export function portOf(daemon: ChildProcess): number {
   return Number(daemon.stdout.lines[0]!.text.split(" ")[1]);
 }
 
-/** The environment that makes a proxy keep its state in a folder. */
+/** Returns the environment for a proxy whose files are in `folder`. */
 export function stateEnv(folder: string): Record<string, string> {
   return {
     XDG_STATE_HOME: folder,

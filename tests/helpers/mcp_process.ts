@@ -1,6 +1,5 @@
 /**
- * A proxy whose client is the test, and an MCP daemon as a process that can be
- * killed, stopped and restarted.
+ * Runs a proxy whose client is the test, and an MCP daemon as a process.
  *
  * @module
  */
@@ -15,15 +14,15 @@ import {
 } from "./process.ts";
 
 /**
- * Early probes, so that a test need not wait for the usual ones, and second
- * connections even if the start was too slow for the capacity check.
+ * Short probe intervals, so that tests need not wait for long. `many` allows
+ * second connections even if a slow start prevents the capacity check.
  */
 export const FAST_PROBES: readonly string[] = [
   ...["--ping-interval", "500ms", "--ping-timeout", "500ms"],
   ...["--log-level", "debug", "--connections", "many"],
 ];
 
-/** A proxy, and a daemon that can be killed and restarted on its port. */
+/** A proxy, and a daemon whose port stays the same when it restarts. */
 export class ProxyAndDaemon implements AsyncDisposable {
   readonly port: number;
   readonly journal = Deno.makeTempFileSync({ prefix: "journal-" });
@@ -34,12 +33,11 @@ export class ProxyAndDaemon implements AsyncDisposable {
     flags: readonly string[] = [],
     env: Record<string, string> = {},
     /**
-     * The port that the proxy dials, and the daemon's port if that is another
-     * one.
+     * `at` is the port that the proxy dials. `port` is the daemon's port, which
+     * differs if a relay runs between them.
      */
     at: number = freePort(),
     port: number = at,
-    /** Starts the proxy. */
     start = (args: string[], env: Record<string, string>): ProxyProcess =>
       new ProxyProcess(args, env),
   ) {
@@ -48,7 +46,7 @@ export class ProxyAndDaemon implements AsyncDisposable {
     this.proxy = start(["--url", url, ...flags], env);
   }
 
-  /** Starts the daemon. Returns the moment from which it listens. */
+  /** Starts the daemon. Returns when it listened (`performance.now()`). */
   async startDaemon(...args: string[]): Promise<number> {
     await this.#daemon?.[Symbol.asyncDispose]();
     this.#daemon = await startMcpDaemon(this.port, this.journal, ...args);
@@ -56,8 +54,8 @@ export class ProxyAndDaemon implements AsyncDisposable {
   }
 
   /**
-   * Has the daemon execute two calls: `1`, which writes, and `"1"`, which only
-   * reads.
+   * Sends two calls, and waits until the daemon executes both. Call `1` writes,
+   * and call `"1"` only reads.
    */
   async startTwoCalls(): Promise<void> {
     const { proxy } = this;
@@ -69,7 +67,7 @@ export class ProxyAndDaemon implements AsyncDisposable {
     await this.waitForJournalLine("call look safe");
   }
 
-  /** Kills the daemon with SIGKILL. Returns the moment of the signal. */
+  /** Kills the daemon. Returns when it was killed (`performance.now()`). */
   async killDaemon(): Promise<number> {
     const at = performance.now();
     await this.#daemon!.signal("SIGKILL");
@@ -80,13 +78,13 @@ export class ProxyAndDaemon implements AsyncDisposable {
     this.#daemon!.process.kill(name);
   }
 
-  /** The lines of the daemons' journal that begin with a text. */
+  /** Returns the lines of the journal that begin with a text. */
   journalLines(start: string): string[] {
     return Deno.readTextFileSync(this.journal).split("\n")
       .filter((line) => line.startsWith(start));
   }
 
-  /** Waits until a daemon has written a line to the journal. */
+  /** Waits until the journal has a line that begins with a text. */
   async waitForJournalLine(line: string): Promise<void> {
     const isThere = (): boolean => this.journalLines(line).length > 0;
     await withWaitLimit(
@@ -95,7 +93,7 @@ export class ProxyAndDaemon implements AsyncDisposable {
     );
   }
 
-  /** Waits until a daemon has been probed after it wrote a line. */
+  /** Waits for a line that begins with a text, and for a ping after it. */
   async waitForProbeAfter(line: string): Promise<void> {
     const isProbed = (): boolean => {
       const lines = this.journalLines("");

@@ -1,5 +1,5 @@
 /**
- * A client of a proxy in this process, and the host that the proxy runs on.
+ * A client of a proxy that runs in the test's process, and the proxy's host.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { Changes, withWaitLimit } from "./time_limit.ts";
 // deno-lint-ignore no-explicit-any
 type Json = any;
 
-/** The configuration of a proxy that writes no files. */
+/** Returns the configuration of a proxy that writes no files. */
 export function memoryConfig(...flags: string[]): Config {
   const args = ["--url", "ws://daemon.invalid/", "--backoff-base", "1ms"];
   args.push("--cache", "off", "--status", "off", ...flags);
@@ -20,10 +20,10 @@ export function memoryConfig(...flags: string[]): Config {
   return reading.config;
 }
 
-/** A client: what it writes, and the lines that it has read. */
+/** A client. `lines` has the messages that it has read. */
 export class MemoryClient {
   readonly lines: Json[] = [];
-  /** How often the proxy has set its timer. */
+  /** The number of times that the proxy has set a timer. */
   timersSet = 0;
   readonly host: Host;
   #stdin!: ReadableStreamDefaultController<Uint8Array>;
@@ -57,7 +57,7 @@ export class MemoryClient {
     this.host = host as Host;
   }
 
-  /** Writes messages, all in one chunk. */
+  /** Writes messages to the proxy's stdin, all in one chunk. */
   write(...messages: Json[]): void {
     const lines = messages.map((message) =>
       `${JSON.stringify({ jsonrpc: "2.0", ...message })}\n`
@@ -65,7 +65,7 @@ export class MemoryClient {
     this.#stdin.enqueue(new TextEncoder().encode(lines.join("")));
   }
 
-  /** Makes the handshake. */
+  /** Performs the MCP handshake. Returns the response to `initialize`. */
   async initialize(): Promise<Json> {
     const clientInfo = { name: "memory", version: "1" };
     const params = { protocolVersion: "2025-11-25", capabilities: {} };
@@ -76,7 +76,7 @@ export class MemoryClient {
     return answer;
   }
 
-  /** Resolves with the answer to a request. */
+  /** Waits for the response to a request. */
   async answerTo(id: string | number): Promise<Json> {
     const find = (): Json =>
       this.lines.find((line) => line.id === id && !line.method);
@@ -85,14 +85,14 @@ export class MemoryClient {
     return find();
   }
 
-  /** Stops to read stdout. Returns a function that goes on. */
+  /** Stops reading stdout. Returns a function that resumes reading. */
   pauseReading(): () => void {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#canRead = promise;
     return resolve;
   }
 
-  /** Closes stdin; resolves when the proxy has seen it. */
+  /** Closes stdin. Waits until the proxy has read its end. */
   async close(): Promise<void> {
     this.#stdin.close();
     await withWaitLimit(this.#stdinEnded.promise, "the proxy to read stdin");
@@ -106,7 +106,7 @@ export class MemoryClient {
     this.#stdinEnded.resolve();
   }
 
-  /** Waits until the proxy has ended; returns its exit code. */
+  /** Waits until the proxy has exited. Returns its exit code. */
   async ended(exitCode: Promise<number>): Promise<number> {
     const code = await withWaitLimit(exitCode, "the end of the proxy");
     for (const timer of this.#timers) clearTimeout(timer);

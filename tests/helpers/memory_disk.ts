@@ -1,21 +1,21 @@
 /**
- * A disk in memory with owners, permission bits, links and power cuts, and the
- * host of a program that uses it.
+ * A disk in memory with owners, permission bits, links and power cuts. It also
+ * provides a host for a program that uses the disk.
  *
  * @module
  */
 
 import type { FileInfo, Host } from "../../lib/runtime/host.ts";
 
-/** The user of the program, and another one. */
+/** The user id of the program, and the id of another user. */
 export const [OWN_UID, OTHER_UID] = [1000, 666];
 
-/** A file, folder or link. */
+/** A file, a folder or a symbolic link. */
 interface DiskNode {
   readonly kind: "file" | "folder" | "link";
-  /** A file's text, or the target of a link. */
+  /** The text of a file, or the target of a link. */
   text: string;
-  /** The text that a power cut leaves. */
+  /** The text after a power cut. */
   syncedText: string;
   owner: number;
   group: number;
@@ -25,17 +25,16 @@ interface DiskNode {
   readonly id: string;
 }
 
-/** The options for a new name. */
+/** The options for a new node. `names` is its number of hard links. */
 type NodeOptions = Partial<
   Pick<DiskNode, "owner" | "group" | "mode" | "names"> & { ageMs: number }
 >;
 
-/** The disk. */
 export class MemoryDisk {
   readonly nodes = new Map<string, DiskNode>();
   /** The program's operations on the disk, e.g. `rename /a`. */
   readonly operations: string[] = [];
-  /** Callbacks that run before an operation, once. */
+  /** Callbacks that run once, before the named operation. */
   readonly beforeOperation = new Map<string, () => void>();
   #count = 0;
 
@@ -43,30 +42,30 @@ export class MemoryDisk {
     this.#add("", "folder", "", { owner: 0, mode: 0o755 });
   }
 
-  /** Adds a file, and the folders around it. */
+  /** Adds a file with its folders. */
   addFile(path: string, text: string, facts: NodeOptions = {}): void {
     this.#addParents(path);
     this.#add(path, "file", text, { mode: 0o600, ...facts }).syncedText = text;
   }
 
-  /** Adds a folder. */
+  /** Adds a folder with its parent folders. */
   addFolder(path: string, facts: NodeOptions = {}): void {
     this.#addParents(path);
     this.#add(path, "folder", "", { mode: 0o700, ...facts });
   }
 
-  /** Adds a link. */
+  /** Adds a symbolic link with its folders. */
   addLink(path: string, target: string, facts: NodeOptions = {}): void {
     this.#addParents(path);
     this.#add(path, "link", target, { mode: 0o777, ...facts });
   }
 
-  /** The text at a path; `undefined` if there is none. */
+  /** Returns the text of a file; `undefined` if it does not exist. */
   readText(path: string): string | undefined {
     return this.#nodeAt(path)?.text;
   }
 
-  /** The names in a folder. */
+  /** Returns the sorted names in a folder. */
   listNames(folder: string): string[] {
     const start = `${this.#resolve(folder)}/`;
     return [...this.nodes.keys()]
@@ -75,7 +74,7 @@ export class MemoryDisk {
       .filter((name) => name !== "" && !name.includes("/")).sort();
   }
 
-  /** Cuts the power: each file keeps only what was synced. */
+  /** Cuts the power. Each file keeps only the text of the last `fsync`. */
   powerOff(): void {
     for (const node of this.nodes.values()) node.text = node.syncedText;
   }
@@ -113,7 +112,7 @@ export class MemoryDisk {
     return real;
   }
 
-  /** The path of a name itself, with the links in its folder resolved. */
+  /** Resolves the links in a path, except for the last name. */
   #resolveParent(path: string): string {
     const end = path.lastIndexOf("/");
     return this.#resolve(path.slice(0, end)) + path.slice(end);
@@ -131,7 +130,7 @@ export class MemoryDisk {
     this.operations.push(step);
   }
 
-  /** The host of a program that runs as {@linkcode OWN_UID}. */
+  /** Returns the host of a program that runs as {@linkcode OWN_UID}. */
   host(more: Partial<Host> = {}): Host {
     const facts = (node: DiskNode | undefined): FileInfo | undefined =>
       node && {
@@ -180,7 +179,7 @@ export class MemoryDisk {
         this.#record("write", path);
         const real = this.#resolve(path);
         const node = this.nodes.get(real) ?? this.#add(real, "file", "", {});
-        // A power cut may happen between the two.
+        // After a power cut the file is empty, until `fsync` is called.
         node.text = text;
         node.syncedText = "";
       },

@@ -1,6 +1,6 @@
 /**
- * A transport without a network: the daemon is an object in the test. It
- * answers at once, while the proxy still sends.
+ * A transport without a network. The daemon is an object in the test, and it
+ * responds before the proxy's `send` returns.
  *
  * @module
  */
@@ -15,16 +15,16 @@ import { Changes } from "./time_limit.ts";
 // deno-lint-ignore no-explicit-any
 type Json = any;
 
-/** What a daemon does with a dial. */
+/** How the daemon reacts to a dial. */
 export type DialBehavior = "accept" | "refuse" | "hang";
 
-/** A connection as the daemon has it. */
+/** One connection between the proxy and the daemon. */
 export class MemoryConnection implements TransportConnection {
   readonly #connectionId: number;
   readonly #emit: (event: TransportEvent) => void;
   readonly #daemon: MemoryDaemon;
   #phase: "dialing" | "open" | "closed" = "dialing";
-  /** How many bytes the daemon has not read, as the proxy sees it. */
+  /** The number of bytes that the proxy has sent and the daemon not read. */
   backlog = 0;
 
   constructor(
@@ -37,30 +37,29 @@ export class MemoryConnection implements TransportConnection {
     this.#emit = emit;
   }
 
-  /** Whether it is open. */
   get isOpen(): boolean {
     return this.#phase === "open";
   }
 
-  /** The daemon accepts the dial. */
+  /** Opens the connection: the daemon accepts the dial. */
   open(): void {
     this.#phase = "open";
     this.#emit({ type: "open", connectionId: this.#connectionId });
   }
 
-  /** The proxy sends. */
+  /** Delivers a message from the proxy to the daemon. */
   send(text: string): void {
     if (this.isOpen) this.#daemon.receive(JSON.parse(text), this);
   }
 
-  /** The daemon sends. */
+  /** Delivers a message from the daemon to the proxy. */
   reply(message: Json): void {
     if (!this.isOpen) return;
     const text = JSON.stringify({ jsonrpc: "2.0", ...message });
     this.#emit({ type: "frame", connectionId: this.#connectionId, text });
   }
 
-  /** The daemon closes it, refuses it (0), or is killed (1006). */
+  /** Ends the connection for the daemon. 0: refused dial. 1006: crash. */
   end(code: number): void {
     if (this.#phase === "closed") return;
     const isServerReached = this.isOpen;
@@ -71,25 +70,24 @@ export class MemoryConnection implements TransportConnection {
     });
   }
 
-  /** The proxy closes it. */
+  /** Closes the connection for the proxy. */
   close(): Promise<void> {
     this.end(1000);
     return Promise.resolve();
   }
 }
 
-/** The daemon, and the transport that leads to it. */
+/** The daemon, and the transport that connects to it. */
 export class MemoryDaemon implements Transport {
-  /** What it does with the next dials. */
+  /** How the daemon reacts to the next dials. */
   dialing: DialBehavior = "accept";
-  /** Every message that it has received. */
   readonly received: Json[] = [];
-  /** Every connection, closed ones too. */
+  /** All connections, including those that have ended. */
   readonly connections: MemoryConnection[] = [];
   readonly #answer: (message: Json) => Json;
   readonly #changes = new Changes();
 
-  /** @param answer returns the answer to a request; `undefined`: none yet */
+  /** @param answer returns the rest of a response; `undefined` for none */
   constructor(answer: (message: Json) => Json) {
     this.#answer = answer;
   }
@@ -107,12 +105,12 @@ export class MemoryDaemon implements Transport {
     return connection;
   }
 
-  /** The connection that was opened last and is open. */
+  /** The last connection that is open. */
   get connection(): MemoryConnection {
     return this.connections.findLast(({ isOpen }) => isOpen)!;
   }
 
-  /** Handles a message of the proxy. */
+  /** Handles a message from the proxy. */
   receive(message: Json, connection: MemoryConnection): void {
     this.received.push(message);
     const answer = message.id !== undefined && this.#answer(message);
@@ -120,13 +118,13 @@ export class MemoryDaemon implements Transport {
     this.#changes.notify();
   }
 
-  /** Ends every connection; the next dials are refused. */
+  /** Ends every connection, and refuses the next dials. */
   kill(code: number = 1006): void {
     this.dialing = "refuse";
     for (const connection of this.connections) connection.end(code);
   }
 
-  /** Resolves as soon as the condition holds. */
+  /** Waits until a condition is true. */
   async waitUntil(holds: () => boolean, what: string): Promise<void> {
     await this.#changes.until(holds, what);
   }

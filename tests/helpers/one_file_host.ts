@@ -1,12 +1,12 @@
 /**
- * A host with a single file, for code that reads settings.
+ * Creates hosts with a single file, for code that reads settings.
  *
  * @module
  */
 
 import { type Host, normalizeEnv } from "../../lib/runtime/host.ts";
 
-/** A host with one file. */
+/** Returns a host on which every path is the same file. */
 export function hostWith(
   text: string,
   env: Record<string, string>,

@@ -1,5 +1,5 @@
 /**
- * A request parsed from its text.
+ * Creates requests for tests by parsing JSON text.
  *
  * @module
  */
@@ -7,7 +7,7 @@
 import { parseMessages } from "../../lib/protocol/message_parser.ts";
 import type { Request } from "../../lib/protocol/jsonrpc.ts";
 
-/** Parses a request; its id and its params are JSON texts. */
+/** Returns a parsed request. `id` and `params` are JSON texts. */
 export function request(id: string, method: string, params = "{}"): Request {
   const text =
     `{"jsonrpc":"2.0","id":${id},"method":"${method}","params":${params}}`;

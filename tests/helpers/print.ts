@@ -1,4 +1,4 @@
-/** Writes a line to stdout. Exits if nobody reads it any more. */
+/** Writes a line to stdout. Exits with 1 if the reader has closed the pipe. */
 export function print(line: string): void {
   try {
     Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));

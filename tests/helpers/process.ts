@@ -1,6 +1,5 @@
 /**
- * Starts daemons and proxies as real processes and lets a test wait for their
- * output.
+ * Starts daemons and proxies as processes, and waits for their output.
  *
  * @module
  */
@@ -11,12 +10,12 @@ import { listSettings } from "../../lib/config/config.ts";
 import { withWaitLimit } from "./time_limit.ts";
 import { EXIT_WITH_PARENT_ENV } from "./exit_with_parent.ts";
 
-// A user's own settings must not reach the tests' proxies.
+// The settings of whoever runs the tests must not reach the proxies.
 for (const [, { env }] of listSettings()) {
   for (const name of env) Deno.env.delete(name);
 }
 
-/** The lines that a process has written. A test can wait for more. */
+/** The lines that a process has written, with times (`performance.now()`). */
 export class OutputLines {
   readonly lines: { text: string; at: number }[] = [];
   #changed = Promise.withResolvers<void>();
@@ -47,7 +46,7 @@ export class OutputLines {
     this.#changed = Promise.withResolvers();
   }
 
-  /** The first accepted line, from the `from`-th on. */
+  /** Waits for the first accepted line, from index `from` on. */
   async waitForLine(
     accepts: (text: string) => boolean,
     from = 0,
@@ -69,7 +68,7 @@ export class OutputLines {
     }
   }
 
-  /** The timestamp of a log line, in milliseconds. */
+  /** Returns the time in a text log line, in milliseconds since 1970. */
   static loggedAt({ text }: { text: string }): number {
     return Date.parse(text.slice(0, text.indexOf(" ")));
   }
@@ -79,7 +78,7 @@ export class OutputLines {
   }
 }
 
-/** The members of a running program that a test needs. */
+/** The members of a running program that tests use. */
 export interface SpawnedProcess {
   readonly pid: number;
   readonly stdin: WritableStream<Uint8Array>;
@@ -97,7 +96,7 @@ export type Spawn = (
   folder?: string,
 ) => SpawnedProcess;
 
-/** Starts a program of this system. */
+/** Starts a program of this operating system. */
 export function spawnNative(
   command: string,
   args: string[],
@@ -114,7 +113,7 @@ export function spawnNative(
   }).spawn();
 }
 
-/** A child process whose output can be waited for. */
+/** A child process. A test can wait for its output. */
 export class ChildProcess implements AsyncDisposable {
   readonly stdout: OutputLines;
   readonly stderr: OutputLines;
@@ -143,7 +142,7 @@ export class ChildProcess implements AsyncDisposable {
     await this.#stdin.write(bytes);
   }
 
-  /** Closes stdin and waits for the exit. */
+  /** Closes stdin, and waits for the exit. `ms` is how long the exit took. */
   async closeStdin(): Promise<{ code: number; ms: number }> {
     const start = performance.now();
     await this.#stdin.close().catch(() => {});
@@ -164,21 +163,21 @@ export class ChildProcess implements AsyncDisposable {
     return { code, ms };
   }
 
-  /** Sends a signal. After SIGKILL it waits for the exit. */
+  /** Sends a signal. After SIGKILL, waits for the exit. */
   async signal(name: Deno.Signal): Promise<void> {
     this.process.kill(name);
     if (name === "SIGKILL") await this.waitForExit();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    // A launcher's child holds our pipes, and exits only when stdin closes.
+    // If this is a launcher, its child exits only when stdin closes.
     await this.#stdin.close().catch(() => {});
     if (!this.#hasExited) this.process.kill("SIGKILL");
     await this.waitForExit();
   }
 }
 
-/** The first line of a client of the older era. */
+/** The first line of a client that begins with `initialize`. */
 export const HELLO = `${
   JSON.stringify({
     jsonrpc: "2.0",
@@ -195,8 +194,8 @@ export const HELLO = `${
 const usedPorts = new Set<number>();
 
 /**
- * A port that was free a moment ago, below those that the system assigns. No
- * port is returned twice.
+ * Returns a port that is free now. No port is returned twice in this process.
+ * The range is below the ports that the system assigns.
  */
 export function freePort(): number {
   for (;;) {
@@ -212,13 +211,13 @@ export function freePort(): number {
   }
 }
 
-/** Starts a daemon of `tests/daemons/` and waits until it listens. */
+/** Starts a daemon of `tests/daemons/`, and waits until it listens. */
 export async function startDaemonScript(
   script: string,
   ...args: string[]
 ): Promise<ChildProcess> {
   const child = new ChildProcess(Deno.execPath(), [
-    // All its imports were fetched before the first test.
+    // `deno task fetch` has fetched all imports.
     ...["run", "--quiet", "--cached-only", "-A"],
     ...[`${ROOT}tests/daemons/${script}`, ...args],
   ], EXIT_WITH_PARENT_ENV);
@@ -232,7 +231,7 @@ export async function startDaemonScript(
   return child;
 }
 
-/** Starts `tests/daemons/mcp_daemon.ts` and waits until it listens. */
+/** Starts `tests/daemons/mcp_daemon.ts`, and waits until it listens. */
 export async function startMcpDaemon(
   port: number,
   journal: string,
@@ -242,7 +241,7 @@ export async function startMcpDaemon(
   return await startDaemonScript("mcp_daemon.ts", ...options, ...args);
 }
 
-/** Has every child find what was fetched, also one with a home folder of its own. */
+/** Sets `DENO_DIR`, because a child may have another home folder. */
 function shareDenoDir(): void {
   if (Deno.env.get("DENO_DIR")) return;
   const info = new Deno.Command(Deno.execPath(), { args: ["info", "--json"] });
@@ -251,14 +250,14 @@ function shareDenoDir(): void {
 }
 shareDenoDir();
 
-/** The command that starts the proxy: the program under test, or this source. */
+/** Returns the command that starts the proxy: `ALWAYSUP_BIN` or the source. */
 export function proxyCommand(args: string[]): [string, string[]] {
   const binary = Deno.env.get("ALWAYSUP_BIN") || undefined;
   if (binary !== undefined) return [binary, args];
   const permissions = ["--allow-net", "--allow-env", "--allow-read"];
   permissions.push("--allow-write");
   return [Deno.execPath(), [
-    // Whatever it imports was fetched before the first test.
+    // `deno task fetch` has fetched all imports.
     ...["run", "--quiet", "--cached-only", "--no-prompt"],
     ...[...permissions, `${ROOT}main.ts`],
     ...args,
@@ -266,9 +265,9 @@ export function proxyCommand(args: string[]): [string, string[]] {
 }
 
 /**
- * The same for a client that passes on only a few environment variables, as
- * the SDK's and the Inspector do: without `DENO_DIR`, Deno would look for the
- * packages in the home folder.
+ * Returns the command that starts the proxy from a client that passes on few
+ * environment variables, such as the SDK's. Without `DENO_DIR`, Deno would look
+ * for the packages in the home folder.
  */
 export function proxyCommandForClient(args: string[]): [string, string[]] {
   const [command, all] = proxyCommand(args);
@@ -278,9 +277,9 @@ export function proxyCommandForClient(args: string[]): [string, string[]] {
 }
 
 /**
- * A command of a client's configuration in a form that a test may start: the
- * running Deno replaces one that `npx` would fetch. Throws if the version
- * differs.
+ * Returns the command of a client's configuration without `npx`, which would
+ * fetch Deno. The running Deno replaces it. Throws if the command names another
+ * version of Deno.
  */
 export function withoutNpx(
   command: string,
@@ -312,14 +311,13 @@ export async function runToExit(
 }
 
 /**
- * Whether the program under test runs on Node, which does not expose
- * everything.
+ * Returns whether the program under test runs on Node, which reports less about
+ * some failures.
  */
 export async function runsOnNode(): Promise<boolean> {
   return (await runToExit(["--version"])).stdout.includes("(node ");
 }
 
-/** A proxy whose client is the test. */
 export class ProxyProcess extends ChildProcess {
   /** @param wrap changes the command that starts the proxy */
   constructor(
@@ -332,17 +330,16 @@ export class ProxyProcess extends ChildProcess {
     spawn: Spawn = spawnNative,
   ) {
     const [command, all] = wrap(...proxyCommand(args));
-    // What the proxy stores in one test must not affect the next.
+    // The files of one test's proxy must not affect the next test.
     const isolated = { ALWAYSUP_CACHE: "off", ALWAYSUP_STATUS: "off" };
     super(command, all, { ...isolated, ...env }, spawn);
   }
 
-  /** Sends a message as a line. */
+  /** Sends a message as one line. */
   async send(message: unknown): Promise<void> {
     await this.write(`${JSON.stringify(message)}\n`);
   }
 
-  /** Sends a request. */
   async request(
     id: number | string,
     method: string,
@@ -356,7 +353,6 @@ export class ProxyProcess extends ChildProcess {
     });
   }
 
-  /** Sends a tool call. */
   async callTool(
     id: number | string,
     name: string,
@@ -367,7 +363,7 @@ export class ProxyProcess extends ChildProcess {
     await this.request(id, "tools/call", params);
   }
 
-  /** Waits for the response with an id. */
+  /** Waits for the response to the request with this id. */
   async waitForResponse(id: number | string): Promise<ReceivedResponse> {
     const isIt = (text: string): boolean => {
       const message = JSON.parse(text);
@@ -383,7 +379,7 @@ export class ProxyProcess extends ChildProcess {
     return JSON.parse((await this.#waitForOutput(isIt)).text);
   }
 
-  /** The first accepted message. Throws with the log if there is none. */
+  /** Waits for an accepted message. If none comes, the error has the log. */
   async #waitForOutput(
     accepts: (text: string) => boolean,
   ): Promise<{ text: string; at: number }> {
@@ -396,7 +392,7 @@ export class ProxyProcess extends ChildProcess {
     }
   }
 
-  /** Sends what every client sends first. */
+  /** Performs the MCP handshake. Returns the response to `initialize`. */
   async initialize(
     capabilities: Record<string, unknown> = {},
   ): Promise<ReceivedResponse> {
@@ -411,7 +407,7 @@ export class ProxyProcess extends ChildProcess {
   }
 }
 
-/** A response, and when it arrived. */
+/** A response. `at` is its time of arrival by `performance.now()`. */
 export interface ReceivedResponse {
   readonly at: number;
   // deno-lint-ignore no-explicit-any

@@ -1,6 +1,6 @@
 /**
- * The proxy as a transport for the SDK's clients of both versions. A test sees
- * every line that the client gets, and the log.
+ * Connects the SDK's clients of both versions to a proxy process. A test can
+ * also read the client's lines and the proxy's log.
  *
  * @module
  */
@@ -11,8 +11,8 @@ import type { ProxyProcess } from "./process.ts";
 type Json = any;
 
 /**
- * An SDK transport: reads lines from the proxy's stdout, writes lines to its
- * stdin.
+ * A transport for the SDK: reads lines from the proxy's stdout, and writes
+ * lines to its stdin.
  */
 export class ProxyTransport {
   onclose?: () => void;

@@ -1,10 +1,11 @@
-"""What python-dotenv reads from texts: JSON in, JSON out, one process.
+"""Reads texts with python-dotenv. Input and output are JSON, in one process.
 
-In:  {"env": {NAME: VALUE}, "texts": [TEXT]}
-Out: [[[[NAME, VALUE or null]], [LINE]]]; the lines are those that it cannot read
+stdin:  {"env": {NAME: VALUE}, "texts": [TEXT]}
+stdout: [[[[NAME, VALUE or null]], [LINE]]], with an item for each text
 
-Names are not JSON keys here: V8's JSON.parse (in Deno 2.9.6) may mistake the key
-"\\n" for a backslash if it has seen a backslash as a key before.
+LINE is the number of a line that python-dotenv cannot read. Names are not JSON
+keys in the output, because V8's JSON.parse (in Deno 2.9.6) may read the key
+"\\n" as a backslash if it has seen a backslash as a key before.
 """
 
 import io
@@ -18,12 +19,12 @@ from dotenv.parser import parse_stream
 
 
 def opened(text):
-    """Opens a text as `load_dotenv` opens a file: all line ends become \\n."""
+    """Opens a text as `load_dotenv` opens a file: line breaks become \\n."""
     return io.TextIOWrapper(io.BytesIO(text.encode()), encoding="utf-8")
 
 
 def line_of(binding):
-    """python-dotenv's own line is that of the white space before the binding."""
+    """Returns the line of a binding, without the white space before it."""
     string = binding.original.string
     space = string[: len(string) - len(string.lstrip())]
     return binding.original.line + space.count("\n")

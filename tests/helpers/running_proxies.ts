@@ -1,5 +1,5 @@
 /**
- * Running proxies as `doctor` finds them.
+ * The statuses of running proxies, for tests of `doctor`.
  *
  * @module
  */
@@ -8,26 +8,25 @@ import type { CheckedDaemon } from "../../lib/commands/doctor/running_checks.ts"
 import type { ProxyStatus } from "../../lib/proxy/status_format.ts";
 import type { ConnectionState } from "../../lib/session/snapshot.ts";
 
-/** The daemon of the configuration. */
+/** The configured daemon. */
 export const TARGET: CheckedDaemon = {
   redactedUrl: "ws://127.0.0.1:8079/",
   dialect: "mcp",
 };
 
-/** The moment of the check. */
+/** The time of the check, in milliseconds. */
 export const NOW = 7_200_000;
 
-/** A connection that is ready. */
 export const READY: ConnectionState = { phase: "ready", since: 0 };
 
-/** A connection that waits for its next dial. */
+/** The state of a connection that waits for its next dial. */
 export const WAITING: ConnectionState = {
   phase: "waiting",
   attempt: 4,
   nextAt: NOW + 8_000,
 };
 
-/** A running proxy, with changes. */
+/** Returns the status of a running proxy, with the given changes. */
 export function proxyStatus(changes: Partial<ProxyStatus> = {}): ProxyStatus {
   return {
     ...{ pid: 7, version: "1", runtime: "deno 2", url: TARGET.redactedUrl },

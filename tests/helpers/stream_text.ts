@@ -1,16 +1,15 @@
 /**
- * Waits for a text in a stream of Node's, such as the stderr of a transport of
- * the SDK.
+ * Waits for a text in a Node stream, such as the stderr of an SDK transport.
  *
  * @module
  */
 
-/** A readable stream, as far as it is needed here. */
+/** The members of a readable stream that are used here. */
 interface DataStream {
   on(event: "data", listener: (chunk: unknown) => void): unknown;
 }
 
-/** Reads the stream to its end. Resolves when a text has come. */
+/** Waits until a stream has delivered a text. Keeps reading until its end. */
 export function waitForText(stream: DataStream, text: string): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   let received = "";

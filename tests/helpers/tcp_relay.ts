@@ -1,6 +1,6 @@
 /**
- * A TCP relay inside the test: a network that can be cut while the daemon keeps
- * running.
+ * A TCP relay in the test's process. It simulates a network that fails while
+ * the daemon keeps running.
  *
  * @module
  */
@@ -14,7 +14,7 @@ export class TcpRelay implements AsyncDisposable {
   readonly #accepting: Promise<void>;
   #pipes: Promise<void>[] = [];
 
-  /** Relays to a port of this machine. */
+  /** Starts a relay to a port of this machine. */
   constructor(to: number) {
     this.#targetPort = to;
     this.#accepting = this.#accept();
@@ -25,21 +25,21 @@ export class TcpRelay implements AsyncDisposable {
   }
 
   /**
-   * From now on nothing passes on the existing connections, not even their
-   * ends, and neither side notices.
+   * Drops all data on the existing connections from now on, and also their
+   * ends. Neither side notices.
    */
   blackhole(): void {
     for (const side of this.#openSides) this.#blackholed.add(side);
   }
 
-  /** Cuts every connection. */
+  /** Closes every connection. */
   closeConnections(): void {
     for (const side of this.#openSides) this.#close(side);
   }
 
   /**
-   * Writes bytes to the connected clients, as if the daemon had, and cuts every
-   * connection.
+   * Writes bytes to the connected clients, as if the daemon had sent them. Then
+   * closes every connection.
    */
   async writeAndClose(bytes: Uint8Array): Promise<void> {
     for (const side of this.#openSides) {
@@ -71,7 +71,7 @@ export class TcpRelay implements AsyncDisposable {
       from: Deno.TcpConn,
       to: Deno.TcpConn,
     ): Promise<void> => {
-      // A side that was cut sends nothing more.
+      // The data of a connection in the black hole is dropped.
       const sieve = new TransformStream<Uint8Array, Uint8Array>({
         transform: (chunk, controller) => {
           if (!this.#blackholed.has(from)) controller.enqueue(chunk);
@@ -93,7 +93,7 @@ export class TcpRelay implements AsyncDisposable {
     try {
       side.close();
     } catch {
-      // Its streams have already closed it.
+      // The end of its streams has already closed the connection.
     }
   }
 

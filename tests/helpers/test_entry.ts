@@ -1,5 +1,5 @@
 /**
- * A tracker entry, for the tests of the tracker's parts.
+ * Creates entries of the request tracker, for tests of its parts.
  *
  * @module
  */
@@ -9,16 +9,16 @@ import type { Timeouts } from "../../lib/requests/timeouts.ts";
 import type { Request } from "../../lib/protocol/jsonrpc.ts";
 import { request } from "./parsed_request.ts";
 
-/** No timeout but that of the queue. */
+/** Timeouts without a limit. Only the queue timeout remains. */
 export const UNLIMITED: Timeouts = {
   total: undefined,
   idle: { setting: "--idle-timeout", ms: Infinity },
 };
 
-/** How long the request of {@linkcode testEntry} may wait for a connection, in milliseconds. */
+/** The queue timeout of {@linkcode testEntry}, in milliseconds. */
 export const QUEUE_MS = 45_000;
 
-/** A request received at moment 0, with the number as its id and order. */
+/** Returns the entry of a request that arrived at time 0 with id `order`. */
 export function testEntry(
   order: number,
   method = "x",

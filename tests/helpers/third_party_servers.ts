@@ -1,6 +1,6 @@
 /**
- * Third-party MCP servers on stdio, behind third-party bridges to a WebSocket.
- * Both can be killed and restarted.
+ * Starts third-party MCP servers on stdio, behind third-party bridges to a
+ * WebSocket.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { npmFile } from "../../.ci/build/install_packages.ts";
 import { withWaitLimit } from "./time_limit.ts";
 import { ChildProcess, freePort } from "./process.ts";
 
-/** A tool call, and the text of its result. */
+/** A tool call, and the pattern of its result's text. */
 export interface ToolCall {
   readonly name: string;
   readonly arguments: Record<string, unknown>;
@@ -19,30 +19,30 @@ export interface ToolCall {
 
 /** An MCP server, and calls for it. */
 export interface McpServer {
-  /** Its own name. */
+  /** The name and version that the server reports. */
   readonly title: string;
-  /** How many tools it has. */
+  /** The number of its tools. */
   readonly toolCount: number;
-  /** The SDK it was made with. */
+  /** The SDK that the server uses. */
   readonly sdk: string;
-  /** Its file in `node_modules`. */
+  /** The path of the program in `node_modules`. */
   readonly file: string;
-  /** Its arguments; `DIR` is replaced by a folder of its own. */
+  /** The arguments. `DIR` stands for the server's own folder. */
   readonly args: readonly string[];
   /** A call that changes nothing. */
   readonly safeCall: ToolCall;
-  /** Whether the server declares that tool as read-only. */
+  /** True if the server declares the tool of the safe call as read-only. */
   readonly hasReadOnlyHint: boolean;
   /** A call that must not be executed twice. */
   readonly unsafeCall?: ToolCall;
 }
 
-/** The contents of the file that `filesystem` reads. */
+/** The content of the file that the `filesystem` server reads. */
 const FILE_TEXT = "one line\n";
 
 const SERVER_PACKAGE = "@modelcontextprotocol/server";
 
-/** The servers. Each works without a key and without a network. */
+/** The servers. None needs a key or a network. */
 export const SERVERS: Readonly<Record<string, McpServer>> = {
   everything: {
     title: "mcp-servers/everything 2.0.0",
@@ -103,7 +103,7 @@ export const SERVERS: Readonly<Record<string, McpServer>> = {
       expectedText: /"name": "a"/,
     },
   },
-  // It writes a line of text to stdout before its first message.
+  // This server writes a line of text to stdout before its first message.
   time: {
     title: "time-mcp 1.0.6",
     toolCount: 6,
@@ -134,14 +134,13 @@ export const SERVERS: Readonly<Record<string, McpServer>> = {
 
 /** A bridge from a WebSocket to a server on stdio. */
 export interface Bridge {
-  /** Whether connections share one child process. */
+  /** Whether all connections share one server process. */
   readonly serverProcess: "shared" | "per connection";
   readonly file: string;
   readonly path: string;
   args(command: string, port: string): string[];
 }
 
-/** The bridges. */
 export const BRIDGES: Readonly<Record<string, Bridge>> = {
   "supergateway 3.4.3": {
     serverProcess: "shared",
@@ -159,13 +158,12 @@ export const BRIDGES: Readonly<Record<string, Bridge>> = {
   },
 };
 
-/** A server behind a bridge, which can be killed and restarted on its port. */
+/** A server behind a bridge. Its port and folder survive restarts. */
 export class BridgedServer implements AsyncDisposable {
   readonly port: number = freePort();
   readonly url: string;
-  /** The server's own folder. It survives restarts. */
   readonly folder: string;
-  // A process that starts after the end cannot record its pid, and exits.
+  // After disposal no server process can start, because this folder is gone.
   readonly #home = Deno.makeTempDirSync({ prefix: "server-" });
   readonly #pidFile = `${this.#home}/pids`;
   readonly #bridge: Bridge;
@@ -182,7 +180,7 @@ export class BridgedServer implements AsyncDisposable {
     Deno.writeTextFileSync(this.#pidFile, "");
   }
 
-  /** Replaces the placeholder by the folder's path. */
+  /** Replaces `DIR` in a value by the path of the server's folder. */
   withFolder<T>(value: T): T {
     const text = JSON.stringify(value);
     return JSON.parse(
@@ -190,7 +188,7 @@ export class BridgedServer implements AsyncDisposable {
     );
   }
 
-  /** Starts the bridge, unless it runs, and waits until it listens. */
+  /** Starts the bridge unless it is running, and waits until it listens. */
   async start(): Promise<void> {
     if (this.#bridgeProcess !== undefined) return;
     const { file, args } = this.#server;
@@ -208,7 +206,7 @@ export class BridgedServer implements AsyncDisposable {
     await this.waitForLine(/istening on port/);
   }
 
-  /** Waits until the bridge has written a line. */
+  /** Waits until the bridge has written a line, from index `from` on. */
   async waitForLine(line: RegExp, from = 0): Promise<void> {
     await this.#bridgeProcess!.stdout.waitForLine(
       (text) => line.test(text),
@@ -216,38 +214,38 @@ export class BridgedServer implements AsyncDisposable {
     );
   }
 
-  /** How many lines the bridge has written, if it runs. */
+  /** The number of lines that the bridge has written. 0 if it is stopped. */
   get lineCount(): number {
     return this.#bridgeProcess?.stdout.lines.length ?? 0;
   }
 
-  /** The pids of the server processes started since the last kill. */
+  /** Returns the pids of the processes that started since the last kill. */
   #serverPids(): number[] {
     return Deno.readTextFileSync(this.#pidFile).split("\n").filter(Boolean)
       .map(Number);
   }
 
-  /** Stops every process of the server, once there is one. */
+  /** Waits for a server process, and suspends all of them. */
   async suspend(): Promise<void> {
     const isThere = (): boolean => this.#serverPids().length > 0;
     await withWaitLimit(waitForFileChange(this.#pidFile, isThere), "a server");
     for (const pid of this.#serverPids()) signalIfAlive(pid, "SIGSTOP");
   }
 
-  /** Kills the bridge and its children with SIGKILL. */
+  /** Kills the bridge and the server processes with SIGKILL. */
   async kill(): Promise<void> {
     const bridge = this.#bridgeProcess;
     if (bridge === undefined) return;
     this.#bridgeProcess = undefined;
-    // All at once, so that no pid is reused meanwhile.
+    // There is no await between the signals, so no pid is reused meanwhile.
     bridge.process.kill("SIGKILL");
     this.#killServers();
     await bridge.waitForExit();
   }
 
   /**
-   * Kills only the server with SIGKILL. A bridge with one shared child exits
-   * with it.
+   * Kills only the server processes with SIGKILL. A bridge with a shared
+   * process then exits, too.
    */
   async killServer(): Promise<void> {
     this.#killServers();
@@ -267,7 +265,7 @@ export class BridgedServer implements AsyncDisposable {
   }
 }
 
-/** Sends a signal to a process, which may be gone. */
+/** Sends a signal to a process, unless it has exited. */
 function signalIfAlive(pid: number, signal: Deno.Signal): void {
   try {
     Deno.kill(pid, signal);

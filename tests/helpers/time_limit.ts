@@ -1,14 +1,14 @@
 /**
- * Time limits for tests. Each limit is at least eight times the measured time
- * on two idle cores, so that a busy machine does not reach it.
+ * Time limits for tests. Each limit is at least eight times as long as the test
+ * takes on two idle cores, so that a busy machine does not reach it.
  *
  * @module
  */
 
-/** How long one test may take, in milliseconds: the slowest takes 36 s. */
+/** The time limit of a test, in milliseconds. The slowest test takes 36 s. */
 const TEST_LIMIT_MS = 400_000;
 
-/** How long a test waits for one thing, in milliseconds: the slowest takes 25 s. */
+/** The time limit of a wait, in milliseconds. The slowest wait takes 25 s. */
 export const WAIT_LIMIT_MS = 240_000;
 
 /** Registers a test with the common time limit. */
@@ -21,8 +21,8 @@ export function test(
 }
 
 /**
- * Returns the value of a promise. Throws, with `what` in the message, after
- * `WAIT_LIMIT_MS`.
+ * Returns the value of a promise. Throws after {@linkcode WAIT_LIMIT_MS}; the
+ * message names `what`.
  */
 export async function withWaitLimit<T>(
   promise: Promise<T>,
@@ -41,17 +41,17 @@ export async function withWaitLimit<T>(
   }
 }
 
-/** Wakes those who wait until a condition holds, at every change. */
+/** Lets a test wait for a condition, which is checked at every change. */
 export class Changes {
   #next = Promise.withResolvers<void>();
 
-  /** Something has changed. */
+  /** Makes all waiting tests check their conditions. */
   notify(): void {
     this.#next.resolve();
     this.#next = Promise.withResolvers();
   }
 
-  /** Resolves as soon as the condition holds. */
+  /** Waits until a condition is true. Throws if no change comes in time. */
   async until(holds: () => boolean, what: string): Promise<void> {
     while (!holds()) await withWaitLimit(this.#next.promise, what);
   }

@@ -1,6 +1,6 @@
 /**
- * Configuration files of Codex generated from a seed: servers in every form
- * that TOML has, among other tables, with comments wherever TOML allows them.
+ * Generates Codex configuration files from a seed: servers in all forms of
+ * TOML, other tables, and comments in all places that TOML allows.
  *
  * @module
  */
@@ -8,16 +8,15 @@
 import { seededRandom } from "../simulation/scheduler.ts";
 
 /**
- * A file. Its comments are numbered and name who may remove them: `#k1` nobody,
- * `#e1` the removal of the entry "us", `#r1` also a replacement of what it
- * belongs to.
+ * A generated file. The first letter of a comment says when it may disappear:
+ * `k` never, `e` when the entry "us" is removed, `r` also when the value around
+ * it is replaced.
  */
 export interface GeneratedToml {
-  /** The text. */
   readonly text: string;
-  /** Whether the entry is there. */
+  /** True if the file has the entry "us". */
   readonly hasEntry: boolean;
-  /** The lines that are neither empty nor about the entry. */
+  /** The lines that are not empty and do not belong to the entry. */
   readonly otherLines: readonly string[];
 }
 
@@ -38,7 +37,7 @@ const TOML_VALUES = [
   ...["[[1, 2], ['a']]", "{ a.b = 1, a.c = [ 2 ] }", '[ # "\n ]'],
 ];
 
-/** Makes the file of a seed. */
+/** Returns the file for a seed. */
 export function generateToml(seed: number): GeneratedToml {
   const random = seededRandom(seed);
   const pick = <T>(...all: readonly T[]): T =>
@@ -46,10 +45,10 @@ export function generateToml(seed: number): GeneratedToml {
   const withChance = (chance: number): boolean => random() < chance;
   let count = 0;
   const comment = (kind: string): string => `#${kind}${count++}`;
-  /** A random line end. */
+  /** Returns a random end of a line: perhaps a comment, and a line break. */
   const end = (kind: string): string =>
     pick("", "", " ", ` ${comment(kind)}`) + "\n";
-  /** A random filler between lines. */
+  /** Returns random empty lines and comments between two lines. */
   const between = (kind: string): string =>
     pick("", "", "", "\n", `${comment(kind)}\n`, `  ${comment(kind)}\n`, " \n");
   const some = <T>(all: readonly T[]): T[] =>
@@ -74,13 +73,13 @@ export function generateToml(seed: number): GeneratedToml {
         ? `{ ${parts.join(", ")} }`
         : `{${parts.join(",")}}`;
     }
-    // TOML 1.1 allows that.
+    // Line breaks in an inline table, and a comma at its end, need TOML 1.1.
     const lines = parts.map((part) => `\n  ${part} ${comment(kind)}\n  ,`);
     return `{ ${comment(kind)}${lines.join("") || "\n"}\n}`;
   };
   const env = (kind: string): string =>
     braces(some([["A", '"1"', ""], ["B", "'#'", ""]]), kind);
-  /** The contents of an entry as pairs. */
+  /** Returns the members of an entry as pairs. */
   const members = (kind: string): Pair[] => {
     const reach = kind === "k" ? "k" : "r";
     return some<Pair>([
@@ -110,7 +109,7 @@ export function generateToml(seed: number): GeneratedToml {
   const header = (path: readonly string[], kind: string): string =>
     pick("", "", " ") + `[${pick("", " ")}${path.map(quoted).join(dot())}]` +
     end(kind);
-  /** A table of its own. Comments below its last pair do not belong to it. */
+  /** Returns a table. Comments after its last pair do not belong to it. */
   const table = (
     path: readonly string[],
     pairs: readonly Pair[],
@@ -120,7 +119,7 @@ export function generateToml(seed: number): GeneratedToml {
     const inner = body === "" ? "" : between(kind);
     return between("k") + header(path, kind) + inner + body + between("k");
   };
-  /** The tables that may stand below an entry's table. */
+  /** Returns tables that may follow the table of an entry. */
   const tablesBelow = (
     name: string,
     pairs: readonly Pair[],
@@ -181,8 +180,8 @@ export function generateToml(seed: number): GeneratedToml {
     }
     tables = tables.toSorted(() => random() - 0.5);
   } else {
-    // In dotted pairs, comments on the line stay: they may be about other
-    // entries.
+    // Comments on the line of a dotted pair stay, because they may be about
+    // other entries.
     const isDotted = form === "dots";
     const all = names.flatMap((name): Pair[] => {
       const pairs = members(kindOf(name));

@@ -1,5 +1,5 @@
 /**
- * Puts any MCP server of the SDK behind a WebSocket: one JSON-RPC message per
+ * Serves MCP servers of the SDK over WebSockets, with one JSON-RPC message per
  * text frame.
  *
  * @module
@@ -10,7 +10,7 @@ import type { JSONRPCMessage } from "@modelcontextprotocol/sdk/types.js";
 import { print } from "./print.ts";
 import { exitWithParent } from "./exit_with_parent.ts";
 
-/** One client connection as a transport for the SDK's servers. */
+/** A client's connection as a transport for the SDK's servers. */
 export class WebSocketServerTransport implements Transport {
   onclose?: () => void;
   onerror?: (error: Error) => void;
@@ -45,14 +45,14 @@ export class WebSocketServerTransport implements Transport {
   }
 }
 
-/** Anything in the SDK that can be connected to a transport. */
+/** An object of the SDK that can be connected to a transport. */
 export interface Connectable {
   connect(transport: Transport): Promise<void>;
 }
 
 /**
- * Serves each WebSocket with a server of its own and prints `listening PORT` on
- * stdout.
+ * Listens for WebSockets, and creates a server for each. Prints `listening
+ * PORT` on stdout.
  */
 export function serveWebSockets(
   port: number,

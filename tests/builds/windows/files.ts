@@ -1,5 +1,5 @@
 /**
- * The files of the program and of its clients, on Windows.
+ * Tests the files of the program and of its clients on Windows.
  *
  * @module
  */
@@ -28,11 +28,11 @@ import { UserFolder, type Windows } from "../windows_executable.ts";
 type Json = any;
 
 const CACHE = "AppData/Local/alwaysup";
-/** An `install` flag with a URL where nothing listens. */
+/** An `install` flag with a URL at which nothing listens. */
 const URL_FLAG = ["--url", "ws://127.0.0.1:9/"];
 
 /**
- * The path of each client's configuration file, relative to the user's folder.
+ * The path of each client's configuration file, relative to the home folder.
  */
 const CLIENT_FILES: Readonly<Record<string, string>> = {
   "claude-desktop": "AppData/Roaming/Claude/claude_desktop_config.json",
@@ -47,13 +47,13 @@ const CLIENT_FILES: Readonly<Record<string, string>> = {
   opencode: ".config/opencode/opencode.json",
 };
 
-/** Responds to every protocol version with a tool list of its own. */
+/** Accepts every protocol version, and answers `tools/list` with one tool. */
 const respondWithVersion: NonNullable<ServerBehavior["respond"]> = (message) =>
   message.method === "tools/list"
     ? { id: message.id, result: { tools: [{ name: "a", inputSchema: {} }] } }
     : respondToAll(message);
 
-/** Initializes with a protocol version, and requests the tools. */
+/** Performs the handshake with a protocol version, and lists the tools. */
 async function initializeAndListTools(
   proxy: ProxyProcess,
   protocolVersion: string,
@@ -68,8 +68,8 @@ async function initializeAndListTools(
 }
 
 /**
- * A user with two running proxies, each for its own client, that show their
- * status.
+ * A user with two running proxies that write status files. Each proxy has its
+ * own client.
  */
 interface User extends AsyncDisposable {
   readonly home: UserFolder;
@@ -96,7 +96,7 @@ async function userWithTwoProxies(windows: Windows): Promise<User> {
   return { home, daemon, env, proxies, [Symbol.asyncDispose]: dispose };
 }
 
-/** Lets another program hold a file open, for a while or until disposal. */
+/** Makes another program hold a file open for `ms`, or until its disposal. */
 async function holdOpen(
   windows: Windows,
   file: string,
@@ -108,7 +108,7 @@ async function holdOpen(
   return holder;
 }
 
-/** Repeats `status --json` until it reports the expected value. */
+/** Repeats `status --json` until its output is accepted. */
 async function waitForStatus(
   windows: Windows,
   env: Record<string, string>,
@@ -129,7 +129,6 @@ async function waitForStatus(
   throw new Error(`status says ${lastOutput}`);
 }
 
-/** Registers the scenarios. */
 export function registerFileTests(windows: Windows): void {
   test("install: the program in a folder with spaces and umlauts, started from there by what install writes", async () => {
     await using home = new UserFolder(windows);
@@ -372,7 +371,7 @@ export function registerFileTests(windows: Windows): void {
     );
     const file = names.find((name) => name.endsWith(".json"))!;
     {
-      // The status file is written once a second.
+      // The hold is longer than the shortest interval between two writes.
       const held = home.file(file).name;
       await using holder = await holdOpen(windows, held, 1_500);
       await initializeAndListTools(proxy, "2025-06-18");

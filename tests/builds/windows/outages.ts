@@ -1,5 +1,5 @@
 /**
- * Daemons that stop and restart, and how the proxy ends, on Windows.
+ * Tests restarts of daemons, and the exit of the proxy, on Windows.
  *
  * @module
  */
@@ -19,15 +19,13 @@ import {
 } from "../windows_executable.ts";
 
 /**
- * How long the end may take with nothing pending, and with a request pending,
- * in milliseconds.
+ * The longest time from EOF to the exit, in milliseconds: without an open
+ * request, and with one.
  */
 const PROMPT_MS = 1_000;
 const OWED_MS = 12_000;
 
-/**
- * A proxy with the pending call `1`, and the daemon that has not answered it.
- */
+/** Starts a proxy with an open call `1`. Only the test can answer the call. */
 async function startWithPendingCall(
   windows: Windows,
 ): Promise<
@@ -53,13 +51,12 @@ function isLost(line: string): boolean {
   return line.includes("Lost the WebSocket");
 }
 
-/** Whether a process runs. */
+/** Returns whether a process exists. */
 async function isAlive(windows: Windows, pid: number): Promise<boolean> {
   await using child = windows.script("wine/alive.ts", [`${pid}`]);
   return (await child.closeStdin()).code === 0;
 }
 
-/** Registers the scenarios. */
 export function registerOutageTests(windows: Windows): void {
   test("Restart: a queued call is answered after kill -9 and a restart", async () => {
     await using processes = windows.proxyAndDaemon();
@@ -287,6 +284,6 @@ export function registerOutageTests(windows: Windows): void {
     client.process.kill("SIGKILL");
     await withWaitLimit(client.process.status, "the client to end");
     await withWaitLimit(daemon.firstCloseCode, "the proxy to leave");
-    while (await isAlive(windows, pid)) { /* it is about to end */ }
+    while (await isAlive(windows, pid)) { /* polls until it has exited */ }
   });
 }

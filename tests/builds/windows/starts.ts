@@ -1,5 +1,5 @@
 /**
- * How the program starts on Windows: its settings, and its output.
+ * Tests the start of the program on Windows: its settings and its output.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { FakeWebSocketServer } from "../../helpers/fake_websocket_server.ts";
 import { freePort, HELLO } from "../../helpers/process.ts";
 import { UserFolder, type Windows } from "../windows_executable.ts";
 
-/** A server that refuses every client without a token. */
+/** Creates a server that refuses every client without the token. */
 function serverWithToken(token: string): FakeWebSocketServer {
   return new FakeWebSocketServer({
     refuse: ({ headers }) =>
@@ -21,7 +21,6 @@ function serverWithToken(token: string): FakeWebSocketServer {
   });
 }
 
-/** Registers the scenarios. */
 export function registerStartTests(windows: Windows): void {
   test("Command line: --version prints the program's name and version", async () => {
     const { code, stdout, stderr } = await windows.run(["--version"]);

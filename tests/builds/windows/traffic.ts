@@ -1,5 +1,5 @@
 /**
- * Tests messages through the pipes of Windows.
+ * Tests messages that pass through Windows pipes.
  *
  * @module
  */
@@ -11,7 +11,6 @@ import type { Windows } from "../windows_executable.ts";
 
 const MIB = 1024 * 1024;
 
-/** Registers the scenarios. */
 export function registerTrafficTests(windows: Windows): void {
   test("Messages: 10 MiB pass both ways with their spelling", async () => {
     await using daemon = new FakeWebSocketServer();

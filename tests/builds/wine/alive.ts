@@ -1,5 +1,5 @@
 /**
- * Reports by its exit code whether a process exists: 0 if it does, 1 if not.
+ * Exits with 0 if a process exists, else with 1.
  *
  *     bun alive.ts PID
  *

@@ -1,6 +1,6 @@
 /**
- * A client that a test kills: it starts a program with pipes, prints its
- * process id, and forwards the pipes.
+ * Acts as a client that a test kills. It starts a program with pipes, prints
+ * its process id, and forwards the pipes.
  *
  *     bun client.ts COMMAND [ARGUMENT...]
  *
@@ -15,7 +15,7 @@ const { BUN_BE_BUN: _, ...env } = process.env;
 const program = spawn(command!, args, {
   env,
   stdio: ["pipe", "pipe", "ignore"],
-  // As clients with a graphical interface do.
+  // Clients with a graphical interface set this option.
   windowsHide: true,
 });
 process.stdout.write(`pid ${program.pid}\n`);

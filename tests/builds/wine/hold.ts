@@ -1,10 +1,10 @@
 /**
- * Holds a file open as a virus scanner or an editor may do: others can read it,
- * but cannot replace it.
+ * Holds a file open, as a virus scanner or an editor may do. Other programs can
+ * read the file, but cannot replace it.
  *
  *     bun hold.ts FILE [MILLISECONDS]
  *
- * Without a time it holds the file until stdin ends.
+ * Without a time, it holds the file until stdin ends.
  *
  * @module
  */
@@ -17,9 +17,7 @@ const SHARE_READ = 1;
 const OPEN_EXISTING = 3;
 const NORMAL = 0x80;
 
-/**
- * Calls CreateFileW of Windows: no runtime opens a file in this way by itself.
- */
+/** Opens a file with CreateFileW, because no runtime can open it this way. */
 async function open(path: string): Promise<number> {
   const name = Buffer.from(`${path}\0`, "utf16le");
   const how = [READ, SHARE_READ, null, OPEN_EXISTING, NORMAL, null] as const;

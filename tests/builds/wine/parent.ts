@@ -1,12 +1,12 @@
 /**
- * The Windows parent of the programs that a test on Linux starts. Wine gives a
- * program Windows pipes only where a Windows program has created them.
+ * Starts the Windows programs of a test that runs on Linux. Wine gives a
+ * program Windows pipes only if a Windows program has created them.
  *
  *     wine bun.exe parent.ts PORT
  *
- * It connects to that port and carries out the frames that arrive. A frame is
- * the length of its content (4 bytes), the number of a program (4 bytes), its
- * kind (1 byte), and its content. `tests/builds/wine.ts` lists the kinds.
+ * It connects to the port, and handles the frames that arrive. A frame has the
+ * length of its content (4 bytes), the number of a program (4 bytes), its kind
+ * (1 byte), and its content. `tests/builds/wine.ts` lists the kinds.
  *
  * @module
  */
@@ -17,13 +17,13 @@ import { connect } from "node:net";
 import process from "node:process";
 
 /**
- * The length of a frame's header, and the maximum content of a frame sent here,
- * in bytes.
+ * The length of a frame's header, and the longest content of a frame to the
+ * test, in bytes.
  */
 const HEADER_BYTES = 9;
 const MAX_CHUNK_BYTES = 64 * 1024;
 
-/** The running programs, by number. */
+/** The running programs by their numbers. */
 const programs = new Map<number, ChildProcess>();
 const socket = connect(Number(process.argv[2]), "127.0.0.1");
 
@@ -38,7 +38,6 @@ function send(id: number, kind: string, bytes: Buffer = Buffer.alloc(0)): void {
   }
 }
 
-/** A program to start. */
 interface StartOrder {
   readonly command: string;
   readonly args: string[];
@@ -51,8 +50,8 @@ function start(id: number, { command, args, env, cwd }: StartOrder): void {
   const program = spawn(command, args, {
     cwd,
     env: { ...ours, ...env },
-    // No hidden console for each of them: it would cost a process, and a third
-    // of the start time.
+    // `windowsHide` is not set: each hidden console would cost a process, and a
+    // third of the start time.
     stdio: ["pipe", "pipe", "pipe"],
   });
   programs.set(id, program);
@@ -106,7 +105,7 @@ socket.on("data", (chunk: Buffer) => {
 });
 socket.on("error", () => {});
 socket.on("close", () => {
-  // The test has ended, in whatever way.
+  // The test has ended or was killed.
   for (const program of programs.values()) program.kill("SIGKILL");
   process.exit(0);
 });

@@ -1,6 +1,6 @@
 /**
- * A client's requests to an exai daemon that writes in one form, before and
- * after its restart.
+ * Runs a client against an exai daemon that writes its messages in one form,
+ * before and after the daemon's restart.
  *
  * @module
  */
@@ -9,7 +9,6 @@ import { assert, assertEquals, assertMatch } from "../assert.ts";
 import type { MessageForm } from "./form_helpers.ts";
 import { SdkClient, type SdkVersion } from "./sdk_clients.ts";
 
-/** One client, one form. */
 export class ExaiFormScenario {
   readonly #client: SdkClient;
 
@@ -27,9 +26,9 @@ export class ExaiFormScenario {
     await this.#checkCalls();
   }
 
-  /** The part from the kill on. */
+  /** Checks the client from the kill of the daemon on. */
   async after(): Promise<void> {
-    // A call sent before that may have been executed.
+    // A call before the disconnect may get an outcome-unknown error.
     await this.#client.waitForDisconnect();
     await this.#checkCalls();
     assertEquals(this.#client.listChanges, 0, "list_changed");

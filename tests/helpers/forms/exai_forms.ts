@@ -1,5 +1,5 @@
 /**
- * The message forms that the exai daemon may use, too.
+ * The message forms that a test uses with the exai daemon.
  *
  * @module
  */
@@ -14,7 +14,7 @@ import {
 } from "./form_helpers.ts";
 import { MESSAGE_FORMS } from "./forms.ts";
 
-/** Whether it is the response to a call or a list. */
+/** Returns whether a message is the response to a call or a list request. */
 function isExaiResult({ op }: Json): boolean {
   return /^(call_tool|list_tools)_res$/.test(op);
 }
@@ -25,7 +25,7 @@ const EXAI_PARSER_TRAP = confuseParser((trapText) =>
   `{"op":"progress","data":${trapText}}`
 );
 
-/** The forms; those of frames are the same as for MCP. */
+/** All forms. Those that only change frames are shared with MCP. */
 export const EXAI_FORMS: readonly MessageForm[] = [
   ...MESSAGE_FORMS.filter(({ alsoExai }) => alsoExai).map((
     form,
@@ -65,8 +65,8 @@ export const EXAI_FORMS: readonly MessageForm[] = [
 ];
 
 /**
- * Returns a function that encodes messages as frames in the form of that name.
- * Acknowledgements are sent with the message after them.
+ * Returns a function that encodes messages as frames in a form. It holds back
+ * an acknowledgement, and sends it with the next message.
  */
 export function exaiFrameWriter(name: string): (message: unknown) => Frame[] {
   const form = EXAI_FORMS.find((it) => it.name === name);
@@ -82,7 +82,7 @@ export function exaiFrameWriter(name: string): (message: unknown) => Frame[] {
     const messages = waiting;
     waiting = [];
     const about = { method: message.op, isOwn: false };
-    // Other text may stand only beside responses.
+    // `method` marks other messages, because forms add text only to responses.
     const marked = messages.map((it) =>
       isExaiResult(it) ? it : { ...it, method: it.op }
     );

@@ -1,6 +1,6 @@
 /**
- * The definition of a message form, and functions that change a proper message
- * into a form.
+ * Defines message forms, and has functions that change a valid message into a
+ * form.
  *
  * @module
  */
@@ -8,112 +8,113 @@
 // deno-lint-ignore no-explicit-any
 export type Json = any;
 
-/** What a WebSocket carries: a text frame, or a binary one. */
+/** A WebSocket message: a text frame, or a binary frame. */
 export type Frame = string | Uint8Array<ArrayBuffer>;
 
 /** The context of a message from the daemon. */
 export interface MessageContext {
   /**
-   * The method of the answered request. For a call or notification, its own
-   * method.
+   * For a response, the method of its request. For a request or notification,
+   * its own method.
    */
   readonly method: string;
-  /** Whether the answered request is one of the proxy's own. */
+  /** True for a response to one of the proxy's own requests. */
   readonly isOwn: boolean;
 }
 
-/** A call that the daemon first answers wrongly, and what the client gets. */
+/** A call whose first responses are invalid, and the outcome for the client. */
 export interface SpoiledCall {
-  /** The frames that arrive instead of the response. */
+  /** Returns the frames that the daemon sends instead of the response. */
   readonly frames: (answer: Json) => Frame[];
-  /** How many responses of one tool on one connection are spoiled. */
+  /** The number of spoiled responses per tool and connection. */
   readonly times: number;
-  /** After so many milliseconds the proper response arrives nevertheless. */
+  /** The delay after which the valid response follows, in ms, if it does. */
   readonly answerAfterMs?: number;
   /**
-   * The outcome of a read-only call, and of any other: the number of the
-   * execution whose result the client gets, or the text of the error -31002.
+   * The outcome of a read-only call, and of any other call: the number of the
+   * execution whose result the client gets, or a pattern for the text of error
+   * -31002 (outcome unknown).
    */
   readonly readOutcome: number | RegExp;
   readonly writeOutcome: number | RegExp;
 }
 
-/** One way to write messages. */
+/** A form in which a daemon may write messages, and its consequences. */
 export interface MessageForm {
   readonly kind: string;
   readonly name: string;
-  /** The text of a message. Default: `JSON.stringify`. */
+  /** Returns the text of a message. Default: `JSON.stringify`. */
   readonly serialize?: (message: Json, about: MessageContext) => string;
   /**
-   * The frames for messages that are sent at the same time. Default: one each.
+   * Returns the frames for messages that are sent at the same time. Default:
+   * one frame for each message.
    */
   readonly frames?: (texts: string[], messages: Json[]) => Frame[];
   /**
-   * Frames before the response to a call that must not be taken for it.
-   * `closed` is the id of an answered call.
+   * Returns frames that are sent before the response to a call, and that must
+   * not count as this response. `closed` is the id of an answered call.
    */
   readonly decoys?: (answer: Json, closed: Json) => Frame[];
-  /** How long the response is delayed after the decoys, in milliseconds. */
+  /** The delay between the decoys and the response, in milliseconds. */
   readonly pauseMs?: number;
-  /** Changes the proxy's message as a bridge does; `undefined` drops it. */
+  /** Changes the proxy's message, as a bridge does. `undefined` drops it. */
   readonly bridgeRequest?: (message: Json) => Json | undefined;
-  /** The page of `tools/list` for a cursor; `tools` has all tools. */
+  /** Returns the page of `tools/list` at a cursor. `tools` has all tools. */
   readonly listPage?: (
     tools: Json[],
     cursor: string | undefined,
     isRestarted: boolean,
   ) => Json;
-  /** Whether the daemon has other tools after its restart. */
+  /** True if the daemon has an additional tool after its restart. */
   readonly changesTools?: true;
   /**
-   * The progress that the daemon sends for a call, its interval, and the
-   * progress that the client receives.
+   * The progress values that the daemon sends for a call, the interval in
+   * milliseconds, and the values that the client receives.
    */
   readonly progress?: { sent: Json[]; received: number[]; pauseMs: number };
-  /** The progress after the call was sent again. */
+  /** The progress values after the restart, when the call is sent again. */
   readonly progressAfterRestart?: { sent: number[]; received: number[] };
-  /** The `error` of a response, and what the client gets. */
+  /** The `error` of a response, and the error that the client gets. */
   readonly error?: { raw: Json; code: number; pattern: RegExp };
   readonly spoiledCall?: SpoiledCall;
   /** Changes the client's messages before the proxy reads them. */
   readonly fromClient?: (message: Json) => Json;
   /**
-   * Changes the proxy's messages before the client reads them; `undefined`
-   * drops them.
+   * Changes the proxy's messages before the client reads them. `undefined`
+   * drops the message.
    */
   readonly toClient?: (message: Json) => Json | undefined;
   /**
-   * Whether two calls are in flight when the spoiled frames arrive. Both are
-   * answered later.
+   * True if two calls are in flight when the spoiled frames arrive. Valid
+   * responses to both follow later.
    */
   readonly hasTwoCalls?: true;
-  /** Whether the log must mention what the daemon sends. */
+  /** True if the proxy must log the daemon's invalid messages. */
   readonly expectsLog?: true;
-  /** Whether the client pings, too. */
+  /** True if the client also sends a ping. */
   readonly clientPings?: true;
-  /** Whether the raw form is also used with the exai daemon. */
+  /** True if the form is also used with the exai daemon. */
   readonly alsoExai?: true;
 }
 
-/** A form's name in a URL and in the table. */
+/** Returns the form's name in URLs and in the printed table. */
 export function formKey({ kind, name }: MessageForm): string {
   return `${kind}: ${name}`;
 }
 
-/** Whether a message is a result or an error. */
+/** Returns whether a message is a result or an error. */
 export function isResponse(message: Json): boolean {
   return message.method === undefined;
 }
 
-/** Whether a message is a notification. */
 export function isNotification(message: Json): boolean {
   return message.method !== undefined && message.id === undefined;
 }
 
-/** A message's members as JSON texts. */
+/** The names and values of a message's members, both as JSON texts. */
 type Members = Map<string, string>;
 
-/** The characters that open, separate and close members. */
+/** The texts before, inside, between and after members. */
 type Separators = readonly [
   open: string,
   colon: string,
@@ -121,7 +122,7 @@ type Separators = readonly [
   close: string,
 ];
 
-/** Serializes a message after a change to its members, which are JSON texts. */
+/** Serializes a message. `change` can change its members before. */
 export function serializeMembers(
   message: Json,
   change: (members: Members) => void,
@@ -138,7 +139,7 @@ export function serializeMembers(
   return `${open}${all.join(comma)}${close}`;
 }
 
-/** Adds members to some messages. */
+/** Adds members to some messages, unless they have them. */
 export function addMembers(
   which: (message: Json) => boolean,
   members: Record<string, string>,
@@ -155,7 +156,7 @@ export function addMembers(
   };
 }
 
-/** The same, with the new members in front. */
+/** Adds members to some messages, in front of the others. */
 export function prependMembers(
   which: (message: Json) => boolean,
   members: Record<string, string>,
@@ -210,7 +211,7 @@ export function retypeTokens(
   };
 }
 
-/** Writes an envelope key with an escape. */
+/** Writes the name of a member with an escape, and perhaps at the end. */
 export function escapeKey(
   key: string,
   isLast = false,
@@ -238,7 +239,7 @@ export const isError = (message: Json): boolean => message.error !== undefined;
 export const withoutParams = (message: Json): boolean =>
   message.method !== undefined && message.params === undefined;
 
-/** One frame for all messages that are sent at the same time. */
+/** Joins messages that are sent at the same time into one frame. */
 export function joinIntoFrame(
   join: (texts: string[]) => Frame,
 ): Pick<MessageForm, "frames" | "alsoExai"> {
@@ -264,12 +265,11 @@ export function wrapResponses(
   };
 }
 
-/** A text as the bytes of a binary frame. */
 export function encodeUtf8(it: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(it);
 }
 
-/** A wrong response with the same id. */
+/** Returns a wrong response with the same id. */
 export function wrongResponse(answer: Json): Json {
   const content = [{ type: "text", text: "a wrong answer" }];
   return { ...answer, result: { content } };
@@ -277,21 +277,21 @@ export function wrongResponse(answer: Json): Json {
 
 export const DAEMON_ERROR_TEXT = "the daemon's own words";
 
-/** An error that names no request. */
+/** Returns a function for an error without an id, or with the id null. */
 export function errorWithoutId(code: number, id?: null): SpoiledCall["frames"] {
   const error = { code, message: DAEMON_ERROR_TEXT };
   const rest = id === undefined ? {} : { id };
   return () => [JSON.stringify({ jsonrpc: "2.0", ...rest, error })];
 }
 
-/** A read-only call is sent once more, any other is not. */
+/** The first response is spoiled. Only a read-only call is sent again. */
 export const SPOILED_ONCE = {
   times: 1,
   readOutcome: 2,
   writeOutcome: /the daemon's own words/,
 } as const;
 
-/** Two pages: all tools but the last, and the last. */
+/** Returns a function for two pages: all tools but the last, and the last. */
 export function paginate(
   next: (cursor: string | undefined) => Json,
 ): NonNullable<MessageForm["listPage"]> {
@@ -302,8 +302,8 @@ export function paginate(
 }
 
 /**
- * The same form with a list that changes at the restart, and with one that does
- * not.
+ * Returns a form twice: with a tool list that stays the same at the restart,
+ * and with one that changes.
  */
 export function withAndWithoutChange(
   name: string,
@@ -324,15 +324,16 @@ export function sendsProgress(sent: number[]): Pick<MessageForm, "progress"> {
   return { progress: { sent, received: sent, pauseMs: PROGRESS_PAUSE_MS } };
 }
 
-/** Writes every message of a text on a line of its own, indented. */
+/** Indents a JSON text. Its members are on separate lines. */
 export function prettyPrint(it: string): string {
   return JSON.stringify(JSON.parse(it), null, 2);
 }
 
 /**
- * Messages with an escaped key that the runtime's parser misreads because of
- * the text before each. That text has another key of the same length, with
- * which the escaped spelling begins.
+ * Sends another text before each message that has an escaped name. The
+ * runtime's parser then misreads the message (see `unescapeMemberNames`). In
+ * the other text, the name is replaced by one of the same length, with which
+ * the escaped spelling begins.
  */
 export function confuseParser(
   wrap: (trapText: string) => string,

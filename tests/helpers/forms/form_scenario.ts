@@ -1,6 +1,6 @@
 /**
- * A client's requests to a daemon that writes in one form, before and after its
- * restart.
+ * Runs a client against a daemon that writes its messages in one form, before
+ * and after the daemon's restart.
  *
  * @module
  */
@@ -14,7 +14,7 @@ import {
   type SdkVersion,
 } from "./sdk_clients.ts";
 
-/** The tools of the daemon before its restart. */
+/** The daemon's tools. After the restart, it may have one more. */
 const TOOL_NAMES = [
   "read",
   "steady",
@@ -29,14 +29,14 @@ const TOOL_NAMES = [
 
 /**
  * How long the client waits for a call with slow progress, in milliseconds. The
- * whole call takes longer.
+ * whole call takes longer, but each progress restarts the wait.
  */
 const SLOW_CALL_TIMEOUT_MS = 4_000;
 
-/** A text that makes its answer one whose result is only carried. */
+/** A text so long that the proxy forwards the result without parsing it. */
 const LARGE_TEXT = '"id" \u{1f600} {[\n'.repeat(7_000);
 
-/** One client, one form. */
+/** The checks of one client of the SDK with one form. */
 export class FormScenario {
   readonly form: MessageForm;
   readonly version: SdkVersion;
@@ -44,19 +44,19 @@ export class FormScenario {
   /** The call that is in flight when the daemon is killed, and its progress. */
   #callInFlight: Promise<string> | undefined;
   readonly #progress: number[] = [];
-  /** How often the tool list must have changed. */
+  /** The number of `list_changed` notifications that must have arrived. */
   #expectedListChanges = 0;
 
   constructor(form: MessageForm, version: SdkVersion, port: number) {
     this.form = form;
     this.version = version;
     const url = `ws://127.0.0.1:${port}/${encodeURIComponent(formKey(form))}`;
-    // With spoiled calls, the proxy's own probes must not come between.
+    // Probes of the proxy must not arrive between the spoiled frames.
     const pingInterval = form.spoiledCall ? "60s" : "500ms";
     this.#client = new SdkClient(version, [
       ...["--url", url, "--connections", "many"],
       ...["--ping-interval", pingInterval, "--ping-timeout", "30s"],
-      // Only the daemon sends progress.
+      // The daemon's progress is tested, so the proxy must send none.
       ...["--wait-progress", "off", "--log-level", "debug"],
     ], form);
   }
@@ -70,7 +70,7 @@ export class FormScenario {
     await this.#client.close();
   }
 
-  /** The part before the restart. It ends with a call in flight. */
+  /** Checks the client until the daemon's kill. A call stays in flight. */
   async before(): Promise<void> {
     const client = this.#client;
     await client.connect();
@@ -79,7 +79,7 @@ export class FormScenario {
     const reported = Promise.withResolvers<void>();
     const input = { key: crypto.randomUUID() };
     this.#callInFlight = client.callForText("steady", input, {
-      // It also waits for the daemon's other clients.
+      // The call ends after the restart, which waits for all other scenarios.
       timeout: 8 * RESPONSE_TIMEOUT_MS,
       onprogress: (value) => {
         this.#progress.push(value);
@@ -88,15 +88,15 @@ export class FormScenario {
         if (value === last) this.#releaseCall(input);
       },
     });
-    // It is awaited after the restart, if the test gets there.
+    // `after` awaits the call. This handler is for a test that fails before.
     this.#callInFlight.catch(() => {});
     await Promise.race([reported.promise, this.#callInFlight]);
     assertEquals(this.#progress, [1, 2, 3], "progress before the restart");
   }
 
-  /** The part from the kill on. */
+  /** Checks the client from the kill of the daemon on. */
   async after(): Promise<void> {
-    // A call sent before that may have been executed.
+    // A call before the disconnect may get an outcome-unknown error.
     await this.#client.waitForDisconnect();
     const client = this.#client;
     const queued = client.callForText("echo", { text: "queued" });
@@ -127,8 +127,8 @@ export class FormScenario {
   async #checkCalls(isRestarted: boolean): Promise<void> {
     const client = this.#client;
     const { form } = this;
+    // In a cycle of cursors, the last page may arrive twice.
     const names = [...new Set(await client.toolNames())];
-    // The client does not request a page after an empty cursor.
     const isMore = form.changesTools && isRestarted;
     assertEquals(names, isMore ? [...TOOL_NAMES, "more"] : TOOL_NAMES);
     assertEquals(
@@ -148,7 +148,7 @@ export class FormScenario {
       "file:///forms file:///forms",
     );
     await this.#checkTwoCalls();
-    // The daemon stays silent until the proxy probes it.
+    // The daemon responds only after the proxy's next probe.
     assertEquals(await client.callForText("quiet"), "quiet");
     for (const text of ["two", LARGE_TEXT]) {
       assertEquals(await client.callForText("echo", { text }), `echo: ${text}`);
@@ -172,7 +172,7 @@ export class FormScenario {
     assertEquals(reported, expected, "progress");
   }
 
-  /** Two calls at the same time. */
+  /** Checks two calls that are in flight at the same time. */
   async #checkTwoCalls(): Promise<void> {
     const texts = ["a", "b"];
     const calls = texts.map((text) =>
@@ -181,7 +181,7 @@ export class FormScenario {
     assertEquals(await Promise.all(calls), ["pair: a", "pair: b"]);
   }
 
-  /** Lets the daemon respond. If that fails, the waiting call fails. */
+  /** Lets the daemon respond to a call. If this fails, that call fails, too. */
   #releaseCall(input: { key: string }): void {
     this.#client.callForText("go", input).catch(() => {});
   }
@@ -217,7 +217,7 @@ export class FormScenario {
   }
 }
 
-/** Log lines about messages that are invalid or unexpected. */
+/** Returns the log lines about invalid or unexpected messages. */
 function unexpectedLogLines(log: string): string[] {
   return log.split("\n").filter((line) =>
     / (WARN|ERROR) |Dropped an answer .* from the daemon/.test(line) &&
@@ -225,7 +225,7 @@ function unexpectedLogLines(log: string): string[] {
   );
 }
 
-/** The error of a call. Throws if it succeeds. */
+/** Returns the error of a call. Throws if the call succeeds. */
 async function errorOf(
   call: Promise<unknown>,
   // deno-lint-ignore no-explicit-any

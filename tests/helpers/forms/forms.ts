@@ -1,6 +1,6 @@
 /**
- * The forms in which real daemons and bridges write messages: each defines how
- * a proper message is changed, and what the client must get.
+ * The forms in which real daemons and bridges write messages. Each form defines
+ * the change to a valid message, and the outcome for the client.
  *
  * @module
  */
@@ -41,7 +41,7 @@ const PARSER_TRAP = confuseParser((trapText) =>
   `"info","data":${trapText}}}`
 );
 
-/** A kind with its forms. */
+/** Returns the forms of a kind. The keys of `forms` are their names. */
 function formsOfKind(
   name: string,
   forms: Record<string, Omit<MessageForm, "kind" | "name">>,
@@ -53,7 +53,6 @@ function formsOfKind(
   }));
 }
 
-/** Every form. */
 export const MESSAGE_FORMS: readonly MessageForm[] = [
   ...formsOfKind("no form", { "as it should be": {} }),
   ...formsOfKind("null members", {
@@ -486,7 +485,7 @@ export const MESSAGE_FORMS: readonly MessageForm[] = [
   }),
 ];
 
-/** The form for a key. Throws if there is none. */
+/** Returns the form with a key. Throws if it does not exist. */
 export function formByKey(key: string): MessageForm {
   const form = MESSAGE_FORMS.find((it) => formKey(it) === key);
   if (form === undefined) throw new Error(`There is no form "${key}"`);

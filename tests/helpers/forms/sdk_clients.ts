@@ -1,6 +1,6 @@
 /**
- * The SDK's clients of both versions behind one interface: requests for a test,
- * and a record of what was received.
+ * Wraps the SDK's clients of both versions in one interface. It sends requests
+ * for a test, and records what the client receives.
  *
  * @module
  */
@@ -18,34 +18,30 @@ import {
 import type { Json, MessageForm } from "./form_helpers.ts";
 import { proxyCommandForClient } from "../process.ts";
 
-/** The versions of the SDK. */
 export type SdkVersion = "v1" | "v2";
 
 /** How long a client waits for a response, in milliseconds. */
 export const RESPONSE_TIMEOUT_MS = 30_000;
 
-/** The options of a call. */
 export interface CallOptions {
-  /** Receives the progress. */
   readonly onprogress?: (progress: number) => void;
   /**
-   * How long the client waits, anew after each progress notification, in
-   * milliseconds.
+   * How long the client waits for the next progress notification or the
+   * response, in milliseconds.
    */
   readonly timeout?: number;
 }
 
-/** The client, and the proxy that it has started. */
+/** A client of the SDK, and the proxy that the client has started. */
 export class SdkClient {
   readonly #client: Json;
   readonly #version: SdkVersion;
   readonly #transport: Json;
   #changed = Promise.withResolvers<void>();
-  /** How many notifications of a changed tool list it received. */
+  /** The number of `tools/list_changed` notifications that it received. */
   listChanges = 0;
-  /** What the SDK rejected, or did not expect. */
+  /** The errors of the SDK about messages that it did not accept. */
   readonly errors: string[] = [];
-  /** The log of the proxy. */
   log = "";
 
   constructor(
@@ -129,8 +125,8 @@ export class SdkClient {
   }
 
   /**
-   * The names of all tools, page by page. It stops at a repeated cursor, and at
-   * an empty one.
+   * Returns the names of all tools from all pages. Stops at a repeated cursor
+   * and at an empty cursor.
    */
   async toolNames(): Promise<string[]> {
     const names: string[] = [];
@@ -150,7 +146,6 @@ export class SdkClient {
     return names;
   }
 
-  /** Calls a tool. Returns the result. */
   async callTool(
     name: string,
     input: Json = {},
@@ -179,12 +174,12 @@ export class SdkClient {
     return content.map(({ text }: Json) => text).join("\n");
   }
 
-  /** Waits until the tool list has changed so often. */
+  /** Waits until `count` notifications of a changed tool list have arrived. */
   async waitForListChanges(count: number): Promise<void> {
     await this.#waitUntil(() => this.listChanges >= count, "list_changed");
   }
 
-  /** Waits until the proxy has noticed that its daemon is gone. */
+  /** Waits until the proxy has noticed the loss of its connection. */
   async waitForDisconnect(): Promise<void> {
     await this.#waitUntil(
       () => this.log.includes("Lost the WebSocket daemon"),
@@ -206,7 +201,7 @@ export class SdkClient {
   }
 }
 
-/** A transport that changes messages on their way. */
+/** Returns a transport that changes the messages that pass through it. */
 function transformMessages(
   inner: Json,
   { fromClient, toClient }: Pick<MessageForm, "fromClient" | "toClient">,

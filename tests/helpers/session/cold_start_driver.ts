@@ -1,7 +1,6 @@
 /**
- * A session driver for clients that start before the daemon and for the
- * stateless era: helpers for both ways to begin, and for the daemon that
- * connects later.
+ * Helpers for tests of sessions whose client starts before the daemon, or uses
+ * the stateless protocol (MCP 2026-07-28, without `initialize`).
  *
  * @module
  */
@@ -19,7 +18,7 @@ export const INITIALIZE_VERSION = "2025-06-18";
 export const INITIALIZE_RESULT_TEXT =
   '{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},"x":1.0}';
 
-/** The client sends `initialize`. Returns the immediate response. */
+/** Sends `initialize` as the client. Returns the immediate messages. */
 export function requestInitialize(
   driver: SessionDriver,
   version: string = INITIALIZE_VERSION,
@@ -28,7 +27,7 @@ export function requestInitialize(
   return driver.sentToClient();
 }
 
-/** The daemon connects at last and answers the replayed `initialize`. */
+/** Connects the daemon, which answers the replayed `initialize`. */
 export function connectDaemon(
   driver: SessionDriver,
   result: Json = JSON.parse(INITIALIZE_RESULT_TEXT),
@@ -40,7 +39,7 @@ export function connectDaemon(
   driver.fromDaemon({ id, result });
 }
 
-/** The cache that was saved since the last call, if any. */
+/** Takes the effects. Returns the last saved cache among them, if any. */
 export function savedCache(driver: SessionDriver): CachedResults | undefined {
   const effect = driver.takeEffects().findLast(({ type }) =>
     type === "save-cache"
@@ -48,12 +47,12 @@ export function savedCache(driver: SessionDriver): CachedResults | undefined {
   return effect?.type === "save-cache" ? effect.results : undefined;
 }
 
-/** The saved cache, or an empty one. */
+/** Takes the effects. Returns the last saved cache, or an empty one. */
 export function lastSavedCache(driver: SessionDriver): CachedResults {
   return savedCache(driver) ?? EMPTY_CACHED_RESULTS;
 }
 
-/** The client requests a page of tools, and gets it. */
+/** Requests a page of tools as the client, and answers it as the daemon. */
 export function requestToolPage(
   driver: SessionDriver,
   cursor: string | undefined,
@@ -69,7 +68,7 @@ export function requestToolPage(
   });
 }
 
-/** The version without `initialize`, and how its clients name it. */
+/** The stateless version, and the `_meta` that its clients send. */
 export const STATELESS_VERSION = "2026-07-28";
 export const STATELESS_META = {
   "io.modelcontextprotocol/protocolVersion": STATELESS_VERSION,
@@ -84,7 +83,7 @@ export const DISCOVER_RESULT = {
   cacheScope: "public",
 };
 
-/** The client sends a request of the stateless era. */
+/** Sends a stateless request as the client. */
 export function requestStateless(
   driver: SessionDriver,
   id: Json,
@@ -94,7 +93,7 @@ export function requestStateless(
   driver.request(id, method, { ...params, _meta: STATELESS_META });
 }
 
-/** A client that has discovered its daemon. */
+/** Returns a session whose client and daemon completed `server/discover`. */
 export function connectStateless(
   config: Partial<SessionConfig> = {},
 ): SessionDriver {
@@ -106,7 +105,7 @@ export function connectStateless(
   return driver;
 }
 
-/** The daemon acknowledges a subscription. */
+/** Acknowledges a subscription as the daemon. */
 export function acknowledgeSubscription(
   driver: SessionDriver,
   id: Json = 0,
@@ -117,7 +116,7 @@ export function acknowledgeSubscription(
   driver.fromDaemon({ method, params: { _meta, notifications } });
 }
 
-/** A client that has subscribed under id 0. */
+/** Returns a stateless session that has a subscription with the id 0. */
 export function connectSubscribed(
   config: Partial<SessionConfig> = {},
   notifications: Json = { toolsListChanged: true },
@@ -129,20 +128,20 @@ export function connectSubscribed(
   return driver;
 }
 
-/** A tool list of the stateless era, as the cache has it. */
+/** A cached tool list in the stateless format. */
 export const OLD_LIST =
   '{"resultType":"complete","tools":[{"name":"old"}],"ttlMs":0,"cacheScope":"public"}';
 
-/** A tool list, as the cache has it. */
+/** A cached tool list. */
 export const TOOLS_RESULT = '{"tools":[{"name":"look","size":1.0}]}';
 
-/** The cached results of a daemon: its `initialize` and its tools. */
+/** The cached results of a daemon: `initialize` and the tool list. */
 export const CACHED_RESULTS: CachedResults = {
   initialize: { [INITIALIZE_VERSION]: INITIALIZE_RESULT_TEXT },
   lists: { "tools/list": TOOLS_RESULT },
 };
 
-/** The next connection opens and the daemon answers its opening probe. */
+/** Opens the next connection, and answers the opening probe as the daemon. */
 export function reconnectStateless(driver: SessionDriver): void {
   driver.advanceToNextDial();
   driver.open();

@@ -1,5 +1,5 @@
 /**
- * A session driver with an exai daemon, which the test plays frame by frame.
+ * A session driver with the exai dialect. The test sends the daemon's frames.
  *
  * @module
  */
@@ -26,7 +26,7 @@ export class ExaiDriver extends SessionDriver {
   }
 
   /**
-   * The frames sent to the daemon since the last call, and their connections.
+   * Takes the effects. Returns the frames to the daemon with connection ids.
    */
   takeFrames(): Json[] {
     return this.takeEffects().flatMap((effect) =>
@@ -36,14 +36,14 @@ export class ExaiDriver extends SessionDriver {
     );
   }
 
-  /** The daemon sends a frame. */
+  /** Sends a frame as the daemon. */
   frameFromDaemon(frame: Json, connectionId: number = this.connectionId): void {
     this.fromDaemon(JSON.stringify(frame), connectionId);
   }
 
   /**
-   * A socket opens and the daemon acknowledges our hello. Returns the frames
-   * that follow on it.
+   * Opens a connection, and acknowledges its hello. Returns the frames that the
+   * session then sends.
    */
   acknowledgeHello(
     connectionId: number = this.connectionId,
@@ -58,7 +58,7 @@ export class ExaiDriver extends SessionDriver {
     return this.takeFrames();
   }
 
-  /** A call on a connection of its own. Returns its frame. */
+  /** Calls a tool. Completes the handshake if that dials. Returns its frame. */
   startCall(id: Json, name?: string, _meta?: Json): Json {
     const { length } = this.dials;
     this.callTool(id, name ?? "chat", _meta);
@@ -69,8 +69,8 @@ export class ExaiDriver extends SessionDriver {
   }
 
   /**
-   * Both links are lost. The main one is back, and the pool link has completed
-   * its handshake: health is requested.
+   * Loses the main and the pool connection, and reconnects both. Then the
+   * session requests the daemon's health.
    */
   loseBothAndReconnect(call: Json): void {
     this.close(1006, call.connectionId);
@@ -96,8 +96,8 @@ export class ExaiDriver extends SessionDriver {
   }
 
   /**
-   * The ids answered since the last call, with the error's code or the result's
-   * text.
+   * Returns the responses since `takeEffects`: the id, and the error's code or
+   * the result's text.
    */
   responsesToClient(): Json[] {
     return this.sentToClient().filter(({ method }) => method === undefined)

@@ -1,6 +1,6 @@
 /**
- * A session whose daemon is away, and the ways in which its dials and
- * connections end.
+ * Sessions whose daemon is away, and the ways in which dials and connections
+ * end.
  *
  * @module
  */
@@ -8,7 +8,7 @@
 import type { SessionConfig } from "../../../lib/session/session_config.ts";
 import { SessionDriver } from "./session_driver.ts";
 
-/** A session whose daemon has just disconnected. */
+/** Returns a session whose connection has just been lost. */
 export function startDown(config: Partial<SessionConfig> = {}): SessionDriver {
   const driver = new SessionDriver(config);
   driver.connect();
@@ -46,7 +46,7 @@ export const DIAL_ENDS: Readonly<
   },
 };
 
-/** Advances the time while every dial ends in the given way. */
+/** Advances the time, while every dial ends in the given way. */
 export function advanceWhileDialsFail(
   driver: SessionDriver,
   ms: number,
@@ -60,7 +60,7 @@ export function advanceWhileDialsFail(
   }
 }
 
-/** The connection stays up for so many seconds. */
+/** Advances the time, while the daemon sends a notification every 4 s. */
 export function stayConnected(driver: SessionDriver, seconds: number): void {
   const { connectionId } = driver;
   for (let s = 0; s < seconds; s += 4) {
@@ -80,7 +80,7 @@ export function loseAndReconnect(driver: SessionDriver): void {
   driver.reconnect();
 }
 
-/** The next connection works for so long, and is closed with this code. */
+/** Makes the next connection ready, and closes it after `ms` with `code`. */
 export function closeAfter(
   driver: SessionDriver,
   ms: number = 200,
@@ -94,7 +94,7 @@ export function closeAfter(
   driver.close(code);
 }
 
-/** A session whose connection was closed twice, as by another client. */
+/** Returns a session whose connection was closed twice, as if displaced. */
 export function startDisplaced(
   config: Partial<SessionConfig> = {},
 ): SessionDriver {

@@ -1,12 +1,12 @@
 /**
- * The ids of the proxy's own requests.
+ * Recognizes the ids of the proxy's own requests.
  *
  * @module
  */
 
 /**
- * Whether a request's id is one of the proxy's own, which no client of the
- * tests uses.
+ * Returns whether an id belongs to one of the proxy's own requests. No client
+ * in the tests uses such an id.
  */
 export function isProxyRequestId(id: unknown): boolean {
   if (typeof id === "string") return id.startsWith("alwaysup:");

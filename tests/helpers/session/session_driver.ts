@@ -1,6 +1,6 @@
 /**
- * A session under test: the test plays the client, the network, the daemon and
- * the clock.
+ * Drives a session in a test. The test supplies all events: those of the
+ * client, the network, the daemon and the clock.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import { isProxyRequestId } from "./proxy_request_ids.ts";
 // deno-lint-ignore no-explicit-any
 export type Json = any;
 
-/** The defaults of the settings table. The tests' arithmetic relies on them. */
+/** The program's defaults, except for `connections`. Tests rely on them. */
 export const DEFAULT_CONFIG: SessionConfig = {
   redactedUrl: "ws://daemon/",
   secrets: [],
@@ -35,7 +35,7 @@ export const DEFAULT_CONFIG: SessionConfig = {
     { name: "GLM", total: 300_000, idle: Infinity },
     { name: "KIMI", total: 600_000, idle: Infinity },
   ],
-  // Most tests need no capacity check: they have one connection at a time.
+  // Most tests have one connection at a time, and need no capacity check.
   connections: "many",
   waitProgress: "on",
   retry: "safe",
@@ -46,15 +46,15 @@ export const DEFAULT_CONFIG: SessionConfig = {
   version: "1",
 };
 
-/** No jitter: pauses are exactly those of the backoff table. */
+/** Without jitter, the delays are exactly those of the backoff schedule. */
 const noJitter = (): number => 0;
 
 export class SessionDriver {
   readonly session: Session;
   now = 0;
-  /** The connection id of the latest dial. */
+  /** The id of the latest dialed connection. */
   connectionId = 0;
-  /** The moments of all dials. */
+  /** All dials with their times. */
   readonly dials: { at: number; subprotocol: string | undefined }[] = [];
   #effects: Effect[] = [];
 
@@ -77,7 +77,7 @@ export class SessionDriver {
     }
   }
 
-  /** Lets time pass. The session gets a tick at each of its deadlines. */
+  /** Advances the time. The session gets a tick at each of its deadlines. */
   advance(ms: number): void {
     const end = this.now + ms;
     for (let wakeups = 0; this.session.deadline() <= end; wakeups++) {
@@ -90,13 +90,13 @@ export class SessionDriver {
     this.now = end;
   }
 
-  /** The machine sleeps for so long, and the clock counts that time. */
+  /** Lets the machine sleep. The clock continues during the sleep. */
   sleep(ms: number): void {
     this.now += ms;
     this.handle({ type: "resumed", monotonicGapMs: ms, suspendedMs: 0 });
   }
 
-  /** Lets time pass until the next dial. */
+  /** Advances the time until the next dial. */
   advanceToNextDial(): void {
     const { length } = this.dials;
     while (this.dials.length === length) {
@@ -104,7 +104,7 @@ export class SessionDriver {
     }
   }
 
-  /** The client sends a line. An object becomes a message. */
+  /** Sends a line as the client. An object is sent as a JSON-RPC message. */
   fromClient(message: Json): void {
     this.handle({ type: "line", text: serializeMessage(message) });
   }
@@ -117,7 +117,7 @@ export class SessionDriver {
     this.request(id, "tools/call", { name, ...(_meta && { _meta }) });
   }
 
-  /** Answers the latest probe. Returns whether there was one. */
+  /** Answers the latest probe. Returns false if there was none. */
   answerProbe(connectionId: number = this.connectionId): boolean {
     const probe = this.#effects.findLast((effect) =>
       effect.type === "send-to-daemon" &&
@@ -136,7 +136,7 @@ export class SessionDriver {
     this.handle({ type: "open", connectionId });
   }
 
-  /** The daemon sends a frame on the latest connection, or on another. */
+  /** Sends a frame as the daemon. An object becomes a JSON-RPC message. */
   fromDaemon(message: Json, connectionId: number = this.connectionId): void {
     this.handle({
       type: "frame",
@@ -161,12 +161,12 @@ export class SessionDriver {
     });
   }
 
-  /** The client closes stdin, or a signal arrives. */
+  /** Ends the session: the client closes stdin, or a signal arrives. */
   end(cause: "stdin" | "signal" = "stdin"): void {
     this.handle({ type: "end", cause });
   }
 
-  /** Nothing listens at the daemon's port. */
+  /** Fails the latest dial, because nothing listens at the daemon's port. */
   failDial(): void {
     const reason = "nothing listens there";
     const { connectionId } = this;
@@ -179,7 +179,7 @@ export class SessionDriver {
     });
   }
 
-  /** From the first dial to a ready link, with an initialized client. */
+  /** Makes the first connection ready, and initializes the client. */
   connect(capabilities: Json = { tools: {} }): void {
     this.open();
     this.request("init", "initialize", {
@@ -194,13 +194,10 @@ export class SessionDriver {
     this.takeEffects();
   }
 
-  /**
-   * From a dial to a link that is ready again: the replayed `initialize` is
-   * answered.
-   */
+  /** Makes the latest connection ready: answers the replayed `initialize`. */
   reconnect(version = "2025-06-18"): void {
     this.open();
-    // Its own one: those of former dials may not be taken yet.
+    // The effects may still include `initialize` requests of earlier dials.
     const { id } = this.#effects.flatMap((effect) =>
       effect.type === "send-to-daemon" &&
         effect.connectionId === this.connectionId
@@ -213,52 +210,48 @@ export class SessionDriver {
     });
   }
 
-  /** All effects since the last call. */
+  /** Returns and removes all effects since the last call. */
   takeEffects(): Effect[] {
     const effects = this.#effects;
     this.#effects = [];
     return effects;
   }
 
-  /**
-   * The messages sent to the client since `takeEffects`, without removing them.
-   */
+  /** Returns the messages to the client since `takeEffects`, and keeps them. */
   sentToClient(): Json[] {
     return this.#textsOf("send-to-client").map((text) => JSON.parse(text));
   }
 
-  /**
-   * The messages sent to the daemon since `takeEffects`, without removing them.
-   */
+  /** Returns the messages to the daemon since `takeEffects`, and keeps them. */
   sentToDaemon(): Json[] {
     return this.#textsOf("send-to-daemon").map((text) => JSON.parse(text));
   }
 
-  /** The same without the proxy's own probes. */
+  /** Returns `sentToDaemon`, without the proxy's own probes. */
   sentExceptProbes(): Json[] {
     return this.sentToDaemon().filter((message) => !isProbe(message));
   }
 
-  /** The events of the log lines since `takeEffects` that a user would see. */
+  /** Returns the log events since `takeEffects`, except for debug events. */
   logEvents(): string[] {
     return this.#effects.flatMap((effect) =>
       effect.type === "log" && effect.level !== "debug" ? [effect.event] : []
     );
   }
 
-  /** The texts of all log lines since `takeEffects`. */
+  /** Returns the log messages since `takeEffects`, joined with `\n`. */
   logText(): string {
     return this.#textsOf("log").join("\n");
   }
 
-  /** Whether the session has closed a connection since `takeEffects`. */
+  /** Returns whether the session closed a connection since `takeEffects`. */
   isConnectionClosed(connectionId: number): boolean {
     return this.#effects.some((effect) =>
       effect.type === "close" && effect.connectionId === connectionId
     );
   }
 
-  /** The exit code, if the session has ended. */
+  /** Returns the exit code if the session has ended. */
   exitCode(): number | undefined {
     const effect = this.#effects.find(({ type }) => type === "exit");
     return effect?.type === "exit" ? effect.code : undefined;
@@ -272,7 +265,7 @@ export class SessionDriver {
   }
 }
 
-/** Whether a message is a probe of the proxy. */
+/** Returns whether a message is a probe of the proxy. */
 function isProbe({ id, method }: Json): boolean {
   return /^(ping|server\/discover)$/.test(method) && isProxyRequestId(id);
 }

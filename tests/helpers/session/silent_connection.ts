@@ -1,6 +1,6 @@
 /**
- * A session with a call in flight on a connection that may be silent, and the
- * standby that is opened beside it.
+ * Helpers for sessions with a call in flight on a connection that may be
+ * silent. The session opens a standby connection for such a call.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import type { SessionConfig } from "../../../lib/session/session_config.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { type Json, SessionDriver } from "./session_driver.ts";
 
-/** The ids of the proxy's pings on a connection since `takeEffects`. */
+/** Takes the effects. Returns the ids of the pings on a connection. */
 export function pingIds(driver: SessionDriver, connectionId: number): string[] {
   return driver.takeEffects().flatMap((effect) =>
     effect.type === "send-to-daemon" && effect.connectionId === connectionId
@@ -18,7 +18,6 @@ export function pingIds(driver: SessionDriver, connectionId: number): string[] {
   ).filter(({ method }) => method === "ping").map(({ id }) => id);
 }
 
-/** The daemon answers a ping. */
 export function answerPing(
   driver: SessionDriver,
   id: Json,
@@ -28,8 +27,9 @@ export function answerPing(
 }
 
 /**
- * A call has run for 250 ms. The daemon has answered the probe before it. A
- * concurrent daemon has also answered the probe during the call.
+ * Returns a session whose call was sent 250 ms ago. The daemon has answered the
+ * probe before the call, and if it is concurrent, also the probe during the
+ * call.
  */
 export function startCall(
   habit: "concurrent" | "serial",
@@ -48,7 +48,7 @@ export function startCall(
 }
 
 /**
- * The standby opens and answers the first message. Returns the id of its probe.
+ * Opens the standby, and answers its `initialize`. Returns the id of its probe.
  */
 export function openSecond(driver: SessionDriver): string {
   driver.open();
@@ -64,7 +64,7 @@ export function openSecond(driver: SessionDriver): string {
   return sent[0].id;
 }
 
-/** The standby answers two probes, 5 s apart. */
+/** Answers two probes on the standby, 5 s apart. */
 export function answerTwiceOnSecond(driver: SessionDriver): void {
   const { connectionId } = driver;
   answerPing(driver, openSecond(driver), connectionId);
@@ -76,7 +76,7 @@ export function answerTwiceOnSecond(driver: SessionDriver): void {
   answerPing(driver, second, connectionId);
 }
 
-/** Four connections drain, and a call is in flight on the fifth. */
+/** Returns a session with four draining connections and a call on a fifth. */
 export function startWithFourDraining(): SessionDriver {
   const driver = new SessionDriver();
   driver.connect();

@@ -1,6 +1,6 @@
 /**
- * A session with two tools, long after its handshake, and what a daemon may
- * send instead of a response.
+ * Helpers for sessions with two tools long after the handshake, and for invalid
+ * responses of daemons.
  *
  * @module
  */
@@ -8,24 +8,24 @@
 import { assert } from "../assert.ts";
 import { type Json, SessionDriver } from "./session_driver.ts";
 
-/** An error that names no request. */
+/** An error without an id, which belongs to no request. */
 export const ERROR_WITHOUT_ID: Json = {
   id: null,
   error: { code: -32700, message: "Parse error" },
 };
 
-/** The tools: `look` only reads. */
+/** The tools. `look` only reads. */
 export const LOOK_AND_WRITE: Json[] = [
   { name: "look", annotations: { readOnlyHint: true } },
   { name: "write" },
 ];
 
-/** A response that is not JSON. */
+/** Returns a response that is not JSON. */
 export function malformedResponse(id: Json): string {
   return `{"jsonrpc":"2.0","id":${JSON.stringify(id)},"result":{"x":NaN}}`;
 }
 
-/** A session with these tools. */
+/** Returns a session that knows the two tools. */
 export function startTwoToolSession(config: Json = {}): SessionDriver {
   const driver = new SessionDriver(config);
   driver.connect();
@@ -37,7 +37,7 @@ export function startTwoToolSession(config: Json = {}): SessionDriver {
   return driver;
 }
 
-/** Sends a call whose leading probe is answered. */
+/** Sends a call, and answers the probe in front of it. */
 export function sendCall(
   driver: SessionDriver,
   id: Json,
@@ -54,7 +54,7 @@ export function sendCall(
   driver.takeEffects();
 }
 
-/** A session whose daemon has answered a number id with a string id. */
+/** Returns a session whose daemon has answered a number id with a string id. */
 export function startRetypedIdSession(): SessionDriver {
   const driver = new SessionDriver();
   driver.connect();
@@ -65,7 +65,7 @@ export function startRetypedIdSession(): SessionDriver {
   return driver;
 }
 
-/** Lets time pass while the daemon answers every ping. */
+/** Advances the time, while the daemon answers every ping. */
 export function stayConnected(driver: SessionDriver, ms: number): void {
   for (let i = 0; i < ms / 250; i++) {
     driver.advance(250);
@@ -73,7 +73,9 @@ export function stayConnected(driver: SessionDriver, ms: number): void {
   }
 }
 
-/** A new connection on which the request for the tools may be answered. */
+/**
+ * Reconnects. Answers the proxy's `tools/list` if `answer` is not undefined.
+ */
 export function reconnectWith(driver: SessionDriver, answer: Json): void {
   driver.close();
   driver.advanceToNextDial();
@@ -84,9 +86,7 @@ export function reconnectWith(driver: SessionDriver, answer: Json): void {
   if (answer !== undefined) driver.fromDaemon({ id: list.id, ...answer });
 }
 
-/**
- * The ids and error codes of the responses to the client since `takeEffects`.
- */
+/** Returns the ids and error codes of the responses since `takeEffects`. */
 export function codes(driver: SessionDriver): Json[] {
   return driver.sentToClient().filter(({ method }) => method === undefined)
     .map(({ id, error }) => [id, error?.code]);

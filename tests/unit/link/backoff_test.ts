@@ -1,6 +1,6 @@
 /**
- * When the next dial comes: the backoff table, how a waiting request changes
- * it, and when it restarts.
+ * Tests when the next dial is due: the backoff table, how a waiting request
+ * changes it, and when it restarts.
  *
  * @module
  */
@@ -21,7 +21,7 @@ import {
 import { test } from "../../helpers/no_permissions.ts";
 import { DEFAULT_CONFIG } from "../../helpers/session/session_driver.ts";
 
-/** The pauses after so many failures in a row. */
+/** Returns the pauses after each of `count` failures in a row. */
 function pausesAfterFailures(count: number, random: () => number): number[] {
   const backoff = new Backoff(DEFAULT_CONFIG, random);
   return Array.from(
@@ -55,7 +55,7 @@ test("Backoff: jitter adds up to a tenth, and subtracts nothing", () => {
   }
 });
 
-/** How a dial can end, and how long that takes. */
+/** The ends of a dial, with the time from its beginning in milliseconds. */
 const ENDS = {
   "refused": { ms: 0, loss: { reason: "refused" } },
   "reset": { ms: 0, loss: { reason: "reset", mayBeSubprotocol: false } },
@@ -63,9 +63,7 @@ const ENDS = {
   "lost when it was ready": { ms: 20, loss: { reason: "gone" } },
 } as const;
 
-/**
- * The moments of dials that all end in the same way, and how long each takes.
- */
+/** Returns the moments of `count` dials that all end in the same way. */
 function simulateDials(
   count: number,
   traffic: LinkUsage,
@@ -88,7 +86,7 @@ function simulateDials(
   return moments;
 }
 
-/** The pauses between dials, from the end of one to the next. */
+/** Returns the pauses between dials that take `ms` each. */
 function pausesBetween(moments: number[], ms = 0): number[] {
   return moments.slice(1).map((moment, i) => moment - moments[i]! - ms);
 }
@@ -135,7 +133,7 @@ test("Backoff: a request that comes during a long pause dials at once", () => {
 });
 
 test("Backoff: dials on demand do not advance the table", () => {
-  // 3750 ms of the table, then a request waits, then none does.
+  // Until 3750 ms, no request waits. Then one waits, and at the end none.
   const link = newLink();
   let now = 0;
   for (let i = 0; i < 5; i++) now = failDial(link, now, NO_DEMAND);
@@ -174,7 +172,7 @@ test("Backoff: a scheduled dial that is due during a dial on demand moves behind
   ]);
 });
 
-/** A link that has failed five times, and is ready again. */
+/** Returns a link that is ready after five failures, and the current time. */
 function readyAfterFailures(traffic: LinkUsage): { link: Link; now: number } {
   const link = newLink();
   let now = 0;

@@ -1,5 +1,5 @@
 /**
- * How many connections a daemon keeps for a client, as far as the proxy knows.
+ * Tests how the proxy detects how many connections a daemon keeps per client.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { CapacityDetector } from "../../../lib/link/capacity_detector.ts";
 import { assertEquals, assertThrows } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
-/** A check that began at 1000 ms, after a handshake of 50 ms. */
+/** Returns a detector whose check began at 1 s, after a handshake of 50 ms. */
 function startCheck(): CapacityDetector {
   const capacity = new CapacityDetector("auto");
   capacity.startCheck(50, 1_000);
@@ -60,7 +60,7 @@ test("Capacity: a check is extended once", () => {
   assertEquals(capacity.advance(1_800), { kind: "close-second" });
   assertEquals(capacity.deadline(), 1_700);
   const late = startCheck();
-  late.advance(1_350); // no more than a timer's usual lag
+  late.advance(1_350); // A timer may be 50 ms late.
   assertEquals(late.advance(1_451), undefined);
   assertEquals([late.deadline(), late.isChecking], [1_551, true]);
 });
@@ -74,7 +74,10 @@ test("Capacity: the end of no check changes nothing", () => {
   assertEquals(capacity.connectionCapacity, "many");
 });
 
-/** Events of a check, the last step, and the capacity. */
+/**
+ * The events of a check, the step that the last event returns, and the capacity
+ * after it. `other` answers an earlier probe, and `late` is a timeout.
+ */
 const CHECKS: [
   what: string,
   events: string,
@@ -198,7 +201,7 @@ const STATES: Record<string, () => CapacityDetector> = {
   },
 };
 
-/** What can be seen of a state. */
+/** Returns the public properties, which show whether a state has changed. */
 function stateOf(capacity: CapacityDetector): unknown {
   return [
     capacity.connectionCapacity,
@@ -209,8 +212,8 @@ function stateOf(capacity: CapacityDetector): unknown {
 }
 
 /**
- * Events, in which states they have a row, and whether they are an error in the
- * others, where they change nothing.
+ * Each event, the states that have a row for it, and whether it is ignored or
+ * an error in the other states. Neither changes the state.
  */
 const EVENTS: [
   event: string,
@@ -249,7 +252,7 @@ const EVENTS: [
     "main closed",
     (it) => it.onMainConnectionClosed(true, 0),
     [],
-    "ignored", // no second connection was opened
+    "ignored", // None of the states has a recent second connection.
   ],
   [
     "main ready",

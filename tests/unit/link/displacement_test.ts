@@ -1,5 +1,5 @@
 /**
- * Another client that takes the connection again and again.
+ * Tests displacement: another client takes the connection again and again.
  *
  * @module
  */
@@ -121,7 +121,7 @@ for (const method of ["server/discover", "subscriptions/listen"]) {
     driver.takeEffects();
     driver.close(1000);
     driver.advance(3_600_000);
-    // An answered `server/discover` is requested again.
+    // A pending `server/discover` makes another dial, a subscription none.
     const isRequestedAgain = method === "server/discover";
     assertEquals(driver.dials.length > length + 1, isRequestedAgain);
     assertEquals(/Infinity/.test(driver.logText()), false);
@@ -220,7 +220,7 @@ test("Displacement: none where a request of the proxy's own may be the cause of 
   driver.request("list", "tools/list");
   driver.fromDaemon({ id: "list", result: { tools: [] } });
   driver.close(1000);
-  // The new daemon gets the request for its tools, and closes.
+  // Each connection is closed while the proxy's tools/list is pending.
   for (let n = 0; n < 3; n++) closeAfter(driver);
   assertEquals(/another client/.test(driver.logText()), false);
 });
@@ -249,8 +249,8 @@ test("Displacement: a sleep makes no dial", () => {
 });
 
 /**
- * How long the successive connections lasted, and whether the displacement
- * counts as lasting at the end.
+ * How long the successive connections lasted in ms, and whether the
+ * displacement is recurring after the last one.
  */
 const LIVES: [what: string, lastedMs: number[], isLasting: boolean][] = [
   ["a single close", [5], false],
@@ -263,7 +263,7 @@ const LIVES: [what: string, lastedMs: number[], isLasting: boolean][] = [
 for (const [what, lastedMs, isLasting] of LIVES) {
   test(`Displacement: ${isLasting ? "lasting" : "not lasting"} after ${what}`, () => {
     const backoff = new Backoff(DEFAULT_CONFIG, () => 0);
-    // Only a request has the daemon dialed.
+    // If the displacement is recurring, only a request makes a dial.
     const isRecurring = (): boolean =>
       backoff.scheduleAfter({}, 0).scheduledAt === Infinity;
     for (const ms of lastedMs) backoff.onDisplaced(1e6 + ms, 1e6);

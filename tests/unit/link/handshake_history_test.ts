@@ -1,6 +1,6 @@
 /**
- * How long a dial may stay silent while a request waits, and when the
- * subprotocol is left out.
+ * Tests how long a dial may hang while a request waits, and when a dial does
+ * not offer the subprotocol.
  *
  * @module
  */
@@ -19,8 +19,8 @@ import {
 const STEPS = ["dialing", "handshaking"] as const;
 
 /**
- * The handshake history of a daemon whose steps have taken so many
- * milliseconds.
+ * Returns a history with one handshake for each argument. Both phases of the
+ * handshake took this time, in milliseconds.
  */
 function handshakesAfter(...ms: number[]): HandshakeHistory {
   const handshakes = new HandshakeHistory(15_000);
@@ -71,7 +71,7 @@ test("Handshake limit: never above a shorter --handshake-timeout", () => {
   }
 });
 
-/** A link whose daemon has answered, and whose connection is lost. */
+/** Returns a link whose daemon has answered, and whose connection was lost. */
 function lostLink(random = 0): Link {
   const link = newLink(() => random);
   link.dial(0);
@@ -105,11 +105,11 @@ for (const step of STEPS) {
           link.connectionId + 1,
         );
       }
-      // The worst case: the daemon can be reached just after a dial has begun.
+      // At worst, the daemon becomes reachable just after a dial has begun.
       const [first] = begun;
       for (const [i, at] of begun.slice(0, -1).entries()) {
         const [lag, silentMs] = [begun[i + 1]! - at, at - first!];
-        if (lag > 15_000) continue; // bounded by --handshake-timeout
+        if (lag > 15_000) continue; // --handshake-timeout limits it.
         assert(lag <= Math.max(3_500, silentMs / 2), `${lag} of ${silentMs}`);
       }
       assert(begun.length >= 9, `${begun}`);
@@ -174,7 +174,7 @@ test("Handshake limit: time asleep is no silence", () => {
   assertEquals(link.deadline(URGENT_DEMAND) - 60_250, 2_000);
 });
 
-/** A dial whose handshake has failed. */
+/** A failed handshake: the daemon may have rejected the subprotocol. */
 const FAILED: DisconnectCause = { reason: "HTTP 400", mayBeSubprotocol: true };
 
 test("Subprotocol: a failed handshake is repeated once, at once and without it", () => {

@@ -1,5 +1,5 @@
 /**
- * The set of links, and the role of each.
+ * Tests the set of links, and the role of each link.
  *
  * @module
  */
@@ -14,7 +14,7 @@ function links(): LinkSet {
   return new LinkSet(DEFAULT_CONFIG, () => 0, 0);
 }
 
-/** Makes a link ready. */
+/** Makes a link ready, and returns it. */
 function ready(link: Link): Link {
   link.dial(0);
   link.onOpen(0);
@@ -85,8 +85,8 @@ test("Link set: finds a usable link of a role that passes a test", () => {
 });
 
 /**
- * Preparations of the links, and the link that requests of a role then wait
- * for.
+ * The role of a request, and a function that prepares the links. It returns the
+ * link that the request then waits for; `undefined` if there is none.
  */
 const BLOCKING: [
   what: string,

@@ -81,7 +81,7 @@ test("Link: probed 250 ms after a call that found none in flight, if one is in f
   const link = readyLink();
   link.liveness!.onFirstCallSent(1_000);
   assertEquals(link.deadline(BUSY), 1_250);
-  link.liveness!.onFrame(1_010); // answered at once
+  link.liveness!.onFrame(1_010); // The response arrives.
   assertEquals(link.deadline(NO_DEMAND), 6_010);
   link.liveness!.onFirstCallSent(1_500);
   assertEquals(link.deadline(BUSY), 1_750);
@@ -131,7 +131,7 @@ test("Link: what was written ends with the connection", () => {
   assertEquals([link.isBacklogged, link.hasReceivedAllOneWay], [true, false]);
   link.onDisconnect(1, { reason: "gone" }, 2);
   assertEquals([link.isBacklogged, link.hasReceivedAllOneWay], [false, true]);
-  // Events that come too late change nothing.
+  // Late events of a connection that has ended change nothing.
   link.onBacklog("full");
   link.onOneWaySent(3);
   link.onAnswered(9);
@@ -180,7 +180,7 @@ test("Link: one with abandoned calls is lost at the moment at which it seems dea
   };
   probe("1", 0);
   liveness.onProbeAnswered("1", 1);
-  liveness.assignWriteNumber(); // the call
+  liveness.assignWriteNumber(); // The call gets this number.
   probe("3", 100);
   assertEquals(link.deadline(abandoned), 5_001, "a probe in silence");
   liveness.onFrame(150);
@@ -205,7 +205,7 @@ type StateName =
   | "ready"
   | "suspect";
 
-/** The states, and how a link gets there. */
+/** For each state, a function that returns a link in it. */
 const STATES: Record<StateName, () => Link> = {
   waiting: () => newLink(),
   refused: () => {
@@ -257,8 +257,8 @@ function stateOf(link: Link): StateName {
 }
 
 /**
- * Each event, the states that it leaves, and the next ones. In the other states
- * it is an error that names both, or ignored.
+ * Each event, and the next state for each state in which it is allowed. In the
+ * other states, it is ignored, or an error that names the state and the event.
  */
 const TRANSITIONS: [
   event: string,

@@ -1,5 +1,5 @@
 /**
- * When a connection is probed, and when its silence counts.
+ * Tests when a connection is probed, and when its silence has consequences.
  *
  * @module
  */
@@ -21,8 +21,9 @@ import {
 } from "../../helpers/session/silent_connection.ts";
 
 /**
- * A call was cancelled after 20 s of silence. A probe preceded it, and there is
- * no evidence that the connection is dead.
+ * Returns a session whose call was cancelled after 20 s of silence. The daemon
+ * has answered the probe before the call, but none during it. So there is no
+ * evidence that the connection is dead.
  */
 function startWithCancelledCall(): SessionDriver {
   const driver = new SessionDriver({ connections: "one" });
@@ -75,7 +76,7 @@ test("Liveness: traffic after a probe keeps the connection when its last call is
   driver.connect();
   driver.advance(5_000);
   driver.answerProbe();
-  driver.callTool(1, "write"); // its probe is never answered
+  driver.callTool(1, "write"); // The probe before the call gets no answer.
   driver.advance(6_000);
   driver.fromDaemon({ method: "notifications/message", params: {} });
   driver.fromClient({
@@ -90,7 +91,7 @@ test("Liveness: a silent connection with evidence is lost when its last call is 
   driver.connect();
   driver.advance(5_000);
   driver.answerProbe();
-  driver.callTool(1, "write"); // its probe is never answered
+  driver.callTool(1, "write"); // The probe before the call gets no answer.
   driver.advance(60_000);
   assertEquals([driver.isConnectionClosed(1), driver.sentToClient()], [
     false,
@@ -182,7 +183,7 @@ test("exai liveness: a connection with a call is neither probed nor suspect", ()
   assertEquals(driver.dials.length, 2);
 });
 
-/** A link that has answered a probe. */
+/** Returns a session whose connection is idle and has answered a probe. */
 function connectAndAnswerProbe(): SessionDriver {
   const driver = new SessionDriver();
   driver.connect();
@@ -286,12 +287,13 @@ test("Liveness: each call that finds none in flight is probed during the call", 
   driver.advance(500);
   driver.takeEffects();
   driver.callTool("long", "write");
-  for (let ms = 0; ms <= 300; ms++) { // the daemon answers every ping at once
+  // The daemon answers every ping at once.
+  for (let ms = 0; ms <= 300; ms++) {
     const id = pingIds(driver, 1).at(-1);
     if (id !== undefined) driver.fromDaemon({ id, result: {} });
     driver.advance(1);
   }
-  driver.advance(10_000); // black hole
+  driver.advance(10_000); // The connection is silent.
   answerTwiceOnSecond(driver);
   assert(driver.isConnectionClosed(1), "within 20 s");
 });
@@ -313,7 +315,7 @@ const LIMITS = { pingInterval: 5_000, pingTimeout: 5_000 };
 
 type Act = (liveness: Liveness) => unknown;
 
-/** The states of verification and suspicion, and how they come about. */
+/** For each state of verification and suspicion, a function that reaches it. */
 const STATES: Record<string, Act> = {
   "verified, none": () => {},
   "unprobed, none": (it) => it.onResume(0, 0),
@@ -342,10 +344,10 @@ const STATES: Record<string, Act> = {
   },
 };
 
-/** What can be seen of a state. */
+/** Derives the names of both states from the public properties. */
 function stateOf(liveness: Liveness): string {
   const { isUnverified, isProbeDeferred, isSuspect } = liveness;
-  // Without a suspicion, an unprobed connection is probed at once.
+  // An unprobed connection that is not suspect is probed at once.
   const isDue = liveness.nextAction(0, NO_DEMAND) === "probe";
   const verification = !isUnverified
     ? "verified"
@@ -364,8 +366,8 @@ function stateOf(liveness: Liveness): string {
 }
 
 /**
- * Each event, and the next state for each state in which it changes something.
- * `-` is an error that names the event.
+ * Each event, and the next state for each state that it changes. `-` means that
+ * the event throws an error with its name.
  */
 const TRANSITIONS: [event: string, act: Act, next: Record<string, string>][] = [
   ["a frame", (it) => it.onFrame(0), {
@@ -461,7 +463,8 @@ for (const [event, act, next] of TRANSITIONS) {
         return;
       }
       act(liveness);
-      // A suspect connection is not probed, so both look the same.
+      // A suspect connection is never due for a probe, so `stateOf` cannot
+      // distinguish these two states.
       const found = expected.replace("unprobed, suspect", "probed, suspect");
       assertEquals(stateOf(liveness), found);
     });

@@ -1,5 +1,5 @@
 /**
- * Who does not read, and who reads again.
+ * Tests when a reader counts as full, and when as drained.
  *
  * @module
  */

@@ -1,5 +1,6 @@
 /**
- * The path of the cache, on each system, and what is written to it.
+ * Tests the path of the cache file on each system, and what is written to the
+ * file.
  *
  * @module
  */
@@ -61,7 +62,7 @@ const PLACES: [os: string, env: Record<string, string>, folder: string][] = [
     { LOCALAPPDATA: "D:\\a", USERPROFILE: "C:\\Users\\a" },
     "D:\\a/alwaysup",
   ],
-  // Some clients pass on only these variables.
+  // Some clients pass on `USERPROFILE`, but not `LOCALAPPDATA`.
   [
     "windows",
     { LOCALAPPDATA: "", USERPROFILE: "C:\\Users\\a" },
@@ -114,7 +115,6 @@ test("Cache file: each daemon, dialect and secret has its own path, however long
   }
 });
 
-/** The versions in the cache. */
 function cachedVersions(disk: MemoryDisk, setting: string = PATH): string[] {
   const { results } = readCacheFile(setting, OWNER, disk.host())!;
   return Object.keys(results.initialize).sort();
@@ -129,7 +129,7 @@ test("Cache writer: eight proxies lose nothing of each other's results", () => {
   assertEquals(disk.listNames("/h"), ["c.json"]);
 });
 
-/** A writer whose file cannot be replaced so many times. */
+/** Returns a writer whose first `tries` attempts to replace the file fail. */
 function writerWithFailures(
   tries: number,
   more: Partial<Host> = {},
@@ -146,7 +146,7 @@ function writerWithFailures(
   };
 }
 
-/** A host's timers, which the test runs. */
+/** Returns a `setTimer` that only collects callbacks, which the test calls. */
 function heldTimers(): {
   readonly timers: (() => void)[];
   readonly setTimer: Host["setTimer"];
@@ -164,7 +164,7 @@ test("Cache writer: of two writes at the same moment none is lost", async () => 
     return timers.pop()!;
   });
   disk.addFolder("/h");
-  // B has read the file when A replaces it.
+  // A replaces the file after B has read it, and before B replaces it.
   disk.beforeOperation.set(`rename ${PATH}`, saveA!);
   saveB!();
   assertEquals(cachedVersions(disk), ["v1"]);
@@ -172,7 +172,7 @@ test("Cache writer: of two writes at the same moment none is lost", async () => 
   assertEquals(cachedVersions(disk), ["v0", "v1"]);
   for (const check of timers.splice(0)) check();
   assertEquals(timers, []);
-  // The same at the end of both.
+  // The same happens while both writers close.
   a!.it.save(cacheWithVersion("v2"));
   b!.it.save(cacheWithVersion("v3"));
   timers.splice(0);
@@ -209,8 +209,7 @@ test("Cache writer: the client does not wait for the file, and what is saved mea
     it.save(cacheWithVersion(version));
     assertEquals(timers.length, 1);
     timers.pop()!();
-    // The check.
-    timers.pop()!();
+    timers.pop()!(); // This timer starts the check of the write.
   }
   assertEquals(cachedVersions(disk), ["v1", "v2"]);
 });
@@ -268,7 +267,7 @@ test("Cache writer: at the end writes what could not be written, and nothing els
   assertEquals(never.warnings, ["warn: EPERM"]);
 });
 
-/** A file of this daemon in the format before the present one. */
+/** Returns the text of a cache file in format 1; the current one is 2. */
 function olderFile(daemon = OWNER.daemon): string {
   const { key, dialect } = OWNER;
   const initialize = { v0: { protocolVersion: "v0" } };

@@ -1,5 +1,5 @@
 /**
- * The health file of an exai daemon, and what the log says of it.
+ * Tests the health file of an exai daemon, and what the log says about it.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * Log lines, by their level and in both formats; of many lines of one kind, the
- * first are written, and the others are counted.
+ * Tests log lines by their level and in both formats. If there are many lines
+ * of one kind, only the first are written, and the others are counted.
  *
  * @module
  */
@@ -38,14 +38,13 @@ test("Logger: a line has time, level and the redacted message, and in JSON the e
   assertEquals(rest, { level: "error", event: "e-error", message });
 });
 
-/** A limiter, and the messages that it has written. */
 class LimitedLog {
   #messages: string[] = [];
   readonly #limiter = new LogRateLimiter(({ message }) =>
     void this.#messages.push(message)
   );
 
-  /** How many of so many lines are written at a moment. */
+  /** Logs `count` lines of a kind at `now`. Returns how many were written. */
   countWritten(count: number, now: number, event = "bad"): number {
     for (let i = 1; i <= count; i++) {
       const message = `${event} ${i}`;
@@ -55,7 +54,7 @@ class LimitedLog {
     return this.#takeMessages().length;
   }
 
-  /** The summaries at a moment. */
+  /** Returns the summaries that are due at `now`. */
   takeSummaries(now: number): string[] {
     this.#limiter.writeSummaries(now);
     return this.#takeMessages();

@@ -1,5 +1,6 @@
 /**
- * The proxy itself, with a real session, over a transport that is no WebSocket.
+ * Tests the proxy with a real session, over a transport in memory instead of a
+ * WebSocket.
  *
  * @module
  */
@@ -17,7 +18,7 @@ import { LOOK_AND_WRITE } from "../../helpers/session/two_tool_session.ts";
 // deno-lint-ignore no-explicit-any
 type Json = any;
 
-/** Answers everything; a call only if `isOpen` says so. */
+/** Returns the daemon's response; none for a call if `isOpen` is false. */
 function answerOf({ method, params }: Json, isOpen: boolean): Json {
   const capabilities = { tools: {}, logging: {} };
   switch (method) {
@@ -36,7 +37,7 @@ function answerOf({ method, params }: Json, isOpen: boolean): Json {
 
 /** A client, a proxy and a daemon, all in this process. */
 class MemorySetup {
-  /** Whether the daemon answers calls. */
+  /** True while the daemon answers calls. */
   answersCalls = true;
   readonly daemon = new MemoryDaemon((message) =>
     answerOf(message, this.answersCalls)
@@ -57,29 +58,28 @@ class MemorySetup {
     );
   }
 
-  /** Writes a call. */
   call(id: string, name: string): void {
     this.client.write({ id, method: "tools/call", params: { name } });
   }
 
-  /** How often the daemon has received a call. */
+  /** Returns how often the daemon has received a call. */
   countCalls(id: string): number {
     return this.daemon.received.filter((message) => message.id === id).length;
   }
 
-  /** Resolves when the daemon has received all these calls. */
+  /** Waits until the daemon has received all these calls. */
   async calls(...ids: string[]): Promise<void> {
     const isThere = (): boolean => ids.every((id) => this.countCalls(id) > 0);
     await this.daemon.waitUntil(isThere, `the calls ${ids}`);
   }
 
-  /** The client leaves; returns the exit code. */
+  /** Closes stdin, and waits for the end. Returns the exit code. */
   async end(): Promise<number> {
     await this.client.close();
     return await this.ended();
   }
 
-  /** Waits for the end of the proxy; returns the exit code. */
+  /** Waits for the end of the proxy. Returns the exit code. */
   async ended(): Promise<number> {
     const code = await this.client.ended(this.#exitCode);
     assertEquals(this.daemon.connection, undefined, "a connection is open");

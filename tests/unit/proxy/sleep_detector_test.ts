@@ -1,5 +1,5 @@
 /**
- * How a sleep of the machine is detected.
+ * Tests how a sleep of the machine is detected.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { test } from "../../helpers/no_permissions.ts";
 import { ExaiDriver } from "../../helpers/session/exai_driver.ts";
 import type { Json } from "../../helpers/session/session_driver.ts";
 
-/** How often the proxy reads its clocks. */
+/** The interval at which the proxy checks for a sleep, in milliseconds. */
 const HEARTBEAT_MS = 2_000;
 
 test("Sleep detector: notices one of 60 s during an exai call", () => {
@@ -25,7 +25,7 @@ test("Sleep detector: notices one of 60 s during an exai call", () => {
   driver.advance(50_000);
   const at = driver.now;
   const detector = new SleepDetector(at, at);
-  // The proxy wakes at least for that, whatever is due.
+  // The proxy wakes up for this check even if nothing else is due.
   const due = Math.min(driver.session.deadline(), at + HEARTBEAT_MS);
   assert(detector.detect(at + 60_000, at + 60_000, due) !== undefined);
 });

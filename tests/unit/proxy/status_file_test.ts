@@ -1,5 +1,5 @@
 /**
- * When the status file is written and removed, and which other files are
+ * Tests when the status file is written and removed, and which other files are
  * removed.
  *
  * @module
@@ -94,7 +94,10 @@ const STATUS = serializeStatus(PROXY, SNAPSHOT, 0);
 
 const OLD = { ageMs: STALE_MS };
 
-/** Each file, whether it is removed, and the warning. */
+/**
+ * Each file, a function that creates it, whether it is removed, and the warning
+ * if there is one.
+ */
 const LEFT: [
   what: string,
   name: string,

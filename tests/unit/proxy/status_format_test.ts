@@ -1,5 +1,5 @@
 /**
- * The text of a status file, and a description of a state.
+ * Tests the text of a status file, and the description of a connection's state.
  *
  * @module
  */
@@ -22,10 +22,10 @@ import type { Json } from "../../helpers/session/session_driver.ts";
 
 const FACTS: ProxyInfo = PROXY;
 
-/** The optional members of a status file. */
+/** The members that a status file may lack. */
 const OPTIONAL = [
   ...["client", "lastError", "connections", "answersDuringCalls"],
-  ...["sign"], // for proxies of an older version
+  ...["sign"], // Only proxies of older versions need it.
 ];
 
 test("Status format: writes moments by the wall clock, and reads what it wrote", () => {

@@ -5,7 +5,10 @@ import { test } from "../../helpers/no_permissions.ts";
 
 const encoder = new TextEncoder();
 
-/** The output for a text in chunks of a given size. */
+/**
+ * Splits a text that arrives in chunks of `size` bytes. Returns each line, or
+ * the byte length of a line over the limit.
+ */
 function splitChunks(text: string, size: number, limit = 1000): unknown[] {
   const bytes = encoder.encode(text);
   const splitter = new LineSplitter(limit);
@@ -66,7 +69,7 @@ test("Line splitter: a long line in many chunks is kept whole, and the next one,
   assertEquals(next, { type: "line", text: "next" });
 });
 
-/** A sink that accepts a few bytes at a time. */
+/** Returns a sink that accepts at most `most` bytes of each write. */
 function slowSink(
   most: number,
 ): { text: () => string; write: (bytes: Uint8Array) => Promise<number> } {

@@ -1,6 +1,6 @@
 /**
- * Keys with a number each, the smallest first, and values that each have a
- * deadline.
+ * Tests `IndexedMinHeap`, which orders keys by priority, and `DeadlineMap`,
+ * whose values have a deadline each.
  *
  * @module
  */
@@ -23,7 +23,7 @@ test("Ranked: the least number is first, and of equal ones the one that came fir
 });
 
 test("Ranked: changed and deleted entries leave the others in order", () => {
-  // A Lehmer generator: every run is the same.
+  // A Lehmer generator gives the same numbers in every run.
   let seed = 1;
   const chance = (limit: number): number =>
     (seed = seed * 48_271 % 2_147_483_647) % limit;

@@ -1,5 +1,5 @@
 /**
- * Ids that stay in use until a late response has arrived.
+ * Tests ids that stay in use until a late response arrives.
  *
  * @module
  */
@@ -40,7 +40,7 @@ test("Late responses: the id of an initialize that timed out stays in use until 
   driver.takeEffects();
   driver.request(7, "tools/list");
   assertEquals(driver.sentToClient().map(({ error }) => error.code), [-32600]);
-  // A late response that is no valid message has arrived, too.
+  // An invalid late response also frees the id.
   driver.fromDaemon('{"jsonrpc":"2.0","id":7,"result":1,"error":{}}');
   driver.takeEffects();
   driver.request(7, "tools/list");

@@ -1,5 +1,5 @@
 /**
- * The messages that wait to be sent.
+ * Tests the queue of the messages that wait to be sent.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import { assertEquals } from "../../helpers/assert.ts";
 import { request } from "../../helpers/parsed_request.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
-/** A queue in which calls belong to the pool. */
+/** Returns a queue in which tool calls need a pool link, all else the main. */
 function queue(limit = 100): MessageQueue {
   return new MessageQueue(
     limit,
@@ -20,7 +20,6 @@ function queue(limit = 100): MessageQueue {
   );
 }
 
-/** A request that has just been queued. */
 function queuedEntry(order: number, method?: string): PendingEntry {
   const entry = testEntry(order, method);
   entry.enqueue(0);
@@ -28,8 +27,8 @@ function queuedEntry(order: number, method?: string): PendingEntry {
 }
 
 /**
- * The messages that may be sent while some roles are full. Nothing is sent
- * here.
+ * Returns the arrival numbers of the messages that may be sent while some roles
+ * are full. The queue does not change.
  */
 function orders(queue: MessageQueue, ...full: LinkRole[]): number[] {
   return [...queue.writable(new Set(full))].map(({ arrivalNumber }) =>
@@ -48,7 +47,7 @@ test("Queue: gives the oldest first, over all roles, but for the full ones", () 
   assertEquals(orders(it, "pool"), [2, 4]);
   assertEquals([it.writableCount("pool"), it.writableCount("main")], [2, 2]);
   it.remove(all[0]!);
-  it.remove(all[0]!); // twice
+  it.remove(all[0]!); // This removal changes nothing.
   assertEquals(orders(it), [2, 3, 4]);
 });
 

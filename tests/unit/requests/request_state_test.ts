@@ -1,6 +1,6 @@
 /**
- * The state machine of one message: its table, when it is due and why, and what
- * the client is told meanwhile.
+ * Tests the state machine of one message: its table, when and why the message
+ * is due, and the wait notices for the client.
  *
  * @module
  */
@@ -23,7 +23,7 @@ const LIMITS = {
 const IDLE = { total: undefined, idle: { setting: "--idle-timeout", ms: 10 } };
 const TOKEN = '{"_meta":{"progressToken":"t"}}';
 
-/** How an entry comes into each state. */
+/** For each state, a function that brings a new entry into it. */
 const BUILD: Readonly<Record<State, (entry: PendingEntry) => void>> = {
   arrived: () => {},
   queued: (it) => it.enqueue(0),
@@ -38,7 +38,6 @@ const BUILD: Readonly<Record<State, (entry: PendingEntry) => void>> = {
   sent: (it) => it.send(7, 0, 1),
 };
 
-/** The events. */
 const EVENTS = {
   enqueue: (it: PendingEntry) => it.enqueue(0),
   send: (it: PendingEntry) => it.send(8, 0, 2),
@@ -59,7 +58,7 @@ const EVENTS = {
   "advance: in time": (it: PendingEntry) => it.advance(1_000),
 } as const;
 
-/** The table at the top of the file: any other event is an error. */
+/** The table of `request_state.ts`. Any other event except `advance` throws. */
 const TABLE: Readonly<
   Record<State, Partial<Record<keyof typeof EVENTS, State>>>
 > = {
@@ -188,7 +187,10 @@ test("Request state: its outcome is polled until it is to be executed", () => {
   );
 });
 
-/** A request, what happened to it, and when and why it is due. */
+/**
+ * What happens to a request, when it is due next, and which timeout then ends
+ * it; `undefined` if none does.
+ */
 const DUE: [
   what: string,
   happens: (it: PendingEntry) => void,
@@ -363,7 +365,7 @@ test("Request state: a daemon has no room for as long as the idle limit", () => 
   assertEquals(refuse(it, 0), "requeued");
   assertEquals([retry(9), it.writeCount], ["requeued", 0]);
   assertEquals(retry(10), "expired");
-  it.setDaemonTimeout(1_000, 10); // it has started the request
+  it.setDaemonTimeout(1_000, 10); // The daemon has started the request.
   assertEquals(retry(20), "requeued");
 });
 
@@ -373,13 +375,13 @@ test("Request state: several questions for a hint have 5 s in all", () => {
   assertEquals(it.hintRequirement, undefined);
   it.requestHint(1, 0);
   assertEquals(it.hintRequirement?.connectionId, 1);
-  it.requireHint(3_000); // the connection was lost
+  it.requireHint(3_000); // The connection was lost.
   assertEquals([it.state, it.deadline], ["queued", Infinity]);
   assertEquals(it.hintRequirement?.connectionId, undefined);
   it.requireHint(9_000);
   it.requestHint(2, 10_000);
   assertEquals([it.hintRequirement?.connectionId, it.deadline], [2, 12_000]);
-  it.send(2, 99_000, 1); // the next connection would have to confirm it again
+  it.send(2, 99_000, 1); // The next connection must confirm the hint again.
   it.requeue(99_000);
   assertEquals(it.hintRequirement, {});
   it.requestHint(3, 99_000);

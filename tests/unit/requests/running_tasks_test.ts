@@ -1,5 +1,5 @@
 /**
- * Tasks, whose progress continues after the response to their request.
+ * Tests tasks, whose progress continues after the response to their request.
  *
  * @module
  */
@@ -18,7 +18,10 @@ function responseWith(result: Json): Response {
   return { kind: "response", id: "1", result, error: undefined, text: "" };
 }
 
-/** A task whose client has received progress up to 1, and how it continues. */
+/**
+ * Starts a task whose client has received the progress 1. `progress` sends
+ * another value, and returns the messages that the client gets.
+ */
 function startTask(params: Json = { task: {} }): {
   driver: SessionDriver;
   progress: (value: number) => Json[];

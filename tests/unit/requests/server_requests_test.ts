@@ -1,5 +1,6 @@
 /**
- * The daemon's requests to the client: their ids, and where the responses go.
+ * Tests the daemon's requests to the client: their ids, and which connection
+ * gets the response.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * How long a call may take: the table of providers, and which timeout takes
- * precedence.
+ * Tests how long a call may take: the table of providers, and which timeout
+ * takes precedence.
  *
  * @module
  */
@@ -26,7 +26,7 @@ function call(name: Json, model?: Json, method = "tools/call"): Request {
 const PROVIDERS: Provider[] = ["GLM", "KIMI", "GPT", "GPT_MINI", "OPEN_AI"]
   .map((name) => ({ name, total: 1, idle: Infinity }));
 
-/** The setting of the total timeout, of which each provider has one. */
+/** Returns the setting of the total timeout, which names the provider. */
 function settingOf(message: Request): string | undefined {
   const limits = { ...DEFAULT_CONFIG, requestTimeout: 2, providers: PROVIDERS };
   return timeoutsOf(message, limits).total?.setting;
@@ -163,9 +163,6 @@ test("Timeouts: an error names the setting and its exact value", () => {
   }
 });
 
-/**
- * A daemon that has completed its handshake, and a client that wants progress.
- */
 function startSession(
   config: Partial<typeof DEFAULT_CONFIG> = {},
 ): SessionDriver {

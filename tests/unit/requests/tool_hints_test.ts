@@ -1,5 +1,6 @@
 /**
- * Which tools may be called twice, by the tool list of each connection.
+ * Tests which tools may be called twice, according to the tool list of each
+ * connection.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * The pending requests: their order, their deadlines and their responses.
+ * Tests the order, the deadlines and the responses of pending requests.
  *
  * @module
  */
@@ -17,7 +17,10 @@ import { test } from "../../helpers/no_permissions.ts";
 import { request } from "../../helpers/parsed_request.ts";
 import { DEFAULT_CONFIG } from "../../helpers/session/session_driver.ts";
 
-/** A tracker of messages that all go over the main link, which is usable or not. */
+/**
+ * Returns a tracker whose messages all need the main link. `hasUsableLink`
+ * returns whether that link is usable.
+ */
 function createTracker(
   config = DEFAULT_CONFIG,
   hasUsableLink: (message: OutboundMessage) => boolean = () => true,
@@ -25,7 +28,6 @@ function createTracker(
   return new RequestTracker(config, () => "main", hasUsableLink);
 }
 
-/** Adds a message to the queue. */
 function enqueue(
   tracker: RequestTracker,
   message: OutboundMessage,
@@ -37,7 +39,7 @@ function enqueue(
   return entry;
 }
 
-/** Adds a request with timeouts that a test may set. */
+/** Queues a request with the timeouts that follow from `limits`. */
 function addRequest(
   tracker: RequestTracker,
   message: Request,
@@ -47,7 +49,10 @@ function addRequest(
   return enqueue(tracker, message, timeoutsOf(message, limits), now);
 }
 
-/** A tracker whose link a test makes usable or not, and what has expired. */
+/**
+ * Returns a tracker without a usable link. `setLink` makes the link usable or
+ * unusable, and `expire` returns the reasons of what has expired.
+ */
 function trackQueueTimes(): {
   readonly tracker: RequestTracker;
   readonly setLink: (state: "usable" | "lost", now: number) => void;
@@ -203,7 +208,7 @@ test("Request tracker: time asleep is no wait for a connection", () => {
   const { tracker, setLink, expire } = trackQueueTimes();
   addRequest(tracker, request("1", "ping"), 0);
   tracker.postpone(1_000_000);
-  // Every change rechecks all entries.
+  // When the queue timers are updated, the time asleep must not count.
   addRequest(tracker, request("2", "ping"), 1_010_000);
   setLink("lost", 1_010_000);
   assertEquals(expire(1_044_999), []);

@@ -1,6 +1,6 @@
 /**
- * Whether a daemon keeps two connections for a client: how the proxy learns it,
- * what waits meanwhile, and what the cache stores about it.
+ * Tests the capacity check: how the proxy learns whether a daemon keeps two
+ * connections for a client, what waits meanwhile, and what is cached.
  *
  * @module
  */
@@ -28,8 +28,8 @@ const RESULT = {
 const WEEK_MS = 7 * 24 * 3_600_000;
 
 /**
- * A session whose main connection has just become ready, after a handshake of
- * so many milliseconds.
+ * Returns a session whose main connection has just become ready, after a
+ * handshake of `handshakeMs`.
  */
 function connectAfter(
   config: Partial<SessionConfig> = {},
@@ -52,7 +52,7 @@ function capacityOf(driver: SessionDriver): string {
   return driver.session.snapshot().connections;
 }
 
-/** The messages sent on a connection since `takeEffects`. */
+/** Returns the messages sent on a connection, and takes all effects. */
 function sentOn(driver: SessionDriver, connectionId: number): Json[] {
   return driver.takeEffects().flatMap((effect) =>
     effect.type === "send-to-daemon" && effect.connectionId === connectionId
@@ -61,12 +61,12 @@ function sentOn(driver: SessionDriver, connectionId: number): Json[] {
   );
 }
 
-/** The id of the probe on the main connection. */
+/** The id of the probe on the main connection, set by `openSecond`. */
 let main: string;
 
 /**
- * The second connection opens, and is answered. Returns the id of the probe on
- * it.
+ * Opens the second connection, and answers its handshake. Returns the id of the
+ * probe on it.
  */
 function openSecond(driver: SessionDriver): Json {
   assertEquals(driver.connectionId, 2, "it was dialed");
@@ -88,7 +88,7 @@ function openSecond(driver: SessionDriver): Json {
   return sent[0].id;
 }
 
-/** The responses that show that the daemon keeps two. */
+/** Opens the second connection, and answers every probe of the check. */
 function answerOnBoth(driver: SessionDriver): void {
   driver.fromDaemon({ id: openSecond(driver), result: {} });
   assertEquals(driver.isConnectionClosed(2), false);
@@ -98,7 +98,7 @@ function answerOnBoth(driver: SessionDriver): void {
   driver.answerProbe(1);
 }
 
-/** The cache that was saved since `takeEffects`, if any. */
+/** Returns the cache that was saved last, if any, and takes all effects. */
 function lastSavedCache(driver: SessionDriver): CachedResults | undefined {
   return driver.takeEffects().flatMap((effect) =>
     effect.type === "save-cache" ? [effect.results] : []
@@ -125,7 +125,7 @@ test("Capacity check: requests wait for it, notifications do not", () => {
     "notifications/initialized",
   ]);
   answerOnBoth(driver);
-  driver.answerProbe(1); // before the first call
+  driver.answerProbe(1); // This answers the probe before the call.
   assertEquals(driver.sentExceptProbes().map(({ id }) => id), [1, 2]);
 });
 
@@ -134,7 +134,7 @@ test("Capacity check: delays a request by 450 ms at most, with the handshake of 
     const driver = connectAfter({}, handshakeMs);
     driver.callTool(1, "write");
     driver.open();
-    driver.close(1013); // now the first one must answer
+    driver.close(1013); // Now the main connection must answer.
     driver.advance(450 - handshakeMs - 1);
     assertEquals(driver.sentExceptProbes().some(({ id }) => id === 1), false);
     driver.advance(1);
@@ -144,8 +144,8 @@ test("Capacity check: delays a request by 450 ms at most, with the handshake of 
 });
 
 /**
- * How a daemon keeps one connection, whether the first one stays usable, and
- * whether the cache stores the capacity.
+ * What a daemon with a capacity of one does, whether the first connection stays
+ * usable, and whether the capacity is cached.
  */
 const KEEPS_ONE: [
   what: string,

@@ -1,5 +1,6 @@
 /**
- * Ids that come back as the other JSON type, and ids that are in use twice.
+ * Tests ids that the daemon returns as the other JSON type, and ids that two
+ * requests use at the same time.
  *
  * @module
  */
@@ -169,7 +170,10 @@ test("Id types: a number that comes back as a string is recognized after a serve
   assertEquals(codes(driver), [[0, undefined]]);
 });
 
-/** A tracker with requests in flight on connection 7, and the ids of its client. */
+/**
+ * Returns a tracker with requests in flight on connection 7, and the
+ * `ClientIds` of the tracker.
+ */
 function inFlight(
   ...ids: string[]
 ): { tracker: RequestTracker; clientIds: ClientIds } {

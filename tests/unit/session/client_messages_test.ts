@@ -1,5 +1,5 @@
 /**
- * A client that sends messages with Content-Length headers.
+ * Tests a client that sends messages with Content-Length headers.
  *
  * @module
  */

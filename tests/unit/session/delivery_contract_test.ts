@@ -1,6 +1,6 @@
 /**
- * The delivery contract, line by line: exactly one response for every request,
- * and nothing unsafe is executed twice.
+ * Tests each rule of the delivery contract: a request gets exactly one
+ * response, and nothing unsafe is executed twice.
  *
  * @module
  */
@@ -14,7 +14,7 @@ import {
 import { LOOK_AND_WRITE } from "../../helpers/session/two_tool_session.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
-/** The codes and ids of all errors sent to the client. */
+/** Returns the ids and codes of all errors sent to the client. */
 function errorsToClient(driver: SessionDriver): [id: unknown, code: number][] {
   return driver.sentToClient().filter(({ error }) => error)
     .map(({ id, error }) => [id, error.code]);
@@ -24,7 +24,7 @@ function methods(messages: Json[]): string[] {
   return messages.map(({ method }) => method);
 }
 
-/** A session whose client knows the tools `look` (read-only) and `write`. */
+/** Returns a session whose client knows `look` (read-only) and `write`. */
 function connectWithTools(config = {}): SessionDriver {
   const driver = new SessionDriver(config);
   driver.connect();
@@ -34,10 +34,7 @@ function connectWithTools(config = {}): SessionDriver {
   return driver;
 }
 
-/**
- * The new daemon answers the proxy's request for its tools on the latest
- * connection.
- */
+/** Answers the proxy's request for the tool list on the latest connection. */
 function answerToolList(driver: SessionDriver): void {
   const { id } = driver.sentExceptProbes().find(({ id, method }) =>
     method === "tools/list" && isProxyRequestId(id)

@@ -1,6 +1,6 @@
 /**
- * The errors of the proxy: their codes, what they say about delivery, and their
- * advice.
+ * Tests the proxy's errors: their codes, what they say about delivery, and
+ * their advice.
  *
  * @module
  */
@@ -45,8 +45,8 @@ const NOTICE = { progressToken: '"t"', progress: 0.5 };
 const LIMIT = { setting: "--request-timeout", ms: 60_000 };
 
 /**
- * An error, its code, what it says about delivery, and whether the client may
- * retry.
+ * Each error with its code, its `delivered`, its `retryable`, and a pattern for
+ * its message.
  */
 const ERRORS: [
   what: string,

@@ -1,6 +1,6 @@
 /**
- * A connection that is silent while calls are in flight on it: what a standby
- * shows, and what follows for the first connection.
+ * Tests failover: a connection is silent while calls are in flight on it. The
+ * daemon's answers on a standby decide what happens to the first connection.
  *
  * @module
  */
@@ -22,8 +22,8 @@ import {
 } from "../../helpers/session/silent_connection.ts";
 
 /**
- * The link froze while it was idle. Then a call arrived, which waits for the
- * answer to its leading probe.
+ * Returns a session whose connection froze while it was idle. Then a call
+ * arrived, which waits for the answer to its leading probe.
  */
 function startFrozen(config: Partial<SessionConfig> = {}): SessionDriver {
   const driver = new SessionDriver(config);
@@ -66,9 +66,9 @@ test("Failover: a daemon that keeps one connection gets no standby, and no call 
   for (const connections of ["one", "auto"] as const) {
     const driver = new SessionDriver({ connections });
     driver.open();
-    driver.advance(200); // too slow for the capacity check
-    driver.request("init", "initialize", { protocolVersion: "2025-06-18" });
     driver.advance(200);
+    driver.request("init", "initialize", { protocolVersion: "2025-06-18" });
+    driver.advance(200); // This handshake is too slow for a capacity check.
     driver.fromDaemon({
       id: "init",
       result: { protocolVersion: "2025-06-18", capabilities: {} },

@@ -1,5 +1,6 @@
 /**
- * The lists that the client has seen, compared with those of a new daemon.
+ * Tests the comparison of the lists that the client has seen with those of a
+ * new daemon.
  *
  * @module
  */
@@ -82,8 +83,8 @@ test("Known lists: the comparison stops after 100 pages", () => {
 });
 
 /**
- * Cursors that do not advance: the next cursor that the daemon names for a
- * requested one, and how many pages are requested.
+ * Cursors that do not advance: a function that returns the next cursor for a
+ * requested one, and the number of requested pages.
  */
 const CURSORS: [
   what: string,

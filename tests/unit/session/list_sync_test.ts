@@ -1,5 +1,6 @@
 /**
- * The lists of a new daemon, requested and compared after a reconnect.
+ * Tests how the lists of a new daemon are requested and compared after a
+ * reconnect.
  *
  * @module
  */
@@ -152,7 +153,10 @@ test("List sync: a list that was made empty for a missing method is compared aft
   );
 });
 
-/** A client that has seen a list, and whose daemon is a new one. */
+/**
+ * Returns a session whose client has seen a list, after a reconnect.
+ * `listRequest` returns the proxy's latest request for the list.
+ */
 function reconnectNewDaemon(
   method: string,
   result: Json,
@@ -169,7 +173,7 @@ function reconnectNewDaemon(
   return { driver, listRequest };
 }
 
-/** The lists whose changes the client was notified of. */
+/** Returns the lists for which the client got a `list_changed`. */
 function listChanges(driver: SessionDriver): string[] {
   return driver.sentToClient().flatMap(({ method }) =>
     method?.endsWith("list_changed") ? [method.split("/")[1]] : []

@@ -1,6 +1,6 @@
 /**
- * The responses to the client while the daemon is away: cached results and
- * placeholders.
+ * Tests the responses to the client while the daemon is away: cached results
+ * and placeholders.
  *
  * @module
  */
@@ -613,8 +613,9 @@ test("Placeholder initialize: two requests are both answered", () => {
 });
 
 /**
- * A daemon's response to `server/discover`, as this client and others get it in
- * the next outage.
+ * Returns the results of `server/discover` in the next outage, after the daemon
+ * has responded with `answer`. `here` is for the same proxy, `elsewhere` for
+ * another one with the same cache.
  */
 function discoverInNextOutage(
   answer: Json,
@@ -762,8 +763,8 @@ test("Cached initialize: eight versions are kept, and an update of one adds none
     });
     driver.open();
     driver.request("init", "initialize", { protocolVersion: version });
-    // A known one was answered from the cache, and the proxy also sends the
-    // request to the daemon.
+    // If the cache has answered the client, the daemon gets a request of the
+    // proxy with another id.
     const { id } = driver.sentExceptProbes()[0];
     const serverInfo = { name };
     const result = { protocolVersion: version, capabilities: {}, serverInfo };

@@ -1,6 +1,6 @@
 /**
- * How soon a daemon that is back is used, by kind of outage; what ends the
- * wait, and what causes no dial.
+ * Tests how soon the proxy uses a daemon that is back after each kind of
+ * outage, what ends the wait, and what causes no dial.
  *
  * @module
  */
@@ -18,7 +18,7 @@ import {
 import { SessionDriver } from "../../helpers/session/session_driver.ts";
 
 for (const [what, end] of Object.entries(DIAL_ENDS)) {
-  // A call sent to it is lost with the connection.
+  // A call that reaches this daemon fails when the connection is lost.
   if (what === "answers initialize and closes") continue;
   test(`Reconnect: a daemon that ${what} for 34 s is used within 1 s when it recovers, and the call is answered`, () => {
     const driver = startDown();
@@ -193,7 +193,7 @@ test("Queue timeout: a connection that is ready before a late timer fires serves
   const { id } = driver.sentExceptProbes().find(({ method }) =>
     method === "initialize"
   )!;
-  driver.now = 45_100; // no tick came at 45 s
+  driver.now = 45_100; // No tick came at 45 s.
   const result = { protocolVersion: "2025-06-18", capabilities: {} };
   driver.fromDaemon({ id, result });
   assertEquals(driver.sentExceptProbes().at(-1).id, 1);
@@ -252,7 +252,10 @@ test("exai refusal: close code 4003 after requests were answered is an ordinary 
   assertEquals(driver.acknowledgeHello().map(({ op }) => op), ["call_tool"]);
 });
 
-/** Ways in which the daemon refuses the latest dial. */
+/**
+ * For each way in which the daemon refuses a dial: a function that starts the
+ * session, and one that refuses the latest dial.
+ */
 const REFUSALS: [
   what: string,
   driver: () => SessionDriver,
@@ -371,8 +374,8 @@ test("Refusal: ends with a dial that fails in another way", () => {
 });
 
 /**
- * A session whose connection answered a probe during a call, and has been
- * silent since. A second one is dialed.
+ * Returns a session whose connection answered a probe during a call, and has
+ * been silent since. The proxy dials a standby.
  */
 function startSuspected(): SessionDriver {
   const driver = new SessionDriver();
@@ -433,7 +436,7 @@ test("exai pool: a daemon that accepts no further connection is dialed by the ba
     open.clear();
     driver.advance(50);
   }
-  // Three links, each with the backoff table: 0.25, 0.5, 1, 2, 4, 8, 16, 30 s.
+  // Each of three links follows the table: 0.25, 0.5, 1, 2, 4, 8, 16, 30 s.
   const dials = driver.dials.length - length;
   assert(dials > 3 && dials <= 3 * 9, `${dials}`);
 });

@@ -1,6 +1,7 @@
 /**
- * A call to a tool with a hint that was in flight on a lost connection: it is
- * sent again only if the daemon confirms the hint on the new connection.
+ * Tests hint confirmation: a tool call was in flight on a lost connection. It
+ * is sent again only if the tool list of the new connection confirms the tool's
+ * hint.
  *
  * @module
  */
@@ -21,10 +22,10 @@ function toolsResult(...names: [name: string, annotations?: Json][]): Json {
   return names.map(([name, annotations]) => ({ name, annotations }));
 }
 
-/** The daemon lists `look`, which only reads. */
+/** A `tools/list` result with one tool: `look` only reads. */
 const LISTED = { tools: toolsResult(["look", READ_ONLY]) };
 
-/** A session whose daemon has listed `look`. */
+/** Returns a session whose daemon has listed `look`. */
 function connectWithLook(config: Partial<SessionConfig> = {}): SessionDriver {
   const driver = new SessionDriver(config);
   driver.connect();
@@ -33,7 +34,7 @@ function connectWithLook(config: Partial<SessionConfig> = {}): SessionDriver {
   return driver;
 }
 
-/** The same, and its connection is lost while calls to `look` are in flight. */
+/** Returns a session that has lost its connection during calls to `look`. */
 function loseCallInFlight(
   config: Partial<SessionConfig> = {},
   ids: number[] = [1],
@@ -45,7 +46,7 @@ function loseCallInFlight(
   return driver;
 }
 
-/** The daemon is back. Returns the id of the proxy's request for its tools. */
+/** Reconnects. Returns the id of the proxy's request for the tool list. */
 function reconnectAndGetListId(driver: SessionDriver): Json {
   driver.advanceToNextDial();
   driver.takeEffects();
@@ -58,7 +59,7 @@ function reconnectAndGetListId(driver: SessionDriver): Json {
   return listRequests[0].id;
 }
 
-/** The ids of the calls sent to the daemon since `takeEffects`. */
+/** Returns the ids of the calls sent to the daemon since `takeEffects`. */
 function writtenCallIds(driver: SessionDriver): Json[] {
   return driver.sentExceptProbes().filter(({ method }) =>
     method === "tools/call"
@@ -66,7 +67,7 @@ function writtenCallIds(driver: SessionDriver): Json[] {
     .map(({ id }) => id);
 }
 
-/** The errors sent to the client since `takeEffects`. */
+/** Returns the errors sent to the client since `takeEffects`. */
 function errorsToClient(driver: SessionDriver): Json[] {
   return driver.sentToClient().filter(({ error }) => error)
     .map(({ id, error }) => [id, error.code, error.data.delivered]);
@@ -130,7 +131,7 @@ for (const how of ["says nothing", "refuses to list them"]) {
     if (how !== "says nothing") driver.fromDaemon({ id, error });
     for (let s = 0; s < 4; s++) {
       driver.advance(1_000);
-      // It is alive nevertheless.
+      // This message shows that the daemon is alive.
       driver.fromDaemon({ method: "notifications/message", params: {} });
     }
     driver.advance(999);
@@ -350,8 +351,8 @@ test("Hint confirmation: a stateless client's list is requested in its version, 
 });
 
 /**
- * An exai daemon of a later revision acknowledges hello on the latest
- * connection.
+ * Acknowledges hello on the latest connection, as later revisions of the exai
+ * daemon do.
  */
 function acknowledgeExaiHello(driver: ExaiDriver): void {
   driver.open();
@@ -361,7 +362,7 @@ function acknowledgeExaiHello(driver: ExaiDriver): void {
   driver.frameFromDaemon({ op: "hello_ack", ok: true, session_id });
 }
 
-/** The exai daemon lists its one tool. */
+/** Answers the request for the tool list with one tool, `look`. */
 function answerExaiToolList(
   driver: ExaiDriver,
   annotations: Json = READ_ONLY,
@@ -429,7 +430,7 @@ test("exai hint confirmation: calls that wait for a list do not block the others
   const main = driver.connectionId;
   acknowledgeExaiHello(driver);
   driver.callTool("act", "act");
-  // Every connection gets its hello acknowledged, but no tool list.
+  // The daemon acknowledges every hello, but sends no tool list.
   const acknowledged = new Set([main]);
   let acted: Json;
   for (let ms = 0; ms < 12_000; ms += 50) {

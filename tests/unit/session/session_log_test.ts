@@ -1,5 +1,5 @@
 /**
- * The texts of a session's log lines, and how often they appear.
+ * Tests the texts of a session's log lines, and how often they appear.
  *
  * @module
  */
@@ -152,7 +152,10 @@ test("Log: attempts 1, 5, 10 and every tenth one are logged", () => {
 
 const NOTE: Json = { method: "notifications/x" };
 
-/** The counts in the log since `takeEffects`; 1 for a line without one. */
+/**
+ * Returns the counts in the log lines about dropped notifications, and takes
+ * all effects. A line without a count gives `1`.
+ */
 function droppedCounts(driver: SessionDriver): string[] {
   return driver.takeEffects().flatMap((effect) => {
     if (effect.type !== "log" || effect.event !== "dropped-notification") {
@@ -163,7 +166,7 @@ function droppedCounts(driver: SessionDriver): string[] {
   });
 }
 
-/** A session whose daemon is away and whose queue is full. */
+/** Returns a session whose daemon is away and whose queue is full. */
 function startWithFullQueue(): SessionDriver {
   const driver = new SessionDriver({ queueLimit: 2 });
   driver.connect();

@@ -1,5 +1,5 @@
 /**
- * The handshake, its replay after a reconnect, and bad input.
+ * Tests the handshake, its replay after a reconnect, and bad input.
  *
  * @module
  */
@@ -160,7 +160,7 @@ test("Replay: after a reconnect initialize, initialized, level, subscriptions, o
       ["prompts/list", undefined, ""],
     ],
   );
-  // The resource may have changed while nobody was subscribed.
+  // The resource may have changed while there was no subscription.
   assertEquals(driver.sentToClient(), [{
     jsonrpc: "2.0",
     method: "notifications/resources/updated",

@@ -1,5 +1,5 @@
 /**
- * Every event of the shutdown's table in every state.
+ * Tests every event of the table in `shutdown.ts` in every state.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import { SessionDriver } from "../../helpers/session/session_driver.ts";
 const GIVE_UP_MS = 1_000;
 
 type State = "running" | "leaving" | "leaving by a signal" | "over";
-/** What became of the session; a number is the exit code. */
+/** The state after an event; a number is the exit code of the program. */
 type Outcome = "running" | "leaving" | number | "ignored";
 
 const TO_STATE: Record<State, (driver: SessionDriver) => void> = {
@@ -27,7 +27,7 @@ const TO_STATE: Record<State, (driver: SessionDriver) => void> = {
 
 interface Event {
   readonly name: string;
-  /** The daemon is never connected, so that the program can give up. */
+  /** True if the daemon is never connected, so `--give-up-after` can pass. */
   readonly isWithoutDaemon?: true;
   readonly happen: (driver: SessionDriver) => void;
   readonly outcomes: Record<State, Outcome>;

@@ -1,5 +1,5 @@
 /**
- * What a sleep of the machine changes, and what it does not.
+ * Tests what a sleep of the machine changes, and what it does not change.
  *
  * @module
  */
@@ -17,8 +17,8 @@ import {
 } from "../../helpers/session/silent_connection.ts";
 
 /**
- * A sleep during a call: a new call arrived after it, and the link has failed
- * its probe.
+ * Returns a session whose machine slept during a call. A new call arrived after
+ * the sleep, and the connection did not answer the probe in time.
  */
 function sleptDuringCall(): SessionDriver {
   const driver = new SessionDriver();
@@ -90,7 +90,7 @@ test("Sleep: a request that was due first keeps its time", () => {
   driver.callTool(1, "write");
   detector.detect(driver.now, driver.now, Infinity);
   const due = driver.session.deadline();
-  driver.now += 60_000; // stopped at once
+  driver.now += 60_000; // The process stopped right after the call.
   driver.handle(detector.detect(driver.now, driver.now, due)!);
   assertEquals(driver.sentToClient(), []);
 });
@@ -102,7 +102,7 @@ test("Sleep: a connection whose session is being restored is probed at once", ()
   driver.fromDaemon({ id: "l", result: { tools: [] } });
   driver.close();
   driver.advanceToNextDial();
-  driver.reconnect(); // the proxy's own tools/list is sent
+  driver.reconnect(); // The proxy requests the tool list.
   driver.takeEffects();
   driver.sleep(10_000);
   assertEquals(driver.sentToDaemon().map((it) => it.method), ["ping"]);

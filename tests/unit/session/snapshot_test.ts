@@ -1,5 +1,6 @@
 /**
- * The snapshot of a session: its state, and the client's name.
+ * Tests the snapshot of a session: the state of the connection, and the
+ * client's name.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Responses and errors that do not show which request they belong to.
+ * Tests responses and errors that do not show which request they belong to.
  *
  * @module
  */
@@ -150,7 +150,10 @@ test("Unnamed errors: a daemon that refuses every call fails each of them", () =
   assertEquals(error.code, -32600, "its response may still arrive");
 });
 
-/** A read-only call that is to be sent once more. */
+/**
+ * Returns a session that will send a read-only call once more, because the
+ * daemon sent an error without an id.
+ */
 function startNotUnderstood(): SessionDriver {
   const driver = startTwoToolSession();
   sendCall(driver, 1, "look");
@@ -163,7 +166,7 @@ function startNotUnderstood(): SessionDriver {
 
 test("Unclear responses: on a new connection a call is sent once more only if the tool is listed as repeatable there", () => {
   const driver = startNotUnderstood();
-  // It waits for a probe, and the connection ends.
+  // The call waits for the answer to a probe. Then the connection is lost.
   assertEquals(driver.sentExceptProbes().filter(({ id }) => id === 1), []);
   driver.close();
   driver.advanceToNextDial();
@@ -276,7 +279,7 @@ test("Unclear responses: two broken responses with a loss between them leave the
 
 test("Unclear responses: a broken response belongs to its request, also while a list of ours is open", () => {
   const driver = startTwoToolSession();
-  reconnectWith(driver, undefined); // the daemon is slow to list
+  reconnectWith(driver, undefined); // The tool list has not arrived yet.
   driver.takeEffects();
   driver.callTool(1, "write");
   driver.answerProbe();

@@ -1,6 +1,6 @@
 /**
- * Progress notifications while a request waits, the circuit breaker in a long
- * outage, and the limits of the queue.
+ * Tests progress notifications while a request waits, the circuit breaker in a
+ * long outage, and the limits of the queue.
  *
  * @module
  */
@@ -111,7 +111,7 @@ test("Circuit breaker: after an outage longer than the queue timeout, a call dia
 test("Circuit breaker: an open subscription does not keep a call from dialing at once", () => {
   const driver = startDown();
   driver.request("s", "subscriptions/listen", { notifications: {} });
-  // Dialing faster does not help with a daemon that accepts and closes.
+  // The daemon accepts every dial and closes, so the backoff delay grows.
   while (driver.now < 200_000) {
     driver.advanceToNextDial();
     driver.open();

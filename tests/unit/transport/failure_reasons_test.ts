@@ -1,6 +1,7 @@
 /**
- * What Deno 2.9.6, Node 22.0, Node 24.19 and Bun really report about an ended
- * connection, and the one sentence that is made of it.
+ * Tests the reasons that the proxy derives from the reports of runtimes about
+ * closed connections and failed dials. The reports come from Deno 2.9.6, Node
+ * 22.0, Node 24.19 and Bun.
  *
  * @module
  */
@@ -19,34 +20,34 @@ const RENAME =
 
 const SILENT = { reason: "", message: "", errorCode: "" } as const;
 
-/** A WebSocket that was open, and closed without a close frame. */
+/** Returns the report about a connection that ended without a close frame. */
 function broken(message: string, errorCode = "", code = 1006): SocketClose {
   return { ...SILENT, wasOpen: true, code, message, errorCode };
 }
 
-/** A dial that failed. */
+/** Returns the report about a failed dial. */
 function failed(message: string, errorCode = "", code = 1006): SocketClose {
   return { ...SILENT, wasOpen: false, code, message, errorCode };
 }
 
-/** A dial that failed because of a certificate, with Deno's message. */
+/** Returns Deno's report about a dial that failed because of a certificate. */
 function denoError(why: string): SocketClose {
   return failed(`invalid peer certificate: ${why}`, "19", 0);
 }
 
-/** A TLS handshake that failed, with Bun's message. */
+/** Returns Bun's report about a failed TLS handshake. */
 function bunError(why: string, error = "EPROTO"): SocketClose {
   return failed(`TLS handshake failed: ${why}`, error);
 }
 
-/** A close frame. */
+/** Returns the report about a WebSocket that ended with a close frame. */
 function closeFrame(code: number, reason = ""): SocketClose {
   return { ...SILENT, wasOpen: true, code, reason };
 }
 
 /**
- * A fact, and how the runtimes report it: Deno first, then Bun, then Node if it
- * reports it.
+ * Each reason with its facts, and the reports that mean it: usually those of
+ * Deno first, then of Bun, then of Node if it has one.
  */
 const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   [{
@@ -109,7 +110,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
     closeFrameReason: "x".repeat(300),
   }, [closeFrame(4000, "x".repeat(300))]],
   [{
-    // A daemon's words decide nothing.
+    // The daemon's text looks like an error of the runtime, but is not one.
     reason: "the connection was closed with code 4000 (Frame too large)",
     isServerReached: true,
     closeFrameReason: "Frame too large",
@@ -240,7 +241,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
     ),
   ]],
   [{
-    // A name in a certificate may contain anything.
+    // A name in a certificate may look like an error of the runtime.
     reason: "its certificate is for another name (UnknownIssuer, x, " +
       `CERT_HAS_EXPIRED): ${RENAME}`,
     isServerReached: true,
@@ -346,7 +347,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
     failed("Received network error or non-101 status code.", "", 0),
     failed(""),
     failed("words that no runtime has used so far"),
-    // From the second dial: nothing is known about the first.
+    // These come from Deno's second dial, and hide the error of the first.
     failed("received fatal alert: NoApplicationProtocol", "19", 0),
     failed("Didn't receive h2 alpn, aborting connection", "19", 0),
   ]],
@@ -357,7 +358,7 @@ for (const [loss, sayings] of FACTS) {
     for (const said of sayings) {
       const { dialFailure, ...found } = diagnoseClose(said);
       assertEquals(found, loss, JSON.stringify(said));
-      // A failed dial without a status also has its reason in two parts.
+      // A failed dial without an HTTP status also has a summary and advice.
       const isExpected = !said.wasOpen && found.status === undefined;
       assertEquals(dialFailure !== undefined, isExpected);
       if (dialFailure === undefined) continue;
@@ -368,8 +369,8 @@ for (const [loss, sayings] of FACTS) {
 }
 
 /**
- * Reports that do not show why a `wss://` dial failed: an empty one, the error
- * of Deno's second dial, a wrong name without the certificate's names.
+ * Reports that do not show why a `wss://` dial failed. They are empty, have an
+ * error that hides the cause, or lack the certificate's names.
  */
 const UNCLEAR: readonly SocketClose[] = [
   failed(""),

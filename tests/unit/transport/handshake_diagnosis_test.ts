@@ -1,5 +1,5 @@
 /**
- * Why a dial failed, determined by a handshake with `fetch`.
+ * Tests how a handshake with `fetch` finds out why a dial failed.
  *
  * @module
  */
@@ -16,12 +16,12 @@ import { test } from "../../helpers/no_permissions.ts";
 const SETTINGS = { url: "wss://h/a?b", headers: [["X-A", "1"]] } as const;
 const CONFIG = SETTINGS as Partial<Config> as Config;
 
-/** A runtime whose `fetch` makes a handshake with these options. */
+/** Returns a host; its `fetch` can request a handshake if `options` is set. */
 function hostWith(options: Record<string, unknown> | undefined): Host {
   return { handshakeFetchOptions: () => Promise.resolve(options) } as Host;
 }
 
-/** Runs with a `fetch` that ends like this; returns its calls, too. */
+/** Calls `run` with a fake `fetch`. Returns the outcome and the fetch calls. */
 async function withFetch<T>(
   answer: () => Response | Error,
   run: () => Promise<T>,
@@ -42,12 +42,12 @@ async function withFetch<T>(
   }
 }
 
-/** A response with a status that `Response` itself does not take. */
+/** Returns a response with status 101, which `new Response` rejects. */
 function switching(): Response {
   return { status: 101, headers: new Headers(), body: null } as Response;
 }
 
-/** Deno's error of `fetch`. */
+/** Returns an error like those of Deno's `fetch`. */
 function denoError(why: string): Error {
   const url = "https://x client error (Connect): y/";
   const message =
