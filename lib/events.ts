@@ -68,11 +68,11 @@ export type SessionEvent =
     /** The HTTP status of a failed handshake, if the runtime reports it. */
     readonly status?: number;
     /** False if the dial certainly did not reach a server. */
-    readonly isServerReached: boolean;
+    readonly mayHaveReachedServer: boolean;
     /** True if a message was larger than the runtime accepts. */
     readonly isOversized?: boolean;
     /** True if nothing listens at the address, or the reason is unknown. */
-    readonly isPortClosed?: boolean;
+    readonly mayBePortClosed?: boolean;
     /** The reason in the daemon's close frame; undefined for none. */
     readonly closeFrameReason?: string;
     /**
@@ -87,7 +87,7 @@ export type SessionEvent =
      * How long ago the connection ended, in milliseconds. The search for the
      * reason of a failed dial delays this event.
      */
-    readonly agoMs?: number;
+    readonly endedMsAgo?: number;
   }
   /**
    * The process or the machine slept. The monotonic clock ran for

@@ -19,7 +19,7 @@ export const DIST = `${ROOT}dist/`;
 export const { version: VERSION } = metadata;
 
 /** The text in `main.ts` that a build replaces by the commit. */
-const UNBUILT_MARK = '"from source"';
+const SOURCE_COMMIT_LITERAL = '"from source"';
 
 /**
  * Runs a command until it ends, with inherited output. Throws if it fails.
@@ -78,8 +78,10 @@ export async function writeBundle(path: string): Promise<void> {
     `${ROOT}main.ts`,
   ]);
   const bundle = withoutCachePaths(await Deno.readTextFile(path));
-  const parts = bundle.split(UNBUILT_MARK);
-  // This fails if the text in `main.ts` was changed, but not `UNBUILT_MARK`.
-  if (parts.length !== 2) throw new Error(`${UNBUILT_MARK} is not there once`);
+  const parts = bundle.split(SOURCE_COMMIT_LITERAL);
+  // This fails if the text in `main.ts` was changed, but not `SOURCE_COMMIT_LITERAL`.
+  if (parts.length !== 2) {
+    throw new Error(`${SOURCE_COMMIT_LITERAL} is not there once`);
+  }
   await Deno.writeTextFile(path, parts.join(JSON.stringify(await commitId())));
 }

@@ -8,7 +8,7 @@
  */
 
 import {
-  isOpening,
+  isOpeningMethod,
   listKindOf,
   nextCursorOf,
   requestVersionOf,
@@ -128,7 +128,7 @@ export function daemonNameOf(result: unknown): string | undefined {
 export class DaemonCache {
   readonly #results: Readonly<Record<ResultTable, Map<string, string>>>;
   /** The updates of this process; an empty text evicts a result. */
-  readonly #unsaved = {
+  readonly #updates = {
     initialize: new Map<string, string>(),
     lists: new Map<string, string>(),
   };
@@ -139,7 +139,7 @@ export class DaemonCache {
   /** Daemons with one connection, by name and version: the end of validity. */
   readonly #capacityOneUntil = new Map<string, number>();
   /** The names and versions of those that this process has found. */
-  readonly #unsavedCapacityOne = new Set<string>();
+  readonly #capacityOneUpdates = new Set<string>();
   #hasWithheld = false;
   /** True if a result to save has changed since the last save. */
   #hasChanged = false;
@@ -169,20 +169,20 @@ export class DaemonCache {
   }
 
   /** Returns true if the daemon is known to keep one connection per client. */
-  hasCapacityOne(daemonName: string, now: number): boolean {
+  keepsOneConnection(daemonName: string, now: number): boolean {
     return now < (this.#capacityOneUntil.get(daemonName) ?? -Infinity);
   }
 
   /** Records that the daemon keeps one connection per client. */
-  storeCapacityOne(daemonName: string, now: number): void {
+  storeKeepsOneConnection(daemonName: string, now: number): void {
     // The name may end within a secret. The dots mark it as cut off.
     if (!this.#isClean(`${daemonName}...`)) return;
     this.#capacityOneUntil.set(daemonName, now + CAPACITY_ONE_TTL_MS);
-    this.#unsavedCapacityOne.add(daemonName);
+    this.#capacityOneUpdates.add(daemonName);
   }
 
   /** Returns true, once, if a result was not saved because of a secret. */
-  takeWithheld(): boolean {
+  takeWithheldFlag(): boolean {
     const hasWithheld = this.#hasWithheld;
     this.#hasWithheld = false;
     return hasWithheld;
@@ -199,11 +199,11 @@ export class DaemonCache {
       ? { asked, result, forMs }
       : this.#isSharedDiscoverStale && { asked: "", result: "", forMs: 0 };
     const one = [...this.#capacityOneUntil]
-      .filter(([daemonName]) => this.#unsavedCapacityOne.has(daemonName))
+      .filter(([daemonName]) => this.#capacityOneUpdates.has(daemonName))
       .map(([daemonName, until]) => [daemonName, Math.round(until - now)]);
     return {
-      initialize: Object.fromEntries(this.#unsaved.initialize),
-      lists: Object.fromEntries(this.#unsaved.lists),
+      initialize: Object.fromEntries(this.#updates.initialize),
+      lists: Object.fromEntries(this.#updates.lists),
       ...(discover && { discover }),
       ...(one.length > 0 && { one: Object.fromEntries(one) }),
     };
@@ -251,7 +251,9 @@ export class DaemonCache {
     response: Response,
     now: number,
   ): boolean {
-    if (!isOpening(method) && !isCacheableList(method, params)) return false;
+    if (!isOpeningMethod(method) && !isCacheableList(method, params)) {
+      return false;
+    }
     this.#purgeSecrets();
     const { result, error } = response;
     const span = findValue(response.text, ["result"]);
@@ -392,12 +394,12 @@ export class DaemonCache {
 
   #evict(table: ResultTable, key: string): void {
     const isKnown = this.#results[table].delete(key);
-    const isShared = this.#unsaved[table].get(key) !== "";
+    const isShared = this.#updates[table].get(key) !== "";
     if (isKnown && isShared) this.#share(table, key, "");
   }
 
   #share(table: ResultTable, key: string, result: string): void {
-    this.#unsaved[table].set(key, result);
+    this.#updates[table].set(key, result);
     this.#hasChanged = true;
   }
 }

@@ -42,8 +42,8 @@ export function clientFileFormatOf(client: Client): ClientFileFormat {
       getNested(parseClientFile(text), serversKey, name),
     setEntry: (original, name, launchFields) => {
       const [bom, text] = splitBom(original);
-      const isKept = text.trim() !== "" || !rejectedSyntax?.includes("bom");
-      return (isKept ? bom : "") + format.setEntry(text, name, launchFields);
+      const keepsBom = text.trim() !== "" || !rejectedSyntax?.includes("bom");
+      return (keepsBom ? bom : "") + format.setEntry(text, name, launchFields);
     },
     removeEntry: (original, name) => {
       const [bom, text] = splitBom(original);

@@ -44,21 +44,23 @@ export function jsonFormatOf(client: Client): EntryFormat {
       const entry = servers.open(name);
       if (entry === undefined) servers.set(name, launchFields);
       else updateJsonEntry(entry, launchFields);
-      const inner = entry ? servers.withMember(name, entry.text) : servers.text;
-      return file.withMember(serversKey, inner);
+      const inner = entry
+        ? servers.textWithMember(name, entry.text)
+        : servers.text;
+      return file.textWithMember(serversKey, inner);
     },
     removeEntry: (text, name) => {
       const file = new ObjectText(text, client);
       const servers = openServers(file, serversKey);
       servers?.remove(name);
-      return servers ? file.withMember(serversKey, servers.text) : text;
+      return servers ? file.textWithMember(serversKey, servers.text) : text;
     },
   };
 }
 
 function parseJsonc(text: string): unknown {
   const errors: ParseError[] = [];
-  const value = assertShallow(() =>
+  const value = withOverflowError(() =>
     parse(text, errors, { allowTrailingComma: true })
   );
   const [error] = errors;
@@ -67,7 +69,7 @@ function parseJsonc(text: string): unknown {
 }
 
 /** Runs a recursive parser; turns a stack overflow into a clear error. */
-function assertShallow<T>(read: () => T): T {
+function withOverflowError<T>(read: () => T): T {
   try {
     return read();
   } catch (error) {
@@ -195,7 +197,7 @@ function readObject(text: string): ObjectOffsets {
       throw new Error(`it is not JSON (line ${line + 1})`);
     },
   };
-  assertShallow(() => visit(text, visitor, { allowTrailingComma: true }));
+  withOverflowError(() => visit(text, visitor, { allowTrailingComma: true }));
   if (start >= 0) return { start, end, members };
   throw new Error("it is not a JSON object");
 }
@@ -259,7 +261,7 @@ class ObjectText {
   }
 
   /** Returns the object's text with another value for an existing member. */
-  withMember(name: string, value: string): string {
+  textWithMember(name: string, value: string): string {
     const { valueStart, end } = this.#find(name)!;
     return this.text.slice(0, valueStart) + value.trimStart() +
       this.text.slice(end);
@@ -289,7 +291,7 @@ class ObjectText {
         .replaceAll(/\r?\n/g, lineStart);
     const quoted = JSON.stringify(name);
     if (old !== undefined) {
-      this.#change(this.withMember(name, formatted));
+      this.#change(this.textWithMember(name, formatted));
     } else if (isOnOneLine) {
       const before = text.slice(0, sibling?.start ?? start + 1);
       const blanks = /(?<! ) *$/.exec(before)![0];

@@ -62,7 +62,7 @@ export interface Client {
    */
   readonly mayResetFile?: true;
   /** The members of an entry with which this client disables a server. */
-  readonly enableMembers?: readonly ("disabled" | "enabled")[];
+  readonly disablingMembers?: readonly ("disabled" | "enabled")[];
   /** The member of the file with the lists `allowed` and `excluded`. */
   readonly permissionsKey?: string;
   /** Further information for the user, in whole sentences. */
@@ -151,7 +151,7 @@ export const CLIENTS: readonly Client[] = [
     title: "Windsurf",
     serversKey: "mcpServers",
     rejectedSyntax: ["bom"],
-    enableMembers: ["disabled"],
+    disablingMembers: ["disabled"],
     filePath: (environment) =>
       joinPath(homeFolder(environment), ".codeium/windsurf/mcp_config.json"),
   },
@@ -160,7 +160,7 @@ export const CLIENTS: readonly Client[] = [
     title: "Augment",
     serversKey: "mcpServers",
     rejectedSyntax: ["bom"],
-    enableMembers: ["disabled"],
+    disablingMembers: ["disabled"],
     note:
       "That is the file of Auggie, Augment's command line. Its extensions " +
       'for editors have none: there, use "Import from JSON" in the settings ' +
@@ -172,7 +172,7 @@ export const CLIENTS: readonly Client[] = [
     name: "zed",
     title: "Zed",
     serversKey: "context_servers",
-    enableMembers: ["enabled"],
+    disablingMembers: ["enabled"],
     filePath: (environment) => {
       const { os, getEnv } = environment;
       const folder = os === "darwin"
@@ -187,7 +187,7 @@ export const CLIENTS: readonly Client[] = [
     title: "Codex",
     serversKey: "mcp_servers",
     isToml: true,
-    enableMembers: ["enabled"],
+    disablingMembers: ["enabled"],
     filePath: (environment) =>
       joinPath(
         environment.getEnv("CODEX_HOME") ??
@@ -214,7 +214,7 @@ export const CLIENTS: readonly Client[] = [
     serversKey: "mcp",
     entryType: "local",
     hasCommandList: true,
-    enableMembers: ["enabled", "disabled"],
+    disablingMembers: ["enabled", "disabled"],
     filePath: (environment) => {
       // The path is the same on every system.
       const base = environment.getEnv("XDG_CONFIG_HOME") ??
@@ -222,14 +222,14 @@ export const CLIENTS: readonly Client[] = [
       const folder = joinPath(base, "opencode");
       // If both files exist, opencode uses this one.
       const name = "opencode.jsonc";
-      const hasIt = tryListFolder(environment, folder).includes(name);
-      return joinPath(folder, hasIt ? name : "opencode.json");
+      const hasJsonc = tryListFolder(environment, folder).includes(name);
+      return joinPath(folder, hasJsonc ? name : "opencode.json");
     },
   },
 ];
 
 /** The members that disable a server, each with the value that does so. */
-const ENABLE_MEMBERS = [["enabled", false], ["disabled", true]] as const;
+const DISABLING_MEMBERS = [["enabled", false], ["disabled", true]] as const;
 
 /** Returns the launch fields for a command, in the client's own form. */
 export function createServerEntry(
@@ -248,16 +248,21 @@ export function createServerEntry(
  * does not exist. The text completes the sentence "the entry NAME ...".
  */
 export function findDisabledReason(
-  { serversKey, title, enableMembers = [], permissionsKey }: Client,
+  {
+    serversKey,
+    title,
+    disablingMembers: disablingMembers = [],
+    permissionsKey,
+  }: Client,
   file: unknown,
   name: string,
 ): string | undefined {
   const entry = getNested(file, serversKey, name);
   if (entry === undefined) return undefined;
   const consequence = `${title} does not start it until you change that`;
-  for (const [member, off] of ENABLE_MEMBERS) {
+  for (const [member, off] of DISABLING_MEMBERS) {
     if (getNested(entry, member) !== off) continue;
-    return enableMembers.includes(member)
+    return disablingMembers.includes(member)
       ? `says "${member}": ${off}: ${consequence}`
       : `says "${member}": ${off}: see whether ${title} starts it`;
   }

@@ -103,9 +103,9 @@ class TomlText {
 
   /** Returns the text without the entry. */
   remove(): string {
-    const pairs = this.#pairsTo(this.#path.length);
-    const braces = asBraces(pairs[0]?.pair.parent);
-    if (braces !== undefined) this.#editBraces(braces, pairs, []);
+    const pairs = this.#pairsReaching(this.#path.length);
+    const braces = asInlineTable(pairs[0]?.pair.parent);
+    if (braces !== undefined) this.#editInlineTable(braces, pairs, []);
     else this.#editLines(undefined, pairs, []);
     for (const table of this.#entryTables()) this.#removeTable(table);
     return this.#apply();
@@ -114,7 +114,7 @@ class TomlText {
   /** Replaces the entry's launch fields; other members and comments stay. */
   update(launchFields: LaunchFields): string {
     const depth = this.#path.length;
-    const members = this.#pairsTo(depth + 1);
+    const members = this.#pairsReaching(depth + 1);
     const removed: EntryPair[] = [];
     const missing = new Map(Object.entries(launchFields));
     for (const member of members) {
@@ -139,8 +139,8 @@ class TomlText {
     const last = members.at(-1);
     const after = last?.pair ??
       tables.find(({ resolvedKey }) => resolvedKey.length === depth);
-    const braces = asBraces(
-      last?.pair.parent ?? this.#pairsTo(depth)[0]?.pair.value,
+    const braces = asInlineTable(
+      last?.pair.parent ?? this.#pairsReaching(depth)[0]?.pair.value,
     );
     // If the members have dotted keys, a new key needs the same beginning.
     const prefix = last === undefined ? "" : this.#text.slice(
@@ -148,7 +148,7 @@ class TomlText {
       last.pair.key.keys.at(depth - last.path.length)!.range[0],
     );
     const added = [...missing].map((pair) => prefix + formatTomlPair(pair));
-    if (braces !== undefined) this.#editBraces(braces, removed, added);
+    if (braces !== undefined) this.#editInlineTable(braces, removed, added);
     else this.#editLines(after, removed, added);
     const text = this.#apply();
     return braces === undefined && after === undefined
@@ -162,11 +162,13 @@ class TomlText {
     const pairs = Object.entries(launchFields).map(formatTomlPair);
     const [serversKey, name] = this.#path;
     // TOML allows no additions to an inline table outside its braces.
-    const servers = this.#pairsTo(1).find(({ path }) => path.length === 1);
-    const braces = asBraces(servers?.pair.value);
+    const servers = this.#pairsReaching(1).find(({ path }) =>
+      path.length === 1
+    );
+    const braces = asInlineTable(servers?.pair.value);
     if (braces !== undefined) {
       const table = `${formatTomlKey(name)} = { ${pairs.join(", ")} }`;
-      this.#editBraces(braces, [], [table]);
+      this.#editInlineTable(braces, [], [table]);
       return this.#apply();
     }
     const header = `[${this.#path.map(formatTomlKey).join(".")}]`;
@@ -186,7 +188,7 @@ class TomlText {
    * Returns the pairs on the entry's path, or below it, whose own key reaches a
    * depth: the table around the pair is above it, the pair's value is not.
    */
-  #pairsTo(depth: number): EntryPair[] {
+  #pairsReaching(depth: number): EntryPair[] {
     const start = this.#path.slice(0, depth);
     const find = (
       nodes: AST.TOMLTopLevelTable["body"],
@@ -199,7 +201,7 @@ class TomlText {
           : [...outer, ...getStaticTOMLValue(node.key)];
         if (start.some((name, i) => name !== (path[i] ?? name))) return [];
         if (path.length >= depth) return isTable ? [] : [{ pair: node, path }];
-        const body = isTable ? node.body : asBraces(node.value)?.body;
+        const body = isTable ? node.body : asInlineTable(node.value)?.body;
         return find(body ?? [], path);
       });
     return find(this.#body, []);
@@ -256,7 +258,7 @@ class TomlText {
   }
 
   /** Removes pairs from an inline table, and adds others at its end. */
-  #editBraces(
+  #editInlineTable(
     { body: pairs, range: [open, close] }: AST.TOMLInlineTable,
     removed: readonly EntryPair[],
     added: readonly string[],
@@ -301,7 +303,7 @@ class TomlText {
 }
 
 /** Returns a node if it is an inline table; otherwise `undefined`. */
-function asBraces(
+function asInlineTable(
   node: AST.TOMLNode | undefined,
 ): AST.TOMLInlineTable | undefined {
   return node?.type === "TOMLInlineTable" ? node : undefined;

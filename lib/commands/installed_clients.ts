@@ -17,12 +17,12 @@ import {
 } from "../clients/registry.ts";
 import { mayExist } from "../config/load.ts";
 import { type Host } from "../runtime/host.ts";
-import { readTextUpTo } from "../runtime/safe_write.ts";
+import { readUserFile } from "../runtime/safe_write.ts";
 import { type Output } from "../runtime/terminal.ts";
 
 /** Reads a client's file, if it exists. Throws if it cannot be read. */
 export function readClientFile(host: Host, file: string): string | undefined {
-  return readTextUpTo(host, file, MAX_CLIENT_FILE_BYTES);
+  return readUserFile(host, file, MAX_CLIENT_FILE_BYTES);
 }
 
 /**

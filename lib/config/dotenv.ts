@@ -120,12 +120,12 @@ function parseStatementAt(text: string, start: number): EnvStatement {
   let name: string | undefined;
   if (text[at] === "'") {
     const end = text.indexOf("'", at + 1);
-    if (end <= at + 1) return skipLine(text, at);
+    if (end <= at + 1) return unreadableStatement(text, at);
     name = text.slice(at + 1, end);
     at = end + 1;
   } else if (text[at] !== "#") {
     const end = findFrom(NAME_END, text, at);
-    if (end === at) return skipLine(text, at);
+    if (end === at) return unreadableStatement(text, at);
     name = text.slice(at, end);
     at = end;
   }
@@ -136,7 +136,7 @@ function parseStatementAt(text: string, start: number): EnvStatement {
     const quote = text[at];
     if (quote === "'" || quote === '"') {
       const end = findClosingQuote(text, at + 1, quote);
-      if (end < 0) return skipLine(text, at);
+      if (end < 0) return unreadableStatement(text, at);
       value = unescapeQuoted(text.slice(at + 1, end), quote);
       at = end + 1;
     } else {
@@ -147,12 +147,14 @@ function parseStatementAt(text: string, start: number): EnvStatement {
   }
   const rest = findFrom(NOT_BLANK, text, at);
   const end = text[rest] === "#" ? findLineFeed(text, rest) : rest;
-  if (end < text.length && text[end] !== "\n") return skipLine(text, at);
+  if (end < text.length && text[end] !== "\n") {
+    return unreadableStatement(text, at);
+  }
   return { isReadable: true, end: Math.min(end + 1, text.length), name, value };
 }
 
 /** Returns an unreadable statement, which ends with the line of the error. */
-function skipLine(text: string, at: number): EnvStatement {
+function unreadableStatement(text: string, at: number): EnvStatement {
   const end = Math.min(findLineFeed(text, at) + 1, text.length);
   return { isReadable: false, end };
 }

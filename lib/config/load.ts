@@ -105,11 +105,14 @@ function describeEnvFileProblems(
   ];
 }
 
-function joinListed(all: readonly (string | number)[], last: string): string {
+function joinListed(
+  all: readonly (string | number)[],
+  lastSeparator: string,
+): string {
   const rest = all.length - MAX_LISTED;
   const named = rest > 0 ? [...all.slice(0, MAX_LISTED), `${rest} more`] : all;
   const head = named.slice(0, -1).join(", ");
-  return head === "" ? `${named[0]}` : head + last + named.at(-1);
+  return head === "" ? `${named[0]}` : head + lastSeparator + named.at(-1);
 }
 
 /** Reads a text file. Throws a {@linkcode NotUtf8Error} if it contains NUL. */

@@ -167,7 +167,7 @@ export function parseHeaders(text: string): readonly Header[] {
   });
 }
 
-function textOf(form: RegExp, problem: string): SettingParser<string> {
+function textMatching(form: RegExp, problem: string): SettingParser<string> {
   return (text) => {
     if (form.test(text)) return text;
     throw new SettingError(problem);
@@ -175,7 +175,7 @@ function textOf(form: RegExp, problem: string): SettingParser<string> {
 }
 
 /** Parses a token that an HTTP header can carry (RFC 6750 section 2.1). */
-export const parseToken: SettingParser<string> = textOf(
+export const parseToken: SettingParser<string> = textMatching(
   /^[\x21-\x7e]+$/,
   "it must be one word of visible ASCII characters (RFC 6750 section 2.1)",
 );
@@ -213,13 +213,16 @@ export function parseDurationOrZero(text: string): number {
 }
 
 /** Parses a session id as later exai daemons do; connections append to it. */
-export const parseSessionId: SettingParser<string> = textOf(
+export const parseSessionId: SettingParser<string> = textMatching(
   /^[\w-]{3,48}$/,
   "it must be 3 to 48 characters of A-Z, a-z, 0-9, _ and -",
 );
 
 /** Accepts every text except an empty one, as exai daemons do. */
-export const parseNonEmpty: SettingParser<string> = textOf(/./s, "it is empty");
+export const parseNonEmpty: SettingParser<string> = textMatching(
+  /./s,
+  "it is empty",
+);
 
 /** Returns true for `1`, `true`, `yes` and `on`; false for any other text. */
 export function parseBoolean(text: string): boolean {
@@ -227,7 +230,7 @@ export function parseBoolean(text: string): boolean {
 }
 
 /** Parses a name of at most 100 characters, which may be empty. */
-export const parseShortName: SettingParser<string> = textOf(
+export const parseShortName: SettingParser<string> = textMatching(
   // deno-lint-ignore no-control-regex
   /^[^\x00-\x1f]{0,100}$/,
   "it must be at most 100 printable characters",

@@ -131,7 +131,7 @@ export interface ClientIdLookup {
   /** Returns the client's id that an id from the daemon may stand for. */
   guessClientId(id: Id): Id | undefined;
   /** Records that the daemon changed the JSON type of an id of the proxy. */
-  recordRetyped(): void;
+  recordRetypedId(): void;
 }
 
 /** The exchange that opens a connection, and restores the client's session. */
@@ -145,7 +145,7 @@ export interface Handshake {
     waiting: Iterable<Request>,
   ): OpeningFrame | undefined;
   /** Returns the frames to send after the daemon answered the opening frame. */
-  finish?(): readonly string[];
+  buildFinalFrames?(): readonly string[];
   /** Returns the messages that restore the client's session. */
   buildReplay?(connectionId: number): SessionReplay;
   /**
@@ -184,9 +184,9 @@ export type OutcomeStep =
 /** The polling for outcomes of requests whose connection was lost. */
 export interface OutcomePolling {
   /** Returns how long to poll, in ms; `undefined` if polling is impossible. */
-  windowMs(request: Request, now: number): number | undefined;
+  pollWindowMs(request: Request, now: number): number | undefined;
   /** Returns the next step. Call it before each `encode` of a request. */
-  prepare(connectionId: number, request: Request): OutcomeStep;
+  nextStep(connectionId: number, request: Request): OutcomeStep;
   /** Resets a request: the next `encode` sends it as a new one. */
   reset(request: Request): void;
 }

@@ -23,7 +23,7 @@ export function findValue(
   text: string,
   path: readonly string[],
 ): Span | undefined {
-  const start = skipWhitespace(text, 0);
+  const start = skipChars(text, 0);
   let found: Span | undefined;
   for (const name of path) {
     const at = found?.start ?? start;
@@ -55,7 +55,7 @@ export function prependMember(
 ): string {
   const span = findValue(text, path);
   if (span === undefined || text[span.start] !== "{") return text;
-  const first = skipWhitespace(text, span.start + 1);
+  const first = skipChars(text, span.start + 1);
   const comma = text[first] === "}" ? "" : ",";
   return text.slice(0, span.start + 1) + JSON.stringify(name) + ":" + value +
     comma + text.slice(first);
@@ -81,7 +81,7 @@ export interface MemberSpan {
 
 /** Returns all members of an object in order, including repeated names. */
 export function memberSpansOf(text: string): MemberSpan[] {
-  return readChildren(text, skipWhitespace(text, 0)).children;
+  return readChildren(text, skipChars(text, 0)).children;
 }
 
 /** Removes all members with these names; the rest of the text is kept. */
@@ -108,7 +108,7 @@ export function mapStrings(
   let at = text.indexOf('"');
   while (at !== -1) {
     const end = findStringEnd(text, at);
-    if (text[skipWhitespace(text, end)] !== ":") {
+    if (text[skipChars(text, end)] !== ":") {
       const value = JSON.parse(text.slice(at, end)) as string;
       const changed = change(value);
       if (changed !== value) {
@@ -135,7 +135,7 @@ function readChildren(
   const isObject = text[start] === "{";
   let at = start;
   do {
-    at = skipWhitespace(text, at + 1);
+    at = skipChars(text, at + 1);
     if (children.length === 0 && isClosingBracket(text[at])) break;
     const first = at;
     let nameEnd = at;
@@ -143,15 +143,15 @@ function readChildren(
     if (isObject) {
       nameEnd = text[at] === '"' ? findStringEnd(text, at) : at;
       name = tryParseJson(text.slice(at, nameEnd));
-      at = skipWhitespace(text, nameEnd);
+      at = skipChars(text, nameEnd);
       if (text[at] !== ":") return { children, end: undefined };
-      at = skipWhitespace(text, at + 1);
+      at = skipChars(text, at + 1);
     }
     if (typeof name !== "string") return { children, end: undefined };
     const end = findClosedValueEnd(text, at);
     const value = { start: at, end: end ?? text.length };
     children.push({ name, start: first, nameEnd, value });
-    at = skipWhitespace(text, value.end);
+    at = skipChars(text, value.end);
   } while (text[at] === ",");
   return { children, end: isClosingBracket(text[at]) ? at + 1 : undefined };
 }
@@ -170,13 +170,13 @@ export function recoverLeadingMembers(
   text: string,
 ): Map<string, string | undefined> {
   const found = new Map<string, string | undefined>();
-  const start = skipWhitespace(text, 0);
+  const start = skipChars(text, 0);
   if (text[start] !== "{") return found;
   const { children, end } = readChildren(text, start);
   for (const { name, value } of children) {
     const valueText = text.slice(value.start, value.end);
     // A number at the end of the text may be cut off.
-    const isComplete = skipWhitespace(text, value.end) < text.length &&
+    const isComplete = skipChars(text, value.end) < text.length &&
       tryParseJson(valueText) !== undefined;
     found.set(name, isComplete ? valueText : undefined);
     if (!isComplete) return found;
@@ -194,7 +194,7 @@ export function tryParseJson(text: string): unknown {
 }
 
 /** Returns the next offset, from `at` on, of a character not in `chars`. */
-export function skipWhitespace(
+export function skipChars(
   text: string,
   at: number,
   chars = " \t\n\r",

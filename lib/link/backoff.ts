@@ -45,7 +45,7 @@ export interface DialSchedule {
   /** When the backoff schedule makes the dial; `Infinity` for never. */
   readonly scheduledAt: number;
   /** When a waiting request makes the dial, unless `scheduledAt` is earlier. */
-  readonly demandAt: number;
+  readonly urgentAt: number;
 }
 
 /** The backoff schedule of one link. A dial on demand does not change it. */
@@ -78,21 +78,21 @@ export class Backoff {
     const { backoffBase, backoffCap } = this.config;
     if (isRefused) {
       const at = now + this.#addJitter(backoffCap);
-      return { scheduledAt: at, demandAt: at };
+      return { scheduledAt: at, urgentAt: at };
     }
     const isRecurring = this.#displacement === "recurring";
     // A dial that hung has already taken time from the waiting request.
     const demandMs = isHung && !isRecurring
       ? Math.min(MAX_DEMAND_DELAY_MS, backoffBase)
       : MAX_DEMAND_DELAY_MS;
-    const demandAt = now + this.#addJitter(demandMs);
-    if (isRecurring) return { scheduledAt: Infinity, demandAt };
+    const urgentAt = now + this.#addJitter(demandMs);
+    if (isRecurring) return { scheduledAt: Infinity, urgentAt: urgentAt };
     if (this.#pendingScheduledAt !== undefined) {
-      const scheduledAt = Math.max(this.#pendingScheduledAt, demandAt);
-      return { scheduledAt, demandAt };
+      const scheduledAt = Math.max(this.#pendingScheduledAt, urgentAt);
+      return { scheduledAt, urgentAt: urgentAt };
     }
     const delayMs = Math.min(backoffBase * 2 ** this.#failures++, backoffCap);
-    return { scheduledAt: now + this.#addJitter(delayMs), demandAt };
+    return { scheduledAt: now + this.#addJitter(delayMs), urgentAt: urgentAt };
   }
 
   #addJitter(ms: number): number {
@@ -104,7 +104,7 @@ export class Backoff {
    * before its scheduled time, only a waiting request repeats it at once.
    */
   scheduleRepeat(now: number): DialSchedule {
-    return { scheduledAt: this.#pendingScheduledAt ?? now, demandAt: now };
+    return { scheduledAt: this.#pendingScheduledAt ?? now, urgentAt: now };
   }
 
   /**

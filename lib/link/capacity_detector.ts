@@ -234,7 +234,7 @@ export class CapacityDetector {
   }
 
   /** Records that a second connection was dialed or opened. */
-  onSecondConnection(at: number): void {
+  onSecondConnectionOpening(at: number): void {
     this.#secondConnectionAt = at;
   }
 

@@ -21,7 +21,7 @@
  * | ----------------- | ------------------------------------------------------------- | --------------------------------------------- | ------------- |
  * | `waiting`         | a dial, at `scheduledAt`; if it is urgent, at `demandAt`      | `dial`                                        | `dialing`     |
  * |                   | removal of a pool link, unless it is wanted or refused        |                                               |               |
- * |                   |                                                               | `redialRefused`: a request arrives, 5 s or more after the last dial | `waiting`, due now |
+ * |                   |                                                               | `tryRedialAfterRefusal`: a request arrives, 5 s or more after the last dial | `waiting`, due now |
  * |                   |                                                               | `dialForRequest`: a request arrives, and another client has the connection | `waiting`, due at `demandAt` |
  * | `dialing`         | a disconnect, at `until`; if it is urgent, at `urgentUntil`   | `onOpen`                                      | `handshaking` |
  * | `handshaking`     | the same, once the opening message is sent                    | `onHandshakeSent`, `resetHandshake`           | `handshaking` |
@@ -35,7 +35,7 @@
  * link dials at once, unless it is refused or displaced by another client. A
  * ready link is probed at once.
  *
- * An event throws in a state without a row for it; only `redialRefused` and
+ * An event throws in a state without a row for it; only `tryRedialAfterRefusal` and
  * `dialForRequest` then change nothing. Facts about the connection, such as
  * `onBacklog` records, are dropped when it ends, and ignored in `waiting`.
  *
@@ -71,7 +71,7 @@ const LONG_SLEEP_MS = 10_000;
 /** How long after a refused dial a request may trigger the next one. */
 const MIN_REFUSED_REDIAL_MS = 5_000;
 /** A dial that hung for more than this many urgent timeouts was not urgent. */
-const NO_DEMAND_FACTOR = 1.5;
+const MAX_URGENT_HANG_FACTOR = 1.5;
 const POOL_IDLE_MS = 60_000;
 const NEVER = { until: Infinity, urgentUntil: Infinity };
 
@@ -179,7 +179,7 @@ export class Link {
     this.#connectionId = connectionId;
     this.#role = role;
     this.#backoff = new Backoff(config, random);
-    this.#state = { phase: "waiting", scheduledAt: now, demandAt: now };
+    this.#state = { phase: "waiting", scheduledAt: now, urgentAt: now };
     this.#downSince = now;
   }
 
@@ -214,7 +214,7 @@ export class Link {
   }
 
   /** The number of attempts to connect since the link was last ready. */
-  get attempt(): number {
+  get attemptCount(): number {
     return this.#attempt;
   }
 
@@ -293,7 +293,7 @@ export class Link {
     const state = this.#state;
     switch (state.phase) {
       case "waiting":
-        if (isUrgent) return Math.min(state.demandAt, state.scheduledAt);
+        if (isUrgent) return Math.min(state.urgentAt, state.scheduledAt);
         // A pool link that no request wants is removed, unless the daemon
         // refuses it: then it stays and keeps trying.
         return isWanted || this.role !== "pool" || this.refusal
@@ -339,22 +339,26 @@ export class Link {
    * the daemon refuses. Returns false if the last dial is too recent: then the
    * request fails at once.
    */
-  redialRefused(now: number): boolean {
+  tryRedialAfterRefusal(now: number): boolean {
     if (this.#state.phase !== "waiting") return true;
     const { scheduledAt } = this.#state;
     const redialAt = this.#dialedAt + MIN_REFUSED_REDIAL_MS;
     if (now < Math.min(scheduledAt, redialAt)) return false;
-    this.#state = { phase: "waiting", scheduledAt: now, demandAt: now };
+    this.#state = { phase: "waiting", scheduledAt: now, urgentAt: now };
     return true;
   }
 
   /** waiting -> waiting: lets a request redial a link that is displaced. */
   dialForRequest(now: number): void {
     if (this.#state.phase !== "waiting" || !this.isDisplaced) return;
-    const { demandAt } = this.#state;
+    const { urgentAt: urgentAt } = this.#state;
     // The outage begins with this request: none needed the link before.
     this.#downSince = now;
-    this.#state = { phase: "waiting", scheduledAt: demandAt, demandAt };
+    this.#state = {
+      phase: "waiting",
+      scheduledAt: urgentAt,
+      urgentAt: urgentAt,
+    };
   }
 
   /** waiting -> dialing: starts an attempt to connect. */
@@ -470,7 +474,7 @@ export class Link {
         let at = now;
         if (this.refusal !== undefined) at = state.scheduledAt + monotonicGapMs;
         const scheduledAt = this.isDisplaced ? Infinity : at;
-        this.#state = { phase: "waiting", scheduledAt, demandAt: at };
+        this.#state = { phase: "waiting", scheduledAt, urgentAt: at };
         return;
       }
       case "dialing":
@@ -508,7 +512,7 @@ export class Link {
     // A dial that was not urgent may have hung for its full timeout. It must
     // not make the next urgent timeout longer, so it does not count.
     const hadNoDemand = "urgentUntil" in state && now - state.since >
-        NO_DEMAND_FACTOR * (state.urgentUntil - state.since);
+        MAX_URGENT_HANG_FACTOR * (state.urgentUntil - state.since);
     if (!cause.isHung) this.#hungSince = undefined;
     else if (hadNoDemand) this.#hungSince = now;
     else this.#hungSince ??= this.#dialedAt;
@@ -531,7 +535,7 @@ export class Link {
     cause: DisconnectCause,
   ): DialSchedule {
     const { agoMs = 0, mayBeSubprotocol = false, isRefused } = cause;
-    if (cause.isSelfCaused) return { scheduledAt: now, demandAt: now };
+    if (cause.isSelfCaused) return { scheduledAt: now, urgentAt: now };
     const isDialFailed = previous.phase === "dialing" && !isRefused;
     if (
       previous.phase !== "ready" &&
@@ -546,7 +550,7 @@ export class Link {
     const isUnwelcome = this.role === "standby" &&
       previous.phase === "handshaking";
     const { scheduledAt } = schedule;
-    return isUnwelcome ? { scheduledAt, demandAt: scheduledAt } : schedule;
+    return isUnwelcome ? { scheduledAt, urgentAt: scheduledAt } : schedule;
   }
 
   #expectPhase<P extends LinkState["phase"]>(

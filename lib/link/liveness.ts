@@ -21,7 +21,7 @@
  * | verification | any                     | `onResume`: a sleep, if probes are enabled                   | `unprobed`  |
  * |              | `unprobed`, `deferred`  | `onProbeSent`                                                | `probed`    |
  * |              | any but `verified`      | `deferProbe`: no probe can be sent now                       | `deferred`  |
- * |              | any but `verified`      | `onProbeAnswered`; `skipVerification`; `waiveSuspicion`; `onReplaced`; `onFrame`, if it is suspect | `verified` |
+ * |              | any but `verified`      | `onProbeAnswered`; `endVerification`; `waiveSuspicion`; `onReplaced`; `onFrame`, if it is suspect | `verified` |
  * | suspicion    | `none`                  | `markSuspect`: silence while calls are in flight or delayed  | `suspect`   |
  * |              | `suspect`               | `waiveSuspicion`: the second connection shows nothing        | `waived`    |
  * |              | `suspect`, `waived`     | `onFrame`; `onResume`; `onReplaced`                          | `none`      |
@@ -114,8 +114,8 @@ type Suspicion =
     readonly name: "suspect" | "waived";
     readonly noticeAt: number;
     /** The write number of the last call in flight when the suspicion began. */
-    readonly lastCallNumber: number;
-    readonly mayBeDead: boolean;
+    readonly lastCallWriteNumber: number;
+    readonly canBeProvedDead: boolean;
   };
 
 const NOT_SUSPECT: Suspicion = { name: "none", noticeAt: Infinity };
@@ -126,9 +126,9 @@ interface Probe {
   readonly writeNumber: number;
   sentAt: number;
   /** True if no call was in flight when the probe was sent. */
-  readonly isWithoutCalls: boolean;
+  readonly wasSentWithoutCalls: boolean;
   /** True once any frame has arrived after the probe. */
-  isHeard?: boolean;
+  hasFrameSince?: boolean;
 }
 
 /** The liveness of one ready connection. */
@@ -147,7 +147,7 @@ export class Liveness {
   #lastPreCallProbeAt = -Infinity;
   #lastWriteNumber = 0;
   #unansweredProbes: Probe[] = [];
-  #isProbeAwaited = false;
+  #hasUnansweredProbe = false;
   #answeredProbeCount = 0;
   #lastAnsweredProbeNumber = 0;
   #firstProbeAnsweredAt = Infinity;
@@ -174,13 +174,13 @@ export class Liveness {
   }
 
   /** True if the connection is suspect, or its suspicion is waived. */
-  get isSuspect(): boolean {
+  get isUnderSuspicion(): boolean {
     return this.#suspicion.name !== "none";
   }
 
   /** True if the suspicion may end with proof that the connection is dead. */
-  get mayBeDead(): boolean {
-    return this.#suspicion.name !== "none" && this.#suspicion.mayBeDead;
+  get canBeProvedDead(): boolean {
+    return this.#suspicion.name !== "none" && this.#suspicion.canBeProvedDead;
   }
 
   /** True from a sleep until the connection is verified. */
@@ -199,7 +199,7 @@ export class Liveness {
   }
 
   /** True while a call waits for the answer to the probe before it. */
-  get isDelayingCalls(): boolean {
+  get areCallsWaiting(): boolean {
     return this.#callDelayUntil !== undefined;
   }
 
@@ -231,8 +231,8 @@ export class Liveness {
   }
 
   /** Returns true if a call may wait: no frame has followed the last probe. */
-  hasProbeToAwait(now: number): boolean {
-    return this.#isProbeAwaited && now >= this.#readySince + JUST_READY_MS;
+  mustCallsWait(now: number): boolean {
+    return this.#hasUnansweredProbe && now >= this.#readySince + JUST_READY_MS;
   }
 
   /** Delays calls until the next frame, but for `ms` at most. */
@@ -254,7 +254,7 @@ export class Liveness {
   endCallDelay(now: number): void {
     this.#callDelayUntil = undefined;
     this.#lastPreCallProbeAt = now;
-    this.#isProbeAwaited = false;
+    this.#hasUnansweredProbe = false;
   }
 
   /** Schedules an extra probe, even if frames arrive before it. */
@@ -266,12 +266,15 @@ export class Liveness {
   onProbeSent(
     id: string | undefined,
     now: number,
-    { isWithoutCalls = false, writeNumber = this.#lastWriteNumber + 1 } = {},
+    {
+      isWithoutCalls: wasSentWithoutCalls = false,
+      writeNumber = this.#lastWriteNumber + 1,
+    } = {},
   ): void {
     const probes = this.#unansweredProbes;
-    probes.push({ id, writeNumber, sentAt: now, isWithoutCalls });
+    probes.push({ id, writeNumber, sentAt: now, wasSentWithoutCalls });
     if (probes.length > MAX_UNANSWERED_PROBES) probes.shift();
-    this.#isProbeAwaited = true;
+    this.#hasUnansweredProbe = true;
     if (now >= this.#callProbeAt) this.#callProbeAt = Infinity;
     if (now >= this.#extraProbeAt) this.#extraProbeAt = Infinity;
     if (now >= this.#silenceProbeAt) {
@@ -299,7 +302,7 @@ export class Liveness {
   }
 
   /** Uses an unverified connection anyway: losing its calls would cost more. */
-  skipVerification(): void {
+  endVerification(): void {
     this.#verification = VERIFIED;
   }
 
@@ -308,18 +311,18 @@ export class Liveness {
    * an unverified connection ignores it, unless it is suspect.
    */
   onFrame(now: number): void {
-    if (this.isUnverified && !this.isSuspect) return;
+    if (this.isUnverified && !this.isUnderSuspicion) return;
     this.#lastFrameAt = now;
     this.#startSilence(now);
     this.#verification = VERIFIED;
     this.#suspicion = NOT_SUSPECT;
-    if (this.isDelayingCalls) this.endCallDelay(now);
-    this.#isProbeAwaited = false;
-    if (this.#firstUnheardProbe === undefined) return;
+    if (this.areCallsWaiting) this.endCallDelay(now);
+    this.#hasUnansweredProbe = false;
+    if (this.#firstProbeWithoutFrame === undefined) return;
     // Any frame answers a probe without an id.
     this.#unansweredProbes = this.#unansweredProbes
       .filter(({ id }) => id !== undefined);
-    for (const probe of this.#unansweredProbes) probe.isHeard = true;
+    for (const probe of this.#unansweredProbes) probe.hasFrameSince = true;
   }
 
   /** Records an answer; returns the write number of its probe, if it counts. */
@@ -331,7 +334,7 @@ export class Liveness {
     const { writeNumber } = probes.splice(0, index + 1).at(-1)!;
     if (this.#answeredProbeCount++ === 0) this.#firstProbeAnsweredAt = now;
     this.#lastAnsweredProbeNumber = writeNumber;
-    this.skipVerification();
+    this.endVerification();
     this.onFrame(now);
     return writeNumber;
   }
@@ -343,8 +346,10 @@ export class Liveness {
     );
   }
 
-  get #firstUnheardProbe(): Probe | undefined {
-    return this.#unansweredProbes.find(({ isHeard }) => !isHeard);
+  get #firstProbeWithoutFrame(): Probe | undefined {
+    return this.#unansweredProbes.find(({ hasFrameSince: hasFrameSince }) =>
+      !hasFrameSince
+    );
   }
 
   /**
@@ -356,13 +361,13 @@ export class Liveness {
    * began, because later ones cannot have caused the silence. Once the
    * suspicion is waived, it is `lastCallNumber`, the last one in flight now.
    */
-  isDead(lastCallNumber: number, now: number): boolean {
+  isDead(lastCallWriteNumber: number, now: number): boolean {
     const suspicion = this.#suspicion;
     if (suspicion.name === "none") return false;
     const lastCall = suspicion.name === "waived"
-      ? lastCallNumber
-      : suspicion.lastCallNumber;
-    const probe = this.#firstUnheardProbe;
+      ? lastCallWriteNumber
+      : suspicion.lastCallWriteNumber;
+    const probe = this.#firstProbeWithoutFrame;
     return this.#lastAnsweredProbeNumber > lastCall && probe !== undefined &&
       now - probe.sentAt >= this.config.pingTimeout;
   }
@@ -378,22 +383,27 @@ export class Liveness {
     if (!hasOnlyAbandonedCalls || this.#answeredProbeCount === 0) {
       return Infinity;
     }
-    const probe = this.#unansweredProbes.find(({ isHeard, isWithoutCalls }) =>
-      !isHeard && isWithoutCalls
-    );
+    const probe = this.#unansweredProbes.find((
+      { hasFrameSince: hasFrameSince, wasSentWithoutCalls },
+    ) => !hasFrameSince && wasSentWithoutCalls);
     return (probe?.sentAt ?? Infinity) + this.config.pingTimeout;
   }
 
   /** Begins a suspicion: a second connection will test the daemon. */
-  markSuspect(now: number, lastCallNumber: number): void {
+  markSuspect(now: number, lastCallWriteNumber: number): void {
     const { name } = this.#suspicion;
     if (name !== "none") {
       throw new Error(`A connection that is ${name} cannot become suspect`);
     }
-    const mayBeDead = this.isDelayingCalls ||
-      this.#lastAnsweredProbeNumber > lastCallNumber;
+    const canBeProvedDead = this.areCallsWaiting ||
+      this.#lastAnsweredProbeNumber > lastCallWriteNumber;
     const noticeAt = now;
-    this.#suspicion = { name: "suspect", lastCallNumber, mayBeDead, noticeAt };
+    this.#suspicion = {
+      name: "suspect",
+      lastCallWriteNumber: lastCallWriteNumber,
+      canBeProvedDead: canBeProvedDead,
+      noticeAt,
+    };
   }
 
   /** Allows messages again: the second connection has proved nothing. */
@@ -402,7 +412,7 @@ export class Liveness {
       this.#suspicion = { ...this.#suspicion, name: "waived" };
     }
     this.endCallDelay(now);
-    this.skipVerification();
+    this.endVerification();
   }
 
   /** Ends the suspicion, because another connection has replaced this one. */
@@ -434,7 +444,7 @@ export class Liveness {
     this.#lastFrameAt = now;
     this.#startSilence(now);
     this.#unansweredProbes = [];
-    this.#isProbeAwaited = false;
+    this.#hasUnansweredProbe = false;
     this.#callProbeAt += monotonicGapMs;
     this.#extraProbeAt += monotonicGapMs;
     this.#suspicion = NOT_SUSPECT;
@@ -452,7 +462,7 @@ export class Liveness {
 
   #suspectAt({ mayFailOver }: ConnectionUsage): number {
     const { pingInterval, pingTimeout } = this.config;
-    return mayFailOver && !this.isSuspect
+    return mayFailOver && !this.isUnderSuspicion
       ? this.#silentSince + pingInterval + pingTimeout
       : Infinity;
   }
@@ -462,10 +472,12 @@ export class Liveness {
     const verification = this.#verification;
     // The second connection decides what happens to this one.
     if (verification.name !== "verified") {
-      return this.isSuspect ? Infinity : verification.until;
+      return this.isUnderSuspicion ? Infinity : verification.until;
     }
-    if (this.isSuspect && this.isDelayingCalls) return this.#extraProbeAt;
-    const probe = this.#firstUnheardProbe;
+    if (this.isUnderSuspicion && this.areCallsWaiting) {
+      return this.#extraProbeAt;
+    }
+    const probe = this.#firstProbeWithoutFrame;
     switch (usage.load) {
       case "busy-on-other-link":
         return this.#extraProbeAt;
@@ -479,7 +491,7 @@ export class Liveness {
       case "own-requests": {
         // A call that waits ends the grace: a second connection will show
         // whether the daemon is only slow.
-        const graceUntil = this.isDelayingCalls && usage.mayFailOver
+        const graceUntil = this.areCallsWaiting && usage.mayFailOver
           ? -Infinity
           : this.#readySince + OWN_REQUESTS_GRACE_MS;
         return probe === undefined
@@ -512,8 +524,8 @@ export class Liveness {
           return now >= this.#suspectAt(usage) ? "suspect" : "probe";
         }
         if (now >= this.#extraProbeAt) return "probe";
-        if (this.#firstUnheardProbe === undefined) return "probe";
-        return mayFailOver && this.isDelayingCalls ? "suspect" : "disconnect";
+        if (this.#firstProbeWithoutFrame === undefined) return "probe";
+        return mayFailOver && this.areCallsWaiting ? "suspect" : "disconnect";
     }
   }
 }

@@ -10,7 +10,7 @@ import {
   findClosedValueEnd,
   memberSpansOf,
   recoverLeadingMembers,
-  skipWhitespace,
+  skipChars,
   tryParseJson,
 } from "../json/spans.ts";
 import { isRecord } from "./jsonrpc.ts";
@@ -61,7 +61,7 @@ export function splitFrame(
   isMessage: MessagePredicate,
   memberNames: readonly string[],
 ): FramePieces {
-  const start = skipWhitespace(text, 0, FRAME_BLANKS);
+  const start = skipChars(text, 0, FRAME_BLANKS);
   let end = text.length;
   while (end > start && FRAME_BLANKS.includes(text[end - 1]!)) end--;
   const trimmedText = text.slice(start, end);
@@ -89,7 +89,7 @@ function splitLines(
   for (
     let at = 0;
     at < text.length;
-    at = skipWhitespace(text, at, FRAME_BLANKS)
+    at = skipChars(text, at, FRAME_BLANKS)
   ) {
     const remaining = MAX_PIECES - jsonPieces.length - otherTexts.length;
     if (remaining <= 0 || brokenCount > MAX_BROKEN_OBJECTS) {
@@ -143,7 +143,7 @@ function readMessagesAt(
     const piece = unescapeMemberNames(value, pieceText);
     if (!isMessage(piece.value)) break;
     pieces.push(piece);
-    at = skipWhitespace(text, end, " \t");
+    at = skipChars(text, end, " \t");
   }
   return { pieces, end: at, isBroken: false };
 }

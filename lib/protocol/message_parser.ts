@@ -47,7 +47,7 @@ export function parseMessages(text: string): Message[] {
 
 /** Parses a daemon's frame. If it also has other text, only responses count. */
 export function parseFrame(text: string): Message[] {
-  const large = text.length > MAX_VALIDATED_CHARS
+  const large = text.length > MAX_EAGERLY_PARSED_CHARS
     ? readLargeResponse(text)
     : undefined;
   if (large !== undefined) return [large];
@@ -83,7 +83,7 @@ export function parseFrame(text: string): Message[] {
 }
 
 /** The largest frame, in UTF-16 units, whose result is parsed at once. */
-const MAX_VALIDATED_CHARS = 65_536;
+const MAX_EAGERLY_PARSED_CHARS = 65_536;
 
 /** The maximum size of the envelope at each end of a larger frame. */
 const MAX_ENVELOPE_CHARS = 1_024;
@@ -93,7 +93,7 @@ const RESULT_START = new RegExp(
 );
 const RESULT_END = new RegExp(`\\}\\s*(?:,\\s*${ID_OR_VERSION})*\\}\\s*$`);
 /** Signs of a second message, and of values from Python that are not JSON. */
-const NOT_PLAIN: readonly string[] = ['"jsonrpc"', "NaN", "Infinity"];
+const SLOW_PATH_SIGNS: readonly string[] = ['"jsonrpc"', "NaN", "Infinity"];
 
 /**
  * Reads a frame that is clearly one response, without parsing its result. Any
@@ -107,8 +107,9 @@ function readLargeResponse(text: string): Response | undefined {
   const [end] = RESULT_END.exec(tail) ?? [];
   if (start === undefined || end === undefined) return undefined;
   const body = text.slice(start.length, -end.length);
-  const isPlain = !startsObjectAtEnd(tail.slice(0, tail.length - end.length)) &&
-    !NOT_PLAIN.some((part) => body.includes(part)) &&
+  const isPlain =
+    !containsStartOfOpenObject(tail.slice(0, tail.length - end.length)) &&
+    !SLOW_PATH_SIGNS.some((part) => body.includes(part)) &&
     // A JSON string cannot contain control characters (RFC 8259 section 7).
     // Outside strings they are white space, which a compact text does not have.
     // deno-lint-ignore no-control-regex
@@ -137,7 +138,7 @@ function readLargeResponse(text: string): Response | undefined {
  * Returns true if the object that is open at the end of a text also starts in
  * that text. Then the last object of the frame is not the large result.
  */
-function startsObjectAtEnd(text: string): boolean {
+function containsStartOfOpenObject(text: string): boolean {
   let depth = 1;
   let isInString = false;
   for (let i = text.length - 1; i >= 0 && depth > 0; i--) {

@@ -45,7 +45,7 @@ const IDEMPOTENT_METHODS: ReadonlySet<Method> = new Set<Method>([
   "tasks/result",
 ]);
 
-const CARRIED_RESULT_METHODS: readonly Method[] = [
+const UNPARSED_RESULT_METHODS: readonly Method[] = [
   "tools/call",
   "resources/read",
   "prompts/get",
@@ -66,7 +66,7 @@ export function isLongLived(method: Method): boolean {
 }
 
 /** Returns true if clients open with a method. Its result names the daemon. */
-export function isOpening(method: Method): boolean {
+export function isOpeningMethod(method: Method): boolean {
   return method === "initialize" || method === "server/discover";
 }
 
@@ -76,8 +76,8 @@ export function mayTakeLong(method: Method): boolean {
 }
 
 /** Returns true if the proxy forwards the result without parsing it. */
-export function isResultCarried(method: Method): boolean {
-  return CARRIED_RESULT_METHODS.includes(method);
+export function isResultUnparsed(method: Method): boolean {
+  return UNPARSED_RESULT_METHODS.includes(method);
 }
 
 /** Returns true if a request may be executed twice; for tools, hints decide. */

@@ -28,7 +28,7 @@ export class BackPressure {
   }
 
   /** True while a reader is full; `checkAgain` must then be called often. */
-  get isWaiting(): boolean {
+  get hasFullReader(): boolean {
     return this.#full.size > 0;
   }
 

@@ -24,11 +24,11 @@ import {
   serializeCache,
 } from "../cache/format.ts";
 import {
-  NotOwnedError,
-  notOwnedReason,
-  readOwned,
+  readTrusted,
   secureOwnFolder,
   stateFolder,
+  UntrustedFileError,
+  untrustedReason,
   writeAtomic,
 } from "../runtime/own_files.ts";
 
@@ -39,7 +39,7 @@ const CHECK_DELAY_MS = 500;
 /** The longest delay before a check while the proxy exits, in milliseconds. */
 const CLOSE_CHECK_DELAY_MS = 50;
 /** The most attempts to write results. As many failures cause a warning. */
-const MAX_WRITES = 4;
+const MAX_WRITE_ATTEMPTS = 4;
 /** The most cache files of one daemon; each set of credentials has its own. */
 const MAX_FILES_PER_DAEMON = 8;
 /** The age from which a temporary file counts as abandoned, in milliseconds. */
@@ -56,7 +56,7 @@ export interface CacheFile {
   /** True if the read failed; a later attempt may succeed. */
   readonly isUnreadable?: true;
   /** The file or folder that another user may have written, if any. */
-  readonly notOwnedPath?: string;
+  readonly untrustedPath?: string;
   /** True if an unusable file must be kept: not ours, or named by the user. */
   readonly isReadOnly?: true;
 }
@@ -72,7 +72,10 @@ export function readCacheFile(
   const isUserNamed = mode === "path";
   const path = isUserNamed ? setting : cachePathOf(cacheKey, host);
   if (path === undefined) return undefined;
-  const unusable = (problem: string, isReadOnly = isUserNamed): CacheFile => ({
+  const unusableFile = (
+    problem: string,
+    isReadOnly = isUserNamed,
+  ): CacheFile => ({
     path,
     results: EMPTY_CACHED_RESULTS,
     problem,
@@ -81,17 +84,19 @@ export function readCacheFile(
   try {
     // The folder of a file that the user has named is not ours to check.
     if (!isUserNamed) secureOwnFolder(host, stateFolder(host)!);
-    const file = readOwned(host, path, MAX_CACHE_FILE_BYTES);
+    const file = readTrusted(host, path, MAX_CACHE_FILE_BYTES);
     if (file === undefined) return { path, results: EMPTY_CACHED_RESULTS };
     const results = parseCache(file.text, cacheKey, file.ageMs);
-    return typeof results === "string" ? unusable(results) : { path, results };
+    return typeof results === "string"
+      ? unusableFile(results)
+      : { path, results };
   } catch (error) {
     const why = errorMessageOf(error);
-    if (error instanceof NotOwnedError) {
-      return { ...unusable(why, true), notOwnedPath: error.path };
+    if (error instanceof UntrustedFileError) {
+      return { ...unusableFile(why, true), untrustedPath: error.path };
     }
     const problem = `it cannot be read (${why})`;
-    return { ...unusable(problem), isUnreadable: true };
+    return { ...unusableFile(problem), isUnreadable: true };
   }
 }
 
@@ -125,7 +130,7 @@ export class CacheWriter {
   save(results: CachedResults): void {
     this.#unconfirmed = results;
     this.#hasWritten = false;
-    this.#writesLeft = MAX_WRITES;
+    this.#writesLeft = MAX_WRITE_ATTEMPTS;
     if (this.#isSaveScheduled) return;
     this.#isSaveScheduled = true;
     this.#host.setTimer(SAVE_DELAY_MS, () => {
@@ -134,16 +139,16 @@ export class CacheWriter {
     });
   }
 
-  /** Writes the results, up to `MAX_WRITES` times, until a check finds them. */
+  /** Writes the results, up to `MAX_WRITE_ATTEMPTS` times, until a check finds them. */
   async close(): Promise<void> {
-    this.#writesLeft = MAX_WRITES;
-    while (this.#writeUnlessFound()) {
+    this.#writesLeft = MAX_WRITE_ATTEMPTS;
+    while (this.#writeUnlessConfirmed()) {
       await pause(this.#host, withJitter(CLOSE_CHECK_DELAY_MS));
     }
   }
 
   #writeAndCheckLater(): void {
-    if (!this.#writeUnlessFound()) return;
+    if (!this.#writeUnlessConfirmed()) return;
     this.#host.setTimer(
       withJitter(CHECK_DELAY_MS),
       () => this.#writeAndCheckLater(),
@@ -151,7 +156,7 @@ export class CacheWriter {
   }
 
   /** Writes the unconfirmed results. Returns true if a check must follow. */
-  #writeUnlessFound(): boolean {
+  #writeUnlessConfirmed(): boolean {
     const results = this.#unconfirmed;
     if (results === undefined) return false;
     const cacheKey = cacheKeyOf(this.#config);
@@ -178,7 +183,7 @@ export class CacheWriter {
       this.#failures = 0;
     } catch (error) {
       // On Windows, another program may hold the file open for a moment.
-      if (++this.#failures === MAX_WRITES) this.#warn(file.path, error);
+      if (++this.#failures === MAX_WRITE_ATTEMPTS) this.#warn(file.path, error);
     }
     return true;
   }
@@ -222,7 +227,7 @@ export class CacheWriter {
         it.startsWith(prefix) && rest.test(it.slice(prefix.length))
       )
       .map((it) => ({ path: it, info: this.#host.lstat(it)! }))
-      .filter((it) => !notOwnedReason(this.#host, it.path, it.info))
+      .filter((it) => !untrustedReason(this.#host, it.path, it.info))
       .toSorted((a, b) => b.info.modifiedAt - a.info.modifiedAt);
     let count = 0;
     for (const { path, info } of files) {

@@ -24,7 +24,7 @@ import { bugReport, createLogEffect } from "../session/session_log.ts";
 import { Session } from "../session/session.ts";
 import type { Snapshot } from "../session/snapshot.ts";
 import { cacheKeyOf, CacheWriter, readCacheFile } from "./cache_file.ts";
-import { NotOwnedError } from "../runtime/own_files.ts";
+import { UntrustedFileError } from "../runtime/own_files.ts";
 import type { Transport, TransportConnection } from "../transport/transport.ts";
 import { createWebSocketTransport } from "../transport/websocket.ts";
 import { SleepDetector } from "./sleep_detector.ts";
@@ -91,9 +91,9 @@ class Proxy {
   /** When the current turn began, by the monotonic clock. */
   #now = performance.now();
   /** The closing handshakes that this turn has begun, one per connection. */
-  #closing: Promise<void>[] = [];
+  #closingConnections: Promise<void>[] = [];
   /** When the newest timer fires or has fired. */
-  #timerAt = Infinity;
+  #timerDueAt = Infinity;
   #isTimerSet = false;
   #endRequestedAt: number | undefined;
   #statusFile: StatusFile | undefined;
@@ -188,8 +188,12 @@ class Proxy {
     this.#isInTurn = true;
     const now = performance.now();
     this.#now = now;
-    this.#closing = [];
-    const resumed = this.#sleepDetector.detect(now, Date.now(), this.#timerAt);
+    this.#closingConnections = [];
+    const resumed = this.#sleepDetector.detect(
+      now,
+      Date.now(),
+      this.#timerDueAt,
+    );
     if (resumed !== undefined) this.#queue.unshift(resumed);
     let hasChanged = false;
     // The effects may add events, which this loop handles, too.
@@ -218,7 +222,7 @@ class Proxy {
 
   #setTimer(): void {
     // Only a turn detects a sleep of the machine, so turns must be regular.
-    const intervalMs = this.#backPressure.isWaiting
+    const intervalMs = this.#backPressure.hasFullReader
       ? BACKLOG_CHECK_INTERVAL_MS
       : SLEEP_CHECK_INTERVAL_MS;
     const at = Math.min(
@@ -226,13 +230,15 @@ class Proxy {
       this.#statusFile?.nextWriteAt ?? Infinity,
       this.#now + intervalMs,
     );
-    if (this.#session.isOver || this.#isTimerSet && at >= this.#timerAt) return;
-    this.#timerAt = at;
+    if (this.#session.isOver || this.#isTimerSet && at >= this.#timerDueAt) {
+      return;
+    }
+    this.#timerDueAt = at;
     this.#isTimerSet = true;
     const delayMs = Math.max(0, Math.ceil(at - performance.now()));
     this.#host.setTimer(delayMs, () => {
       // Timers cannot be cleared, so a replaced one does nothing.
-      if (at !== this.#timerAt) return;
+      if (at !== this.#timerDueAt) return;
       this.#isTimerSet = false;
       this.#backPressure.checkAgain();
       this.#handle({ type: "tick" });
@@ -260,7 +266,9 @@ class Proxy {
       case "close": {
         const connection = this.#connections.get(effect.connectionId);
         this.#connections.delete(effect.connectionId);
-        if (connection !== undefined) this.#closing.push(connection.close());
+        if (connection !== undefined) {
+          this.#closingConnections.push(connection.close());
+        }
         return;
       }
       case "send-to-client":
@@ -288,11 +296,11 @@ class Proxy {
     try {
       file.update(this.#session.snapshot(), this.#now, wallClockOffsetMs);
     } catch (error) {
-      const isNotOwned = error instanceof NotOwnedError;
+      const isNotOwned = error instanceof UntrustedFileError;
       if (isNotOwned) this.#statusFile = undefined;
       // The cache may have reported the folder already. One warning is enough.
       const isUnreported = isNotOwned &&
-        error.path !== this.#cacheFile?.notOwnedPath;
+        error.path !== this.#cacheFile?.untrustedPath;
       const text =
         `No file for \`alwaysup status\`: ${errorMessageOf(error)} ` +
         "(--status off does without).";
@@ -315,7 +323,7 @@ class Proxy {
     );
     await Promise.all([
       this.#cacheWriter?.close(),
-      waitAtMost(CLOSE_GRACE_MS, Promise.all(this.#closing)),
+      waitAtMost(CLOSE_GRACE_MS, Promise.all(this.#closingConnections)),
       waitAtMost(drainMs, this.#stdout.drained()),
     ]);
     this.#exitCode.resolve(code);

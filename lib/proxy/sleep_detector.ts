@@ -36,11 +36,13 @@ export class SleepDetector {
   ): SessionEvent | undefined {
     const elapsedMs = now - this.#lastNow;
     const lateMs = now - Math.max(timerAt, this.#lastNow);
-    const leadMs = wallClock - this.#lastWallClock - elapsedMs;
+    const wallClockLeadMs = wallClock - this.#lastWallClock - elapsedMs;
     this.#lastNow = now;
     this.#lastWallClock = wallClock;
     const monotonicGapMs = lateMs > SLEEP_THRESHOLD_MS ? elapsedMs : 0;
-    const suspendedMs = leadMs > SLEEP_THRESHOLD_MS ? leadMs : 0;
+    const suspendedMs = wallClockLeadMs > SLEEP_THRESHOLD_MS
+      ? wallClockLeadMs
+      : 0;
     return monotonicGapMs > 0 || suspendedMs > 0
       ? { type: "resumed", monotonicGapMs, suspendedMs }
       : undefined;

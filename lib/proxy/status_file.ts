@@ -15,11 +15,11 @@ import {
 } from "./status_format.ts";
 import type { Snapshot } from "../session/snapshot.ts";
 import {
-  NotOwnedError,
-  notOwnedReason,
-  readOwned,
+  readTrusted,
   secureOwnFolder,
   stateFolder,
+  UntrustedFileError,
+  untrustedReason,
   writeAtomic,
 } from "../runtime/own_files.ts";
 
@@ -46,7 +46,7 @@ export class StatusFile {
   readonly #host: Host;
   readonly #info: ProxyInfo;
   readonly #path: string;
-  #written = "";
+  #writtenSnapshot = "";
   #hasFailed = false;
   /** When the file may be written again, and when it must be. */
   #earliestWriteAt: number;
@@ -79,12 +79,12 @@ export class StatusFile {
    * Writes the file if the state has changed, or before the file looks stale.
    *
    * @param wallClockOffsetMs how far the wall clock is ahead of `now`
-   * @throws {NotOwnedError} if another user may have written the file
+   * @throws {UntrustedFileError} if another user may have written the file
    * @throws {Error} at the first of several failures in a row
    */
   update(snapshot: Snapshot, now: number, wallClockOffsetMs: number): void {
     const text = JSON.stringify(snapshot);
-    const isDue = text !== this.#written || now >= this.#refreshAt;
+    const isDue = text !== this.#writtenSnapshot || now >= this.#refreshAt;
     if (isDue) this.#refreshAt = now + REFRESH_INTERVAL_MS;
     this.#nextWriteAt = this.#refreshAt;
     if (!isDue) return;
@@ -97,12 +97,12 @@ export class StatusFile {
         serializeStatus(this.#info, snapshot, wallClockOffsetMs),
       );
     } catch (error) {
-      if (this.#hasFailed && !(error instanceof NotOwnedError)) return;
+      if (this.#hasFailed && !(error instanceof UntrustedFileError)) return;
       this.#hasFailed = true;
       throw error;
     }
     this.#hasFailed = false;
-    this.#written = text;
+    this.#writtenSnapshot = text;
     this.#earliestWriteAt = now + MIN_WRITE_INTERVAL_MS;
   }
 
@@ -138,7 +138,7 @@ export function findRunningProxies(host: Host): RunningProxies {
     names = host.listFolder(folder);
   } catch (error) {
     const why = errorMessageOf(error);
-    const isNotOwned = error instanceof NotOwnedError;
+    const isNotOwned = error instanceof UntrustedFileError;
     problems.push(isNotOwned ? why : `${folder} cannot be read (${why})`);
     return { proxies, problems, isComplete: false };
   }
@@ -146,7 +146,7 @@ export function findRunningProxies(host: Host): RunningProxies {
     const path = `${folder}/${name}`;
     try {
       if (removeIfStale(host, path) || !name.endsWith(".json")) continue;
-      const text = readOwned(host, path, MAX_STATUS_FILE_BYTES)?.text;
+      const text = readTrusted(host, path, MAX_STATUS_FILE_BYTES)?.text;
       if (text === undefined) continue; // The proxy has just ended.
       const status = parseStatus(text);
       if (status !== undefined) proxies.push(status);
@@ -154,7 +154,7 @@ export function findRunningProxies(host: Host): RunningProxies {
     } catch (error) {
       const why = errorMessageOf(error);
       problems.push(
-        error instanceof NotOwnedError
+        error instanceof UntrustedFileError
           ? `${path} is not believed: ${why}`
           : `${path} cannot be read (${why})`,
       );
@@ -172,7 +172,7 @@ function removeIfStale(host: Host, path: string): boolean {
   const info = host.lstat(path);
   if (info === undefined) return true;
   if (Date.now() - info.modifiedAt < STALE_STATUS_MS) return false;
-  if (notOwnedReason(host, path, info) === undefined) host.remove(path);
+  if (untrustedReason(host, path, info) === undefined) host.remove(path);
   return true;
 }
 

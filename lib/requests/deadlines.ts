@@ -145,7 +145,7 @@ export class DeadlineMap<V extends ExpiringValue> {
   }
 
   /** Removes values in order of deadlines, until `isOver` returns false. */
-  dropLeading(isOver: (id: Id, value: V) => boolean): void {
+  dropEarliestWhile(isOver: (id: Id, value: V) => boolean): void {
     for (;;) {
       const id = this.#deadlines.first;
       if (id === undefined || !isOver(id, this.#values.get(id)!)) return;

@@ -58,7 +58,7 @@ export class LateResponses {
   }
 
   /** Returns true if a late response is expected on a connection. */
-  isAnyExpected(connectionId: number): boolean {
+  hasExpected(connectionId: number): boolean {
     const states = this.#responses.get(connectionId)?.values() ?? [];
     return [...states].includes("expected");
   }
@@ -69,7 +69,7 @@ export class LateResponses {
   }
 
   /** Returns the write number of the last abandoned call; 0 if none. */
-  lastCallNumber(connectionId: number): number {
+  lastCallWriteNumber(connectionId: number): number {
     let last = 0;
     const calls = this.#calls.get(connectionId)?.values() ?? [];
     for (const { writeNumber } of calls) last = Math.max(last, writeNumber);

@@ -98,16 +98,16 @@ export class MessageQueue {
    * may remove an entry or leave it in the queue. Once the caller adds a role
    * to `fullRoles`, no more entries of that role are yielded.
    */
-  *writable(fullRoles: ReadonlySet<LinkRole>): Iterable<PendingEntry> {
+  *writable(unavailableRoles: ReadonlySet<LinkRole>): Iterable<PendingEntry> {
     const skipped: PendingEntry[] = [];
     try {
       for (;;) {
-        const role = this.#nextRole(fullRoles);
+        const role = this.#nextRole(unavailableRoles);
         if (role === undefined) return;
         const heap = this.#writableByRole.get(role)!;
         const entry = heap.first!;
         yield entry;
-        if (fullRoles.has(role) || heap.first !== entry) continue;
+        if (unavailableRoles.has(role) || heap.first !== entry) continue;
         heap.delete(entry);
         skipped.push(entry);
       }
@@ -117,11 +117,11 @@ export class MessageQueue {
   }
 
   /** Returns the role that has the oldest writable entry. */
-  #nextRole(fullRoles: ReadonlySet<LinkRole>): LinkRole | undefined {
+  #nextRole(unavailableRoles: ReadonlySet<LinkRole>): LinkRole | undefined {
     let next: LinkRole | undefined;
     let oldest = Infinity;
     for (const [role, { minPriority }] of this.#writableByRole) {
-      if (minPriority >= oldest || fullRoles.has(role)) continue;
+      if (minPriority >= oldest || unavailableRoles.has(role)) continue;
       next = role;
       oldest = minPriority;
     }

@@ -32,8 +32,8 @@
  * | `arrived`                    | `enqueue`: the message cannot be written now        | `queued`             |
  * | `arrived`, `queued`          | `send`: the message was written                     | `sent`               |
  * | `waiting-for-hint`           | `send`: the hint was confirmed, the message written | `sent`               |
- * |                              | `awaitToolList`: no page so far names the tool      | the same, parked     |
- * |                              | `onToolList`: another page of the list arrived      | the same, not parked |
+ * |                              | `park`: no page so far names the tool      | the same, parked     |
+ * |                              | `unpark`: another page of the list arrived      | the same, not parked |
  * | `queued`, `waiting-for-hint` | `requestHint`: the tool list was requested          | `waiting-for-hint`   |
  * |                              | `requireHint`: the hint must be confirmed (again)   | `queued`             |
  * |                              | `clearOutcomePoll`: the daemon lost the outcome     | the same             |
@@ -93,7 +93,7 @@ export type RequestState =
       readonly connectionId: number;
       readonly sentAt: number;
       readonly writeNumber: number;
-      readonly isHandshake: boolean;
+      readonly isHandshakeRequest: boolean;
     }
   );
 
@@ -148,17 +148,17 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
   /** True if the request is written only to ask the daemon for its outcome. */
   isOutcomePoll = false;
   /** When the daemon last reported work, and its last progress value if any. */
-  daemonProgress: { at: number; value: number | undefined } | undefined;
+  lastDaemonActivity: { at: number; value: number | undefined } | undefined;
   /** The daemon timeout that was last set, in milliseconds, if one was. */
   daemonTimeoutMs: number | undefined;
   /** When the total timeout ends, or the daemon's if there is no total one. */
-  #endsAt: number;
+  #totalDeadline: number;
   /** When the daemon first had no room; `undefined` once it had some. */
   #daemonFullSince: number | undefined;
   /** The rest of the queue timeout when the current wait began. */
   #queueTimeLeftMs: number;
   /** When the current wait for a usable link began; `undefined` if none. */
-  #waitingSince: number | undefined;
+  #waitingForLinkSince: number | undefined;
   /** The rest of the hint timeout; `undefined` if no hint must be confirmed. */
   #hintTimeLeftMs: number | undefined;
   /** The largest progress value that was sent to the client. */
@@ -185,7 +185,7 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
       this.progressToken = getNestedId(message, "_meta", "progressToken");
     }
     this.arrivedAt = now;
-    this.#endsAt = now + (timeouts.total?.ms ?? Infinity);
+    this.#totalDeadline = now + (timeouts.total?.ms ?? Infinity);
     this.#queueTimeLeftMs = isLongLived(method) ? Infinity : queueTimeout;
   }
 
@@ -211,8 +211,8 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
   }
 
   /** True if the request opens its connection, and has no response yet. */
-  get isHandshake(): boolean {
-    return this.#state.kind === "sent" && this.#state.isHandshake;
+  get isHandshakeRequest(): boolean {
+    return this.#state.kind === "sent" && this.#state.isHandshakeRequest;
   }
 
   /** When the request was written; `-Infinity` unless `sent`. */
@@ -248,17 +248,17 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
     // If this connection is lost, the next one must confirm the hint again.
     if (this.state === "waiting-for-hint") this.requireHint(now);
     // A handshake request waits for a usable link until its own response.
-    const isHandshake = writeNumber === "handshake";
-    if (!isHandshake) this.stopQueueTimer(now);
+    const isHandshakeRequest = writeNumber === "handshake";
+    if (!isHandshakeRequest) this.stopQueueTimer(now);
     this.#waitNoticeAt = Infinity;
     this.writeCount++;
     this.#state = {
       kind: "sent",
       connectionId,
       sentAt: now,
-      writeNumber: isHandshake ? 0 : writeNumber,
-      isHandshake,
-      until: isHandshake ? Infinity : now + this.timeouts.idle.ms,
+      writeNumber: isHandshakeRequest ? 0 : writeNumber,
+      isHandshakeRequest: isHandshakeRequest,
+      until: isHandshakeRequest ? Infinity : now + this.timeouts.idle.ms,
     };
   }
 
@@ -283,14 +283,14 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
   }
 
   /** Parks an entry in `waiting-for-hint`. */
-  awaitToolList(): void {
+  park(): void {
     const state = this.#state;
     if (state.kind === "waiting-for-hint") state.isParked = true;
     else throw this.#unexpected("awaitToolList");
   }
 
   /** Makes a parked entry in `waiting-for-hint` writable again. */
-  onToolList(): void {
+  unpark(): void {
     const state = this.#state;
     if (state.kind === "waiting-for-hint") state.isParked = false;
     else throw this.#unexpected("onToolList");
@@ -300,7 +300,7 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
   clearOutcomePoll(): void {
     if (!this.isWritable) throw this.#unexpected("clearOutcomePoll");
     this.isOutcomePoll = false;
-    if (this.timeouts.total === undefined) this.#endsAt = Infinity;
+    if (this.timeouts.total === undefined) this.#totalDeadline = Infinity;
   }
 
   /** Moves the entry from `sent` to `queued`, unless the request must fail. */
@@ -311,7 +311,7 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
     if (this.state !== "sent") throw this.#unexpected("onDisconnect");
     this.connectionLosses++;
     // A handshake request is always sent again, to open the next connection.
-    if (!this.isHandshake) {
+    if (!this.isHandshakeRequest) {
       const request = this.message as OutboundMessage as Request;
       const mayRecover = this.connectionLosses < MAX_CONNECTION_LOSSES ||
         isLongLived(request.method);
@@ -320,7 +320,7 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
       if (recovery === "confirm-hint") this.requireHint(now);
       this.isOutcomePoll = typeof recovery === "object";
       if (typeof recovery === "object" && this.timeouts.total === undefined) {
-        this.#endsAt = now + recovery.limitMs;
+        this.#totalDeadline = now + recovery.limitMs;
         this.daemonTimeoutMs ??= recovery.limitMs;
       }
     }
@@ -338,7 +338,7 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
   delayPoll(now: number, pauseMs: number, limitMs: number): void {
     if (this.state !== "sent") throw this.#unexpected("delayPoll");
     this.isOutcomePoll = true;
-    if (this.#endsAt === Infinity) this.setDaemonTimeout(limitMs, now);
+    if (this.#totalDeadline === Infinity) this.setDaemonTimeout(limitMs, now);
     this.#enterQueue(now, pauseMs);
   }
 
@@ -353,7 +353,7 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
     this.writeCount = 0;
     this.#enterQueue(now, pauseMs);
     if (this.timeouts.total !== undefined) return "requeued";
-    this.#endsAt = Infinity;
+    this.#totalDeadline = Infinity;
     const fullUntil = this.#daemonFullSince + this.timeouts.idle.ms;
     return now >= fullUntil ? "expired" : "requeued";
   }
@@ -370,7 +370,7 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
   /** Ends a delay that is over; returns the timeout that expired, if any. */
   advance(now: number): ExpiryReason | undefined {
     const { kind, until } = this.#state;
-    if (now >= this.#endsAt) {
+    if (now >= this.#totalDeadline) {
       return this.timeouts.total ? "total-timeout" : "daemon-timeout";
     }
     if (kind === "waiting-for-hint" && now >= until) return "hint-timeout";
@@ -389,7 +389,7 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
   /** When {@linkcode advance} or a wait notice is due; `Infinity`: never. */
   get deadline(): number {
     return Math.min(
-      this.#endsAt,
+      this.#totalDeadline,
       this.#queueDeadline,
       this.#waitNoticeAt,
       this.#state.until,
@@ -397,20 +397,22 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
   }
 
   get #queueDeadline(): number {
-    const since = this.#waitingSince;
+    const since = this.#waitingForLinkSince;
     return since === undefined ? Infinity : since + this.#queueTimeLeftMs;
   }
 
   /** Starts the queue timer, if the message is queued or opens a connection. */
   startQueueTimer(now: number): void {
-    if (this.isQueued || this.isHandshake) this.#waitingSince ??= now;
+    if (this.isQueued || this.isHandshakeRequest) {
+      this.#waitingForLinkSince ??= now;
+    }
   }
 
   /** Stops the queue timer; the wait counts towards the queue timeout. */
   stopQueueTimer(now: number): void {
-    if (this.#waitingSince === undefined) return;
-    this.#queueTimeLeftMs -= now - this.#waitingSince;
-    this.#waitingSince = undefined;
+    if (this.#waitingForLinkSince === undefined) return;
+    this.#queueTimeLeftMs -= now - this.#waitingForLinkSince;
+    this.#waitingForLinkSince = undefined;
   }
 
   /** Starts the daemon's timeout, unless there is a total timeout. */
@@ -418,15 +420,15 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
     // The daemon has started the request, so it had room.
     this.#daemonFullSince = undefined;
     if (this.timeouts.total !== undefined) return;
-    this.#endsAt = now + ms;
+    this.#totalDeadline = now + ms;
     this.daemonTimeoutMs = ms;
   }
 
   /** Restarts the idle timeout, because the daemon works on the request. */
-  onDaemonWorking(now: number, value = this.daemonProgress?.value): void {
-    this.daemonProgress = { at: now, value };
+  onDaemonWorking(now: number, value = this.lastDaemonActivity?.value): void {
+    this.lastDaemonActivity = { at: now, value };
     const state = this.#state;
-    if (state.kind === "sent" && !state.isHandshake) {
+    if (state.kind === "sent" && !state.isHandshakeRequest) {
       state.until = now + this.timeouts.idle.ms;
     }
   }
@@ -445,7 +447,7 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
   takeDueWaitNotice(now: number): WaitNotice | undefined {
     if (now < this.#waitNoticeAt) return undefined;
     this.#waitNoticeAt = now + WAIT_NOTICE_INTERVAL_MS;
-    if (this.#waitingSince !== undefined) return this.takeWaitNotice();
+    if (this.#waitingForLinkSince !== undefined) return this.takeWaitNotice();
     this.#waitNoticeCount++;
     return undefined;
   }
@@ -455,7 +457,7 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
     const { progressToken } = this;
     if (progressToken === undefined) return undefined;
     const message = this.message as OutboundMessage as Request;
-    const reported = Math.max(0, this.daemonProgress?.value ?? 0);
+    const reported = Math.max(0, this.lastDaemonActivity?.value ?? 0);
     const progress = reported + ++this.#waitNoticeCount * WAIT_PROGRESS_STEP;
     if (!(progress > this.#clientProgress)) return undefined;
     this.#clientProgress = progress;
@@ -465,10 +467,12 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
   /** Moves every moment by the time asleep, in milliseconds. */
   postpone(ms: number): void {
     this.arrivedAt += ms;
-    if (this.daemonProgress !== undefined) this.daemonProgress.at += ms;
-    if (this.#waitingSince !== undefined) this.#waitingSince += ms;
+    if (this.lastDaemonActivity !== undefined) this.lastDaemonActivity.at += ms;
+    if (this.#waitingForLinkSince !== undefined) {
+      this.#waitingForLinkSince += ms;
+    }
     if (this.#daemonFullSince !== undefined) this.#daemonFullSince += ms;
-    this.#endsAt += ms;
+    this.#totalDeadline += ms;
     this.#waitNoticeAt += ms;
     this.#state.until += ms;
   }

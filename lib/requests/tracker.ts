@@ -78,10 +78,12 @@ export class RequestTracker {
   }
 
   /** Returns how many responses a shutdown waits for, without subscriptions. */
-  responsesWorthAwaiting(daemon: "up" | "down"): number {
+  awaitedResponseCount(daemon: "up" | "down"): number {
     // A queued `server/discover` waits until the daemon is up.
-    const heldCount = daemon === "down" ? this.#queue.discoverCount : 0;
-    return this.#requestCount - this.#subscriptionCount - heldCount;
+    const queuedDiscoverCount = daemon === "down"
+      ? this.#queue.discoverCount
+      : 0;
+    return this.#requestCount - this.#subscriptionCount - queuedDiscoverCount;
   }
 
   /** True if a request is queued that is not long-lived. */
@@ -90,7 +92,7 @@ export class RequestTracker {
   }
 
   /** True if a request is queued that is not a subscription. */
-  get hasQueuedRequestButSubscriptions(): boolean {
+  get hasQueuedNonSubscription(): boolean {
     return this.#queue.shortLivedCount + this.#queue.discoverCount > 0;
   }
 
@@ -100,7 +102,7 @@ export class RequestTracker {
   }
 
   /** Returns the queued entries, oldest first, without the delayed ones. */
-  queuedEntries(): readonly ReadonlyEntry[] {
+  undelayedEntries(): readonly ReadonlyEntry[] {
     return this.#queue.all();
   }
 
@@ -209,9 +211,9 @@ export class RequestTracker {
   }
 
   /** Returns the write number of the last call, abandoned or not; 0 if none. */
-  lastCallNumber(connectionId: number): number {
+  lastCallWriteNumber(connectionId: number): number {
     const last = this.#callNumbers(connectionId).at(-1) ?? 0;
-    return Math.max(last, this.lateResponses.lastCallNumber(connectionId));
+    return Math.max(last, this.lateResponses.lastCallWriteNumber(connectionId));
   }
 
   /** Records an answered probe; returns true if an older call is in flight. */
@@ -228,11 +230,11 @@ export class RequestTracker {
 
   /** Closes and returns a request, if it is in flight on the connection. */
   complete(id: Id, connectionId: number): PendingRequest | undefined {
-    return this.findInFlight(id, connectionId) && this.cancel(id);
+    return this.findInFlight(id, connectionId) && this.close(id);
   }
 
   /** Closes and returns a request in any state, if it exists. */
-  cancel(id: Id): PendingRequest | undefined {
+  close(id: Id): PendingRequest | undefined {
     const entry = this.#entries.get(id);
     if (entry !== undefined) this.#close(entry);
     return entry as PendingRequest | undefined;
@@ -300,7 +302,7 @@ export class RequestTracker {
   }
 
   /** Requeues a request in flight; {@linkcode advance} makes it writable. */
-  resend(id: Id, now: number): void {
+  requeueForSecondWrite(id: Id, now: number): void {
     this.#apply(id, now, (entry) => entry.requeue(now, 0));
   }
 
@@ -330,14 +332,14 @@ export class RequestTracker {
   /** Parks an entry until more of the requested tool list has arrived. */
   awaitToolList(key: string): void {
     const entry = this.#entries.get(key);
-    entry?.awaitToolList();
+    entry?.park();
     if (entry !== undefined) this.#queue.update(entry);
   }
 
   /** Unparks the entries that wait for more of a connection's tool list. */
   onToolList(connectionId: number): void {
     for (const entry of this.#queue.waitingForHint(connectionId)) {
-      entry.onToolList();
+      entry.unpark();
       this.#queue.update(entry);
     }
   }
@@ -371,7 +373,7 @@ export class RequestTracker {
         this.#apply(key, now, (it) => it.onDisconnect(now, recoveryFor)) ===
           "failed",
     );
-    for (const { key } of failed) this.cancel(key);
+    for (const { key } of failed) this.close(key);
     this.#inFlight.delete(connectionId);
     return failed;
   }
@@ -415,7 +417,7 @@ export class RequestTracker {
   }
 
   /** Closes and returns every entry, for the end of the session. */
-  takeAll(): ReadonlyEntry[] {
+  closeAll(): ReadonlyEntry[] {
     const entries = [...this.#entries.values()];
     for (const entry of entries) this.#close(entry);
     return entries;

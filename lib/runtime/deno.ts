@@ -42,10 +42,10 @@ export function denoHost(): Host {
     handshakeFetchOptions,
     isTty: (stream) => Deno[stream].isTerminal(),
     readFile: (path) => decodeUtf8(Deno.readFileSync(path)),
-    readIfSame,
+    readIfUnchanged,
     stat: (path) => ignoreNotFound(() => fileInfoOf(Deno.statSync(path))),
     lstat: (path) => ignoreNotFound(() => fileInfoOf(Deno.lstatSync(path))),
-    userIdIn,
+    ownerOfNewFilesIn,
     realPath: (path) => Deno.realPathSync(path),
     readLink: (path) => Deno.readLinkSync(path),
     listFolder: (folder) =>
@@ -128,7 +128,7 @@ function proxyVariables(protocol: string): string[] {
 
 function fileInfoOf(info: Deno.FileInfo): FileInfo {
   const isWindows = Deno.build.os === "windows";
-  const ofUnix = <T>(value: T | null): T | undefined =>
+  const unlessWindows = <T>(value: T | null): T | undefined =>
     isWindows ? undefined : value ?? undefined;
   const { isFile, isDirectory, isSymlink, size, mode, dev, ino } = info;
   return {
@@ -137,16 +137,16 @@ function fileInfoOf(info: Deno.FileInfo): FileInfo {
     isSymlink,
     size,
     modifiedAt: info.mtime?.getTime() ?? 0,
-    mode: ofUnix(mode && mode & 0o7777),
-    userId: ofUnix(info.uid),
-    groupId: ofUnix(info.gid),
+    mode: unlessWindows(mode && mode & 0o7777),
+    userId: unlessWindows(info.uid),
+    groupId: unlessWindows(info.gid),
     linkCount: info.nlink ?? 1,
     id: isWindows ? "" : `${dev}:${ino}`,
   };
 }
 
 /** Checks the file again once it is open, because Deno follows symlinks. */
-function readIfSame(path: string, expected: FileInfo): string | undefined {
+function readIfUnchanged(path: string, expected: FileInfo): string | undefined {
   const file = ignoreNotFound(() => Deno.openSync(path));
   if (file === undefined) return undefined;
   try {
@@ -172,7 +172,7 @@ const userIdByFolder = new Map<string, number>();
  * system's temporary folder. If both fail, returns the owner of the user's home
  * folder. `Deno.uid` and `/proc/self` would need another permission.
  */
-function userIdIn(folder: string): number | undefined {
+function ownerOfNewFilesIn(folder: string): number | undefined {
   if (Deno.build.os === "windows") return undefined;
   const cached = userIdByFolder.get(folder);
   if (cached !== undefined) return cached;

@@ -87,7 +87,7 @@ export interface Host {
   /** Reads a file, with its byte order mark. Throws if it is not UTF-8. */
   readFile(path: string): string;
   /** Reads the file that `lstat` described; `undefined` if it was replaced. */
-  readIfSame(path: string, expected: FileInfo): string | undefined;
+  readIfUnchanged(path: string, expected: FileInfo): string | undefined;
   /** Returns information about a file, if it exists. Follows symlinks. */
   stat(path: string): FileInfo | undefined;
   /** Like `stat`, but does not follow symlinks. */
@@ -96,7 +96,7 @@ export interface Host {
    * Returns the id of the user who owns the files that this process creates in
    * the folder; `undefined` on Windows. Throws if the id cannot be found.
    */
-  userIdIn(folder: string): number | undefined;
+  ownerOfNewFilesIn(folder: string): number | undefined;
   /** Returns the path without symlinks. */
   realPath(path: string): string;
   /** Returns the target of a symlink, which may be a relative path. */

@@ -51,12 +51,12 @@ export async function nodeHost(): Promise<Host> {
     fs.writeSync(2, `alwaysup: ${why}\n`);
     process.exit(1);
   }
-  const noProxy = noProxyWithLoopback(MEMBERS);
+  const noProxy = noProxyWithLoopback(SHARED_HOST_MEMBERS);
   // Node prefers the lower-case variable.
   if (noProxy !== undefined) process.env.no_proxy = noProxy;
   // Bun's WebSocket never uses a proxy, so its `fetch` must not either.
   if (isBun) process.env.no_proxy = "*";
-  if (usesStreams()) {
+  if (usesOutputStreams()) {
     // `write` reports the error. Without a listener, the event would also end
     // the process.
     process.stdout.on("error", () => {});
@@ -64,7 +64,7 @@ export async function nodeHost(): Promise<Host> {
   }
   const os = isWindows ? "windows" : process.platform;
   return {
-    ...MEMBERS,
+    ...SHARED_HOST_MEMBERS,
     runtime: isBun ? `bun ${bun}` : `node ${node}`,
     args: process.argv.slice(2),
     pid: process.pid,
@@ -74,7 +74,7 @@ export async function nodeHost(): Promise<Host> {
   };
 }
 
-const MEMBERS: Omit<
+const SHARED_HOST_MEMBERS: Omit<
   Host,
   "runtime" | "args" | "pid" | "os" | "env" | "watchDialErrors"
 > = {
@@ -91,7 +91,8 @@ const MEMBERS: Omit<
   getEnv: (name) => process.env[name] || undefined,
   // Bun's WebSocket never uses a proxy; Node's does only with this variable.
   proxyVariables: (protocol) => {
-    const isUsed = !isBun && MEMBERS.getEnv("NODE_USE_ENV_PROXY") === "1";
+    const isUsed = !isBun &&
+      SHARED_HOST_MEMBERS.getEnv("NODE_USE_ENV_PROXY") === "1";
     const name = protocol === "wss:" ? "https_proxy" : "http_proxy";
     return isUsed ? [name, name.toUpperCase()] : [];
   },
@@ -109,7 +110,9 @@ const MEMBERS: Omit<
       bunAuthorities = [...tls.getCACertificates("default"), ...certificates];
       // Bun trusts the certificates in these variables, but they are part of
       // "system", not of "default".
-      const isNamed = ["SSL_CERT_FILE", "SSL_CERT_DIR"].some(MEMBERS.getEnv);
+      const isNamed = ["SSL_CERT_FILE", "SSL_CERT_DIR"].some(
+        SHARED_HOST_MEMBERS.getEnv,
+      );
       if (isNamed) bunAuthorities.push(...tls.getCACertificates("system"));
       return;
     }
@@ -137,7 +140,7 @@ const MEMBERS: Omit<
   isTty: (stream) => process[stream].isTTY === true,
 
   readFile: (path) => decodeUtf8(fs.readFileSync(path)),
-  readIfSame: (path, expected) => {
+  readIfUnchanged: (path, expected) => {
     const { O_RDONLY, O_NOFOLLOW = 0, O_NONBLOCK = 0 } = fs.constants;
     let file: number;
     try {
@@ -158,7 +161,7 @@ const MEMBERS: Omit<
     ignoreNotFound(() => infoOfStats(fs.statSync(path, BIGINT_STATS))),
   lstat: (path) =>
     ignoreNotFound(() => infoOfStats(fs.lstatSync(path, BIGINT_STATS))),
-  userIdIn: () => process.geteuid?.(),
+  ownerOfNewFilesIn: () => process.geteuid?.(),
   realPath: (path) => fs.realpathSync(path),
   readLink: (path) => fs.readlinkSync(path),
   listFolder: (folder) => ignoreNotFound(() => fs.readdirSync(folder)) ?? [],
@@ -232,7 +235,7 @@ function infoOfStats(stats: import("node:fs").BigIntStats): FileInfo {
  * pipe blocks a thread, which keeps Node from exiting. But on Windows and under
  * Bun, a stream with a full pipe blocks the whole program.
  */
-function usesStreams(): boolean {
+function usesOutputStreams(): boolean {
   return !isBun && !isWindows;
 }
 
@@ -242,7 +245,7 @@ async function* readChunks(): AsyncGenerator<Uint8Array> {
       yield chunk as Uint8Array;
       // Otherwise, if the client writes continuously, the stream yields chunks
       // without a turn of the event loop.
-      await MEMBERS.yieldToEvents();
+      await SHARED_HOST_MEMBERS.yieldToEvents();
     }
   } catch {
     // An error on stdin counts as its end.
@@ -250,7 +253,7 @@ async function* readChunks(): AsyncGenerator<Uint8Array> {
 }
 
 function write(name: "stdout" | "stderr", bytes: Uint8Array): Promise<number> {
-  if (usesStreams()) {
+  if (usesOutputStreams()) {
     return new Promise((resolve, reject) =>
       process[name].write(bytes, (error) => {
         if (error) reject(error);

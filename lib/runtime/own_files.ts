@@ -41,7 +41,7 @@ function userStateFolder({ os, getEnv }: Host): string | undefined {
 }
 
 /** Thrown if another user may have written a file. The message has advice. */
-export class NotOwnedError extends Error {
+export class UntrustedFileError extends Error {
   /** The file or folder. */
   readonly path: string;
 
@@ -56,7 +56,7 @@ export class NotOwnedError extends Error {
  * Returns why another user may have written a file, or why it is not a regular
  * file; else `undefined`. On Windows, only the type of the file is checked.
  */
-export function notOwnedReason(
+export function untrustedReason(
   host: Host,
   path: string,
   { isSymlink, isFile, userId, mode = 0 }: FileInfo,
@@ -64,7 +64,7 @@ export function notOwnedReason(
   if (isSymlink) return "it is a link, and none is followed here";
   if (!isFile) return "it is no regular file";
   const folder = parentFolderOf(path) || "./";
-  if (userId !== undefined && userId !== host.userIdIn(folder)) {
+  if (userId !== undefined && userId !== host.ownerOfNewFilesIn(folder)) {
     return `it belongs to another user (${userId}), and only what is yours ` +
       "is believed";
   }
@@ -79,7 +79,7 @@ export function notOwnedReason(
  * Removes other users' permissions from a folder of ours, if it exists. Its
  * parent folders are the user's concern, and are not checked.
  *
- * @throws {NotOwnedError} if it is a symlink, not a folder, or another user's
+ * @throws {UntrustedFileError} if it is a symlink, not a folder, or another user's
  */
 export function secureOwnFolder(host: Host, folder: string): void {
   const info = host.lstat(folder);
@@ -87,11 +87,14 @@ export function secureOwnFolder(host: Host, folder: string): void {
   const { isSymlink, isFolder, userId, mode = 0 } = info;
   const refuse = (what: string, advice: string): never => {
     const rule = "and must be a folder of yours alone";
-    throw new NotOwnedError(folder, `${folder} ${what}, ${rule}: ${advice}`);
+    throw new UntrustedFileError(
+      folder,
+      `${folder} ${what}, ${rule}: ${advice}`,
+    );
   };
   if (isSymlink) refuse("is a link", "remove the link");
   if (!isFolder) refuse("is a file", "remove it");
-  if (userId !== undefined && userId !== requireUserId(host, folder)) {
+  if (userId !== undefined && userId !== userIdOrThrow(host, folder)) {
     refuse(`belongs to another user (${userId})`, "remove it");
   }
   if ((mode & 0o077) !== 0) {
@@ -103,12 +106,12 @@ export function secureOwnFolder(host: Host, folder: string): void {
   }
 }
 
-function requireUserId(host: Host, folder: string): number | undefined {
+function userIdOrThrow(host: Host, folder: string): number | undefined {
   try {
-    return host.userIdIn(`${folder}/`);
+    return host.ownerOfNewFilesIn(`${folder}/`);
   } catch (error) {
     const why = errorMessageOf(error);
-    throw new NotOwnedError(
+    throw new UntrustedFileError(
       folder,
       `nobody can tell whether ${folder} is yours (${why}): it must be a ` +
         "folder of yours, in which you may write",
@@ -119,10 +122,10 @@ function requireUserId(host: Host, folder: string): number | undefined {
 /**
  * Reads a file of ours; `undefined` if it does not exist.
  *
- * @throws {NotOwnedError} if another user may have written the file
+ * @throws {UntrustedFileError} if another user may have written the file
  * @throws {Error} if the file is too large, or is replaced again and again
  */
-export function readOwned(
+export function readTrusted(
   host: Host,
   path: string,
   maxBytes: number,
@@ -130,13 +133,13 @@ export function readOwned(
   for (let i = 0; i < MAX_READ_ATTEMPTS; i++) {
     const info = host.lstat(path);
     if (info === undefined) return undefined;
-    const why = notOwnedReason(host, path, info);
+    const why = untrustedReason(host, path, info);
     if (why !== undefined) {
       const advice = info.isSymlink || info.isFile ? "remove it" : "move it";
-      throw new NotOwnedError(path, `${why}: ${advice}`);
+      throw new UntrustedFileError(path, `${why}: ${advice}`);
     }
     assertSize(info, maxBytes);
-    const text = host.readIfSame(path, info);
+    const text = host.readIfUnchanged(path, info);
     const ageMs = Math.max(0, Date.now() - info.modifiedAt);
     if (text !== undefined) return { text, ageMs };
     // Another process has just replaced the file.

@@ -20,7 +20,7 @@ const WINDOWS_RENAME_RETRY_MS = 20;
 const MAX_SYMLINKS = 40;
 
 /** Reads a regular file of the user's; `undefined` if it does not exist. */
-export function readTextUpTo(
+export function readUserFile(
   host: Host,
   path: string,
   maxBytes: number,

@@ -43,7 +43,7 @@ export class Availability {
   }
 
   /** Counts that the daemon became usable. Returns the count before that. */
-  onConnected(): number {
+  countConnection(): number {
     return this.#timesConnected++;
   }
 
@@ -122,7 +122,7 @@ export class Availability {
     // Only a request triggers a dial of a displaced link. `server/discover`
     // has no queue timeout, so it would wait forever if it did not count.
     return link.role === "main" && link.isDisplaced
-      ? tracker.hasQueuedRequestButSubscriptions
+      ? tracker.hasQueuedNonSubscription
       : tracker.hasQueuedShortLivedRequest;
   }
 
@@ -154,7 +154,7 @@ export class Availability {
 
   /** True if the main link is down after a failed dial or a lost connection. */
   get isKnownDown(): boolean {
-    const { phase, attempt } = this.links.main;
+    const { phase, attemptCount: attempt } = this.links.main;
     const failures = phase === "waiting" ? attempt : attempt - 1;
     return (phase === "waiting" || phase === "dialing") &&
       (this.#timesConnected > 0 || failures > 0);
@@ -184,29 +184,29 @@ export class Availability {
   }
 
   /** Returns true if a message waits although no link it needs has failed. */
-  isOnlyQueued(message: OutboundMessage): boolean {
+  waitsWithoutFailure(message: OutboundMessage): boolean {
     return this.links.isMainUsable &&
       this.blockingLinkOf(message)?.lastFailure === undefined;
   }
 
   /** Describes the outage of the link that a message waits for. */
-  outageFor(message: OutboundMessage): LinkOutage {
-    return this.outageOf(this.blockingLinkOf(message) ?? this.links.main);
+  outageOfMessage(message: OutboundMessage): LinkOutage {
+    return this.outageOfLink(this.blockingLinkOf(message) ?? this.links.main);
   }
 
   /** Describes why and since when a link is down, and its next dial. */
-  outageOf(link: Link): LinkOutage {
+  outageOfLink(link: Link): LinkOutage {
     const { now } = this.effects;
     const until = link.deadline(this.usageOf(link));
     const isWaiting = link.phase === "waiting";
     return {
       url: this.config.redactedUrl,
       isBacklogged: link.isBacklogged,
-      lastFailure: this.links.main.liveness?.isSuspect
+      lastFailure: this.links.main.liveness?.isUnderSuspicion
         ? timeoutReason("ready")
         : link.lastFailure,
       refusal: link.refusal,
-      attempt: link.attempt,
+      attempt: link.attemptCount,
       downMs: now - link.downSince,
       retryAfterMs: isWaiting ? Math.max(0, until - now) : undefined,
     };

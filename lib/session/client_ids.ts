@@ -29,7 +29,7 @@ export class ClientIds implements ClientIdLookup {
     return this.#types.guessClientId(id);
   }
 
-  recordRetyped(): void {
+  recordRetypedId(): void {
     this.#hasRetypedIds = true;
   }
 
@@ -53,7 +53,7 @@ export class ClientIds implements ClientIdLookup {
     const clientId = this.guessClientId(id);
     if (clientId === undefined) return undefined;
     const meant = this.tracker.findInFlight(clientId, connectionId);
-    if (meant !== undefined) this.recordRetyped();
+    if (meant !== undefined) this.recordRetypedId();
     return meant;
   }
 
@@ -69,20 +69,20 @@ export class ClientIds implements ClientIdLookup {
   /** Returns true if a late response may be taken for the one to this id. */
   mayGetLateResponse(id: Id): boolean {
     const { lateResponses } = this.tracker;
-    const confusable = this.#confusableOf(id);
+    const confusable = this.#confusableIdOf(id);
     return lateResponses.has(id) ||
       confusable !== undefined && lateResponses.has(confusable);
   }
 
   /** Returns true if the daemon may confuse this id with one in flight. */
-  hasConfusableInFlight(id: Id): boolean {
-    const confusable = this.#confusableOf(id);
+  mayBeConfusedWithInFlight(id: Id): boolean {
+    const confusable = this.#confusableIdOf(id);
     return confusable !== undefined &&
       this.tracker.find(confusable)?.sentOnConnectionId !== undefined;
   }
 
   /** Returns the id as the other JSON type, if the daemon may confuse both. */
-  #confusableOf(id: Id): Id | undefined {
+  #confusableIdOf(id: Id): Id | undefined {
     const isConfused = this.#hasRetypedIds && this.#types.isMixed;
     return isConfused ? toOtherIdType(id) : undefined;
   }

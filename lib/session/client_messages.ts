@@ -48,10 +48,10 @@ export class ClientMessages extends SessionPart {
   /** Creates the part before the client has sent a message. */
   constructor(
     base: SessionBase,
-    private readonly offline: OfflineResponses,
+    private readonly offlineResponses: OfflineResponses,
     private readonly sender: Sender,
     private readonly connections: Connections,
-    private readonly second: SecondConnections,
+    private readonly secondConnections: SecondConnections,
   ) {
     super(base);
   }
@@ -91,7 +91,7 @@ export class ClientMessages extends SessionPart {
     const { id } = message;
     // If another request with this id is pending, this error would answer it.
     if ((this.tracker.find(id)?.message ?? message) !== message) return;
-    this.tracker.cancel(id);
+    this.tracker.close(id);
     const errorText = "A bug in alwaysup stopped it";
     this.effects.errorToClient(id, ErrorCode.internal, errorText);
   }
@@ -141,7 +141,7 @@ export class ClientMessages extends SessionPart {
     if (localResponse !== undefined) {
       return this.effects.toClient(localResponse);
     }
-    if (daemon === "down" && this.offline.respond(request)) return;
+    if (daemon === "down" && this.offlineResponses.tryRespond(request)) return;
     const error = this.#admissionError(request);
     if (error !== undefined) return this.effects.toClient(error);
     const timeouts = timeoutsOf(request, this.config);
@@ -165,10 +165,13 @@ export class ClientMessages extends SessionPart {
     const refusingLink = isLongLived(method)
       ? undefined
       : this.availability.refusingLinkOf(request);
-    if (refusingLink !== undefined && !refusingLink.redialRefused(this.now)) {
+    if (
+      refusingLink !== undefined &&
+      !refusingLink.tryRedialAfterRefusal(this.now)
+    ) {
       return errors.daemonUnavailable(
         this.rules.deliveryOf({ message: request }),
-        this.availability.outageOf(refusingLink),
+        this.availability.outageOfLink(refusingLink),
       );
     }
     return this.#isQueueFull(request)
@@ -194,7 +197,7 @@ export class ClientMessages extends SessionPart {
     if (!this.tracker.isFull(message)) return false;
     // The capacity check, and the probe before a call, only delay messages:
     // end both to make room.
-    this.second.abortCapacityCheck();
+    this.secondConnections.abortCapacityCheck();
     this.links.main.liveness?.endCallDelay(this.now);
     this.sender.advance();
     return this.tracker.isFull(message);
@@ -220,7 +223,7 @@ export class ClientMessages extends SessionPart {
     // Log the total only when the queue is empty, because the queue may fill
     // up repeatedly.
     if (this.tracker.writableCount("main") === 0) {
-      this.effects.log.endDroppedNotifications();
+      this.effects.log.logDroppedTotal();
     }
     const timeouts = timeoutsOf(notification, this.config);
     const entry = this.tracker.open(notification, timeouts, this.now);
@@ -233,14 +236,14 @@ export class ClientMessages extends SessionPart {
     if (id === undefined) return;
     if (this.tracker.find(id)?.message.method === "initialize") return;
     const isForwarded = this.dialect.onNotification(notification) !== "drop";
-    const entry = this.tracker.cancel(id);
+    const entry = this.tracker.close(id);
     const link = this.links.get(entry?.sentOnConnectionId);
     if (link === undefined || entry === undefined) return;
     const frame = isForwarded ? notification.text : undefined;
     this.connections.abandonRequest(link, entry, frame);
     // The proxy will drop the response to this opening message, so the link
     // needs another handshake.
-    if (entry.isHandshake && link.phase === "handshaking") {
+    if (entry.isHandshakeRequest && link.phase === "handshaking") {
       link.resetHandshake(this.now);
     }
   }

@@ -16,7 +16,7 @@ import type { ListSync } from "./list_sync.ts";
 import type { OfflineResponses } from "./offline_responses.ts";
 import type { ResponseCache } from "./response_cache.ts";
 import type { Sender } from "./sender.ts";
-import { type Outage, timeoutReason } from "./session_log.ts";
+import { type ReconnectInfo, timeoutReason } from "./session_log.ts";
 import { type SessionBase, SessionPart } from "./session_part.ts";
 
 /** The part of a session that makes connections ready and ends them. */
@@ -26,7 +26,7 @@ export class Connections extends SessionPart {
     base: SessionBase,
     private readonly cache: ResponseCache,
     private readonly listSync: ListSync,
-    private readonly offline: OfflineResponses,
+    private readonly offlineResponses: OfflineResponses,
     private readonly sender: Sender,
   ) {
     super(base);
@@ -35,12 +35,12 @@ export class Connections extends SessionPart {
   /** Makes a link ready. A main link also gets the replay and the queue. */
   onReady(link: Link): void {
     const reconnect = {
-      attempt: link.attempt,
+      attempt: link.attemptCount,
       downMs: this.now - link.downSince,
     };
     link.becomeReady(this.now);
     if (link.role === "pool") {
-      this.effects.log.poolGrew();
+      this.effects.log.poolConnectionReady();
       return this.sender.advance();
     }
     // The frames that end the handshake follow if this becomes the main link.
@@ -55,21 +55,21 @@ export class Connections extends SessionPart {
     }
     if (this.links.capacity.onMainConnectionReady(this.now)) {
       this.effects.log.singleConnectionKept();
-      this.cache.storeCapacityOne();
+      this.cache.storeKeepsOneConnection();
     }
     if (!this.#startCapacityCheck(link)) this.replay(link);
   }
 
   /** Sends the frames that follow the answer to the opening message. */
   finishHandshake(link: Link): void {
-    for (const text of this.dialect.handshake.finish?.() ?? []) {
+    for (const text of this.dialect.handshake.buildFinalFrames?.() ?? []) {
       this.effects.toDaemonOneWay(link, text);
     }
   }
 
   /** Logs a connection, or a reconnection if the daemon was usable before. */
-  logConnected(reconnect: Outage): void {
-    const isReconnect = this.availability.onConnected() > 0;
+  logConnected(reconnect: ReconnectInfo): void {
+    const isReconnect = this.availability.countConnection() > 0;
     this.effects.log.connected(isReconnect ? reconnect : undefined);
   }
 
@@ -78,13 +78,13 @@ export class Connections extends SessionPart {
     const { capacity } = this.links;
     const hasPool = this.dialect.scheduling !== undefined;
     if (!capacity.isUnknown || hasPool) return false;
-    if (this.cache.hasCapacityOne) {
+    if (this.cache.keepsOneConnection) {
       capacity.record("one");
       return false;
     }
     // A slow handshake may mean that the daemon starts a process for each
     // connection, so the proxy does not open a second one.
-    const canCheck = !this.sender.hasSentCall &&
+    const canCheck = !this.sender.hasSentCallWithEffect &&
       handshakeMs <= QUICK_HANDSHAKE_MS && this.config.pingInterval < Infinity;
     if (!canCheck) return false;
     this.links.add("capacity-check", this.now);
@@ -100,7 +100,9 @@ export class Connections extends SessionPart {
     }
     for (const text of replay?.toClient ?? []) this.effects.toClient(text);
     this.sender.advance();
-    if (!this.offline.endPlaceholder()) return this.listSync.refetch(link);
+    if (!this.offlineResponses.takePlaceholderFlag()) {
+      return this.listSync.refetch(link);
+    }
     for (const list of LIST_CHANGED_KINDS) {
       this.effects.toClient(
         buildNotification(`notifications/${list}/list_changed`),
@@ -121,11 +123,11 @@ export class Connections extends SessionPart {
     if (frame !== undefined) this.effects.toDaemonOneWay(link, frame);
     // A pool link carries one request at a time. The daemon may never finish
     // this request, so the link would stay busy.
-    else if (link.role === "pool") this.close(link);
+    else if (link.role === "pool") this.closeUnneeded(link);
   }
 
   /** Closes and removes a link that is no longer needed, but never the main. */
-  close(link: Link): void {
+  closeUnneeded(link: Link): void {
     const { phase, connectionId, role } = link;
     this.links.remove(link);
     if (phase === "waiting") return;
@@ -136,17 +138,17 @@ export class Connections extends SessionPart {
   }
 
   /** Ends a connection, and recovers its requests by the delivery contract. */
-  end(link: Link, unredactedCause: DisconnectCause): void {
+  endConnection(link: Link, unredactedCause: DisconnectCause): void {
     const reason = this.effects.shorten(unredactedCause.reason);
     const cause = { ...unredactedCause, reason };
-    const { connectionId, phase, attempt, role } = link;
+    const { connectionId, phase, attemptCount: attempt, role } = link;
     const hasAnsweredProbe = (link.liveness?.answeredProbeCount ?? 0) > 0;
     const isDisposable = role === "draining" || role === "capacity-check";
     if (isDisposable) this.links.remove(link);
     else this.links.disconnect(link, cause, this.now);
     this.effects.close(connectionId);
     // Use cached results first, because the next steps may fail the requests.
-    if (role === "main") this.offline.respondToPending(connectionId);
+    if (role === "main") this.offlineResponses.respondToPending(connectionId);
     const failedCount = this.recoverRequests(connectionId, cause.tooLarge);
     this.#failRefusedRequests();
     switch (role) {
@@ -161,7 +163,7 @@ export class Connections extends SessionPart {
       }
       case "pool":
       case "draining":
-        return this.effects.log.poolConnectionLost(phase, attempt, reason);
+        return this.effects.log.extraConnectionLost(phase, attempt, reason);
       case "main":
         this.#abandonSecondConnections(phase, cause);
         return phase === "ready"
@@ -172,7 +174,7 @@ export class Connections extends SessionPart {
 
   #onStandbyLost(reason: string, isDaemonSilent: boolean): void {
     const { main } = this.links;
-    const mayMainBeAlive = main.liveness?.mayBeDead === false &&
+    const mayMainBeAlive = main.liveness?.canBeProvedDead === false &&
       !main.liveness.isUnverified;
     if (isDaemonSilent || mayMainBeAlive) {
       main.liveness?.waiveSuspicion(this.now);
@@ -180,10 +182,10 @@ export class Connections extends SessionPart {
     this.effects.log.standbyFailed(reason);
     // No client waits for a call on the main link, so ending its connection
     // risks nothing.
-    const isMainIdle = main.liveness?.isSuspect &&
+    const isMainIdle = main.liveness?.isUnderSuspicion &&
       !this.tracker.hasCallInFlight(main.connectionId);
     if (!isMainIdle || isDaemonSilent) return this.sender.advance();
-    this.end(main, { reason: timeoutReason("ready") });
+    this.endConnection(main, { reason: timeoutReason("ready") });
   }
 
   /** Closes the second connections, which only test the main connection. */
@@ -192,14 +194,14 @@ export class Connections extends SessionPart {
     cause: DisconnectCause,
   ): void {
     for (const other of this.links) {
-      if (other.isSecondConnection) this.close(other);
+      if (other.isSecondConnection) this.closeUnneeded(other);
     }
     this.links.capacity.abandonCheck();
     if (phase !== "ready" && !cause.isHung) this.links.capacity.onDaemonDown();
   }
 
   #logLoss(link: Link, cause: DisconnectCause, failedCount: number): void {
-    const { retryAfterMs = 0 } = this.availability.outageOf(link);
+    const { retryAfterMs = 0 } = this.availability.outageOfLink(link);
     const next = cause.isStdoutFull ? "drained" : retryAfterMs;
     const level = cause.isSelfCaused ? "info" : "warn";
     const { isDisplaced } = link;
@@ -210,7 +212,7 @@ export class Connections extends SessionPart {
   #logFailedAttempt(link: Link, cause: DisconnectCause, attempt: number): void {
     // Without a delay, the next dial repeats the attempt, but without the
     // subprotocol.
-    const { retryAfterMs = 0 } = this.availability.outageOf(link);
+    const { retryAfterMs = 0 } = this.availability.outageOfLink(link);
     this.effects.log.attemptFailed(attempt, cause, retryAfterMs);
     const { healthFile: path } = this.config;
     if (attempt !== 1 || path === undefined) return;
@@ -229,7 +231,7 @@ export class Connections extends SessionPart {
     for (const { message, key } of [...tracker.inFlightOn(connectionId)]) {
       const text = dialect.respondLocally(message, "down");
       if (text === undefined || message.method === "initialize") continue;
-      tracker.cancel(key);
+      tracker.close(key);
       effects.toClient(text);
     }
     const failed = tracker.onDisconnect(
@@ -272,11 +274,11 @@ export class Connections extends SessionPart {
 
   #failRefusedRequests(): void {
     if (![...this.links].some((link) => link.refusal !== undefined)) return;
-    for (const entry of this.tracker.queuedEntries()) {
+    for (const entry of this.tracker.undelayedEntries()) {
       const { message, key } = entry;
       if (message.kind !== "request" || isLongLived(message.method)) continue;
       if (this.availability.refusingLinkOf(message) === undefined) continue;
-      this.tracker.cancel(key);
+      this.tracker.close(key);
       this.effects.toClient(this.unavailableError(entry as PendingRequest));
     }
   }
@@ -287,7 +289,7 @@ export class Connections extends SessionPart {
     if (entry.isOutcomePoll) {
       return errors.outcomeUnknown(delivery, "connection_lost");
     }
-    const outage = this.availability.outageFor(entry.message);
+    const outage = this.availability.outageOfMessage(entry.message);
     return errors.daemonUnavailable(delivery, outage);
   }
 }

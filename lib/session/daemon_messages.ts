@@ -24,7 +24,7 @@ import {
 } from "../protocol/jsonrpc.ts";
 import {
   isLongLived,
-  isResultCarried,
+  isResultUnparsed,
   isSubscriptionMethod,
   listKindOf,
   mayTakeLong,
@@ -58,10 +58,10 @@ export class DaemonMessages extends SessionPart {
     base: SessionBase,
     private readonly cache: ResponseCache,
     private readonly listSync: ListSync,
-    private readonly offline: OfflineResponses,
+    private readonly offlineResponses: OfflineResponses,
     private readonly probes: Probes,
     private readonly connections: Connections,
-    private readonly second: SecondConnections,
+    private readonly secondConnections: SecondConnections,
     private readonly unclear: UnclearResponses,
     private readonly expiry: RequestExpiry,
   ) {
@@ -76,7 +76,7 @@ export class DaemonMessages extends SessionPart {
   handleFrame(connectionId: number, text: string): void {
     const link = this.links.get(connectionId);
     if (link === undefined) return;
-    this.second.onFrame(link);
+    this.secondConnections.onFrame(link);
     for (const incoming of this.dialect.decode(connectionId, text, this.now)) {
       // The previous message of the frame has ended the connection.
       if (link.connectionId !== connectionId) return;
@@ -96,13 +96,13 @@ export class DaemonMessages extends SessionPart {
     if (link === undefined) return;
     switch (event.type) {
       case "binary":
-        this.second.onFrame(link);
+        this.secondConnections.onFrame(link);
         return this.effects.log
           .binaryFrameDropped(event.bytes, logLevelFor(link));
       case "open":
         this.effects.log.opened();
         if (link.isSecondConnection) {
-          this.links.capacity.onSecondConnection(this.now);
+          this.links.capacity.onSecondConnectionOpening(this.now);
         }
         return link.onOpen(this.now);
       case "backlog":
@@ -110,7 +110,7 @@ export class DaemonMessages extends SessionPart {
         if (event.state === "full") this.effects.log.connectionBacklogged();
         return;
       case "closed":
-        return this.connections.end(link, this.#causeOf(link, event));
+        return this.connections.endConnection(link, this.#causeOf(link, event));
     }
   }
 
@@ -125,11 +125,11 @@ export class DaemonMessages extends SessionPart {
     // 1006 means no close frame. On a suspect connection, which was silent, the
     // cause is probably the network.
     const mayBeCausedBySecond = isClean ||
-      code === 1006 && link.liveness?.isSuspect === false;
+      code === 1006 && link.liveness?.isUnderSuspicion === false;
     if (link.isSecondConnection) capacity.onSecondConnectionClosed();
     const isCausedBySecond = link.role === "main" && link.phase === "ready" &&
       mayBeCausedBySecond && capacity.onMainConnectionClosed(isClean, this.now);
-    const mayBeRequest = link.role !== "main" || inFlight > 0 ||
+    const mayBeCausedByRequest = link.role !== "main" || inFlight > 0 ||
       this.dialect.hasPendingOwnRequest(connectionId);
     return {
       cause: causeOf(event),
@@ -137,12 +137,12 @@ export class DaemonMessages extends SessionPart {
       isSelfCaused: isCausedBySecond && wasChecked,
       displaced: isCausedBySecond || !isClean
         ? "no"
-        : mayBeRequest
+        : mayBeCausedByRequest
         ? "unclear"
         : "likely",
-      mayBeSubprotocol: event.isServerReached &&
+      mayBeSubprotocol: event.mayHaveReachedServer &&
         this.dialect.subprotocol !== undefined,
-      ...(event.agoMs !== undefined && { agoMs: event.agoMs }),
+      ...(event.endedMsAgo !== undefined && { agoMs: event.endedMsAgo }),
       // 1009 means that a message was too big (RFC 6455 section 7.4.1). It does
       // not say which one if several requests are in flight.
       tooLarge: event.isOversized
@@ -193,9 +193,9 @@ export class DaemonMessages extends SessionPart {
         return;
       case "rejected":
         this.#updateCache(incoming);
-        return this.connections.end(link, incoming);
+        return this.connections.endConnection(link, incoming);
       case "probe-answered":
-        return this.second.onProbeAnswered(link, incoming.id);
+        return this.secondConnections.onProbeAnswered(link, incoming.id);
       case "own-response":
         return this.#logProblem(incoming.problem);
       case "list-page":
@@ -214,7 +214,7 @@ export class DaemonMessages extends SessionPart {
   #onHandshakeResponse(link: Link): void {
     if (link.phase !== "handshaking") return;
     this.connections.onReady(link);
-    if (link.isSecondConnection) this.second.onReady(link);
+    if (link.isSecondConnection) this.secondConnections.onReady(link);
   }
 
   #updateCache(
@@ -244,7 +244,7 @@ export class DaemonMessages extends SessionPart {
         `an answer to id ${response.id}`,
       );
     }
-    if (!isResultCarried(entry.message.method)) {
+    if (!isResultUnparsed(entry.message.method)) {
       const used = requireResult(response);
       if (used.kind === "invalid") {
         return this.#handleInvalid(link, used, response.text.length);
@@ -286,7 +286,7 @@ export class DaemonMessages extends SessionPart {
     const isDiscover = phase === "handshaking" &&
       tracker.inFlightCount(connectionId) === 1 &&
       only?.message.method === "server/discover" &&
-      !tracker.lateResponses.isAnyExpected(connectionId);
+      !tracker.lateResponses.hasExpected(connectionId);
     return isDiscover ? only : undefined;
   }
 
@@ -297,7 +297,7 @@ export class DaemonMessages extends SessionPart {
   ): void {
     const { message, key } = entry;
     const { connectionId } = link;
-    const response = this.offline
+    const response = this.offlineResponses
       .emptyListForMissingMethod(message, rawResponse);
     const text = this.effects.redactError(
       response,
@@ -342,9 +342,9 @@ export class DaemonMessages extends SessionPart {
     response: Response,
   ): void {
     const list = listKindOf(method);
-    const isOutcome = response.error === undefined ||
+    const isListKnown = response.error === undefined ||
       response.error.code === ErrorCode.methodNotFound;
-    if (list === undefined || !isOutcome) return;
+    if (list === undefined || !isListKnown) return;
     const cursor = getMember(params, "cursor");
     const pageCursor = typeof cursor === "string" ? cursor : undefined;
     this.listSync.onPageShown(link, list, pageCursor, response.result);
@@ -379,13 +379,14 @@ export class DaemonMessages extends SessionPart {
     link.markUsed(this.now);
     if (!isUnstarted) {
       const { outcomes } = this.dialect;
-      const limitMs = outcomes?.windowMs(entry.message, this.now) ?? Infinity;
+      const limitMs = outcomes?.pollWindowMs(entry.message, this.now) ??
+        Infinity;
       const times = { pauseMs: delayMs, limitMs };
       return tracker.requeueForPoll(id, this.now, times);
     }
     const outcome = tracker.requeueForRetry(id, this.now, delayMs);
     if (outcome === "requeued") return;
-    tracker.cancel(id);
+    tracker.close(id);
     this.expiry.timeOut(entry, entry.timeouts.idle);
   }
 
@@ -527,7 +528,7 @@ export class DaemonMessages extends SessionPart {
       return this.clientIds.onLateResponse(daemonId, connectionId);
     }
     if (link.phase === "ready") {
-      return this.unclear.awaitProperResponse(entry, reason);
+      return this.unclear.awaitValidResponse(entry, reason);
     }
     this.tracker.complete(entry.key, connectionId);
     const errorText = `The daemon's answer is no JSON-RPC message: ${reason}`;
@@ -539,11 +540,11 @@ export class DaemonMessages extends SessionPart {
 /** Returns the cause that the close code or the runtime shows, if any. */
 function causeOf(event: ClosedEvent): FailureCause | undefined {
   if (event.code === 1008) return "policy violation";
-  return event.isPortClosed ? "nobody there" : undefined;
+  return event.mayBePortClosed ? "nobody there" : undefined;
 }
 
 /** Returns `debug` for most attempts: a wrong server may fail all of them. */
-function logLevelFor({ phase, attempt }: Link): "warn" | "debug" {
+function logLevelFor({ phase, attemptCount: attempt }: Link): "warn" | "debug" {
   return phase === "ready" || isAttemptLogged(attempt) ? "warn" : "debug";
 }
 

@@ -29,7 +29,7 @@ export interface DeliveryState {
   /** True while a tool list must confirm that the request is idempotent. */
   readonly isHintUnconfirmed: boolean;
   /** True if the request is in flight, or was and is polled for its outcome. */
-  readonly isSent: boolean;
+  readonly isSentOrPolled: boolean;
   /** `unknown` once the daemon may have started the request, else `no`. */
   readonly delivered: "no" | "unknown";
   /** How many connections were lost while the request was in flight. */
@@ -60,7 +60,7 @@ export class DeliveryRules {
 
   /** Returns what to do with a request in flight on a lost connection. */
   recoveryFor(request: Request, now: number): Recovery {
-    const limitMs = this.dialect.outcomes?.windowMs(request, now);
+    const limitMs = this.dialect.outcomes?.pollWindowMs(request, now);
     if (limitMs !== undefined) return { kind: "poll-outcome", limitMs };
     if (!this.mayRetry(request)) return "fail";
     return this.needsToolHint(request) ? "confirm-hint" : "resend";
@@ -73,13 +73,13 @@ export class DeliveryRules {
     const isInFlight = entry.sentOnConnectionId !== undefined;
     const isHintUnconfirmed = entry.hintRequirement !== undefined &&
       !isInFlight;
-    const isSent = isInFlight || isOutcomePoll;
-    const wasSent = isSent || writeCount > 0 || connectionLosses > 0;
+    const isSentOrPolled = isInFlight || isOutcomePoll;
+    const wasSent = isSentOrPolled || writeCount > 0 || connectionLosses > 0;
     return {
       request,
       isIdempotent: this.#isIdempotent(request) && !isHintUnconfirmed,
       isHintUnconfirmed,
-      isSent,
+      isSentOrPolled,
       delivered: wasSent ? "unknown" : "no",
       connectionLosses,
     };

@@ -72,7 +72,7 @@ export class Effects {
   }
 
   /** Returns the collected effects, and empties the collection. */
-  drain(): Effect[] {
+  takeEffects(): Effect[] {
     const effects = this.#effects;
     this.#effects = [];
     return effects;

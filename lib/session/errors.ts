@@ -214,7 +214,7 @@ export function messageTooLarge(
   size: number,
   limit: number,
 ): string {
-  const [what, outcome] = delivery.isSent
+  const [what, outcome] = delivery.isSentOrPolled
     ? ["The daemon's answer", "was answered, and the answer dropped"]
     : ["The request", "was not sent"];
   return buildError(
@@ -224,7 +224,7 @@ export function messageTooLarge(
       `${describeRequest(delivery)} ${outcome}.`,
     {
       reason: "too_large",
-      delivered: delivery.isSent ? "yes" : "no",
+      delivered: delivery.isSentOrPolled ? "yes" : "no",
       retryable: false,
     },
   );

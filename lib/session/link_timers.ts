@@ -25,7 +25,7 @@ export class LinkTimers extends SessionPart {
     private readonly sender: Sender,
     private readonly probes: Probes,
     private readonly connections: Connections,
-    private readonly second: SecondConnections,
+    private readonly secondConnections: SecondConnections,
   ) {
     super(base);
   }
@@ -39,7 +39,7 @@ export class LinkTimers extends SessionPart {
     const reason = "the client reads too slowly, and 64 MiB wait for it";
     for (const link of this.links) {
       if (!this.links.has(link) || link.phase === "waiting") continue;
-      this.connections.end(link, { reason, isStdoutFull: true });
+      this.connections.endConnection(link, { reason, isStdoutFull: true });
     }
   }
 
@@ -53,7 +53,7 @@ export class LinkTimers extends SessionPart {
    * When the main link disconnected, or when the client read again if that is
    * later. `Infinity` while the link is ready or the daemon is not at fault.
    */
-  get disconnectedSince(): number {
+  get outageSince(): number {
     return this.#isStdoutFull
       ? Infinity
       : Math.max(this.links.disconnectedSince, this.#stdoutDrainedAt);
@@ -96,17 +96,17 @@ export class LinkTimers extends SessionPart {
       case "probe":
         return void this.probes.send(link);
       case "suspect":
-        return this.second.suspect(link);
+        return this.secondConnections.suspect(link);
       case "skip-verification":
-        link.liveness?.skipVerification();
+        link.liveness?.endVerification();
         return this.sender.advance();
       case "close":
-        return this.connections.close(link);
+        return this.connections.closeUnneeded(link);
       case "disconnect": {
         const isHung = link.phase !== "ready";
         const shortenedMs = link.shortenedPhaseMs(this.now);
         const reason = timeoutReason(link.phase, shortenedMs);
-        return this.connections.end(link, { reason, isHung });
+        return this.connections.endConnection(link, { reason, isHung });
       }
     }
   }
@@ -117,7 +117,7 @@ export class LinkTimers extends SessionPart {
       : undefined;
     link.dial(this.now);
     if (link.isSecondConnection) {
-      this.links.capacity.onSecondConnection(this.now);
+      this.links.capacity.onSecondConnectionOpening(this.now);
     }
     const { connectionId } = link;
     this.effects.push({ type: "dial", connectionId, subprotocol });

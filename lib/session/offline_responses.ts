@@ -53,7 +53,7 @@ export class OfflineResponses extends SessionPart {
    * Answers a new request from the cache, or starts its grace time if it may be
    * answered locally later. Returns whether it was answered.
    */
-  respond(request: Request): boolean {
+  tryRespond(request: Request): boolean {
     const result = this.cache.lookUp(request);
     const isInitialize = request.method === "initialize";
     if (isInitialize && result === undefined) this.#startGrace(request);
@@ -90,7 +90,7 @@ export class OfflineResponses extends SessionPart {
       this.listSync.onCachedPage(listKind, parseCachedResult(result));
     }
     this.dialect.onCachedResponse?.(request);
-    this.tracker.cancel(request.id);
+    this.tracker.close(request.id);
     this.effects.toClient(buildRawResultResponse(request.id, result));
   }
 
@@ -98,7 +98,7 @@ export class OfflineResponses extends SessionPart {
   respondToPending(connectionId: number): void {
     if (!this.availability.isKnownDown) return;
     const pending = [
-      ...this.tracker.queuedEntries(),
+      ...this.tracker.undelayedEntries(),
       ...this.tracker.inFlightOn(connectionId),
     ];
     for (const { message } of pending) {
@@ -116,7 +116,7 @@ export class OfflineResponses extends SessionPart {
   /** Returns when the first grace time is over. */
   deadline(): number {
     // A request that is no longer pending was answered, cancelled or failed.
-    this.#graceTimers.dropLeading((id, { request }) =>
+    this.#graceTimers.dropEarliestWhile((id, { request }) =>
       this.tracker.find(id)?.message !== request
     );
     return this.#graceTimers.earliest;
@@ -179,12 +179,12 @@ export class OfflineResponses extends SessionPart {
       .onLocalInitialize?.(request, response, source, connectionId);
     this.#isPlaceholderActive = source === "placeholder";
     this.#wasPlaceholderUsed = source === "placeholder";
-    this.tracker.cancel(request.id);
+    this.tracker.close(request.id);
     this.effects.toClient(text ?? response.text);
   }
 
   /** Marks the placeholder as replaced; returns whether one was active. */
-  endPlaceholder(): boolean {
+  takePlaceholderFlag(): boolean {
     const wasActive = this.#isPlaceholderActive;
     this.#isPlaceholderActive = false;
     return wasActive;

@@ -26,7 +26,7 @@ export class Probes extends SessionPart {
    */
   send(link: Link): Id | undefined {
     const { connectionId, liveness, role } = link;
-    const isWithoutCalls = !this.tracker.isBusy(connectionId);
+    const wasSentWithoutCalls = !this.tracker.isBusy(connectionId);
     const frame = this.dialect.buildProbe(connectionId);
     if (frame === undefined && liveness?.isUnverified) {
       const { load } = this.availability.usageOf(link);
@@ -35,7 +35,10 @@ export class Probes extends SessionPart {
       return undefined;
     }
     const writeNumber = frame && this.effects.toDaemon(link, frame.text);
-    liveness?.onProbeSent(frame?.id, this.now, { isWithoutCalls, writeNumber });
+    liveness?.onProbeSent(frame?.id, this.now, {
+      isWithoutCalls: wasSentWithoutCalls,
+      writeNumber,
+    });
     return frame?.id;
   }
 
@@ -48,7 +51,7 @@ export class Probes extends SessionPart {
    *
    * @returns whether the call must wait
    */
-  delayFirstCall(link: Link): boolean {
+  probeBeforeCall(link: Link): boolean {
     const { liveness, role } = link;
     const isProbed = role === "main" && this.dialect.scheduling === undefined;
     if (!isProbed || liveness === undefined) return false;
@@ -57,7 +60,7 @@ export class Probes extends SessionPart {
       this.send(link);
     }
     // A daemon that has never answered a probe may not support probes.
-    if (!this.#hasAnswered || !liveness.hasProbeToAwait(this.now)) return false;
+    if (!this.#hasAnswered || !liveness.mustCallsWait(this.now)) return false;
     const isMany = this.availability.connectionCapacity === "many";
     liveness.delayCall(this.now, isMany ? Infinity : MAX_CALL_DELAY_MS);
     return true;

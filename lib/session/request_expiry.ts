@@ -54,9 +54,9 @@ export class RequestExpiry extends SessionPart {
   }
 
   #sendWaitNotice(notice: WaitNotice): void {
-    const outage = this.links.main.liveness?.isSuspect
+    const outage = this.links.main.liveness?.isUnderSuspicion
       ? undefined
-      : this.availability.outageFor(notice.message);
+      : this.availability.outageOfMessage(notice.message);
     this.effects.toClient(errors.waitProgress(notice, outage));
   }
 
@@ -89,18 +89,21 @@ export class RequestExpiry extends SessionPart {
     // A pool link carries one request at a time. The pending tool list would
     // block it, and may never arrive.
     const link = this.links.get(request.hintRequirement?.connectionId);
-    if (link?.role === "pool") this.connections.close(link);
+    if (link?.role === "pool") this.connections.closeUnneeded(link);
   }
 
   /** Fails a request that has timed out, and cancels it at the daemon. */
   timeOut(request: PendingRequest, timeout: Timeout): void {
-    const { arrivedAt, daemonProgress } = request;
+    const { arrivedAt, lastDaemonActivity } = request;
     this.effects.toClient(errors.timedOut(
       this.rules.deliveryOf(request),
       timeout,
       this.now - arrivedAt,
-      daemonProgress &&
-        { agoMs: this.now - daemonProgress.at, value: daemonProgress.value },
+      lastDaemonActivity &&
+        {
+          agoMs: this.now - lastDaemonActivity.at,
+          value: lastDaemonActivity.value,
+        },
     ));
     this.#abandon(request, timeout.setting);
   }
@@ -109,7 +112,7 @@ export class RequestExpiry extends SessionPart {
     const link = this.links.get(request.sentOnConnectionId);
     if (link === undefined) return;
     const { method } = request.message;
-    if (request.isHandshake) {
+    if (request.isHandshakeRequest) {
       // The response would be dropped, so the handshake cannot succeed on this
       // connection, and `initialize` must not be cancelled.
       return this.#endConnection(link, "initialize");
@@ -129,6 +132,6 @@ export class RequestExpiry extends SessionPart {
 
   #endConnection(link: Link, method: string): void {
     const reason = `the daemon did not answer ${method} in time`;
-    this.connections.end(link, { reason });
+    this.connections.endConnection(link, { reason });
   }
 }

@@ -34,7 +34,7 @@ export class ResponseCache extends SessionPart {
   store(request: Pick<Request, "method" | "params">, response: Response): void {
     if (this.#cache === undefined) return;
     const isChanged = this.#cache.store(request, response, this.now);
-    if (this.#cache.takeWithheld()) {
+    if (this.#cache.takeWithheldFlag()) {
       this.effects.log.responseNotCached(request.method);
     }
     if (isChanged) this.#save();
@@ -47,14 +47,17 @@ export class ResponseCache extends SessionPart {
   }
 
   /** True if the daemon is known to keep only one connection per client. */
-  get hasCapacityOne(): boolean {
+  get keepsOneConnection(): boolean {
     const { daemonName = "" } = this.dialect;
-    return this.#cache?.hasCapacityOne(daemonName, this.now) ?? false;
+    return this.#cache?.keepsOneConnection(daemonName, this.now) ?? false;
   }
 
   /** Stores that the daemon keeps only one connection per client. */
-  storeCapacityOne(): void {
-    this.#cache?.storeCapacityOne(this.dialect.daemonName ?? "", this.now);
+  storeKeepsOneConnection(): void {
+    this.#cache?.storeKeepsOneConnection(
+      this.dialect.daemonName ?? "",
+      this.now,
+    );
     this.#save();
   }
 

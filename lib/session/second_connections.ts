@@ -14,7 +14,7 @@
  * | has answered two probes              | may be busy                                        | it drains its calls, and new messages are sent on the standby        |
  * | hangs, or ends after its handshake without an answered probe |                            | the daemon is busy or frozen: the queue is sent on the main connection |
  * | is refused, or ends in another way   | carries no call that a client waits for            | the main connection is ended                                         |
- * | is refused, or ends in another way   | not `mayBeDead`, and has not slept                 | the queue is sent on the main connection                             |
+ * | is refused, or ends in another way   | not `canBeProvedDead`, and has not slept                 | the queue is sent on the main connection                             |
  * | is refused, or ends in another way   | any other case                                     | new messages wait, and the standby is dialed again                   |
  *
  * The capacity check finds out whether the daemon keeps two connections per
@@ -53,7 +53,7 @@ export class SecondConnections extends SessionPart {
 
   /** Returns when `advance` is due: `-Infinity` at once, `Infinity` never. */
   deadline(): number {
-    return this.#isCheckedLinkLost || this.#hasRoomForStandby
+    return this.#isCheckedLinkLost || this.#mustOpenStandby
       ? -Infinity
       : this.links.capacity.deadline();
   }
@@ -63,9 +63,9 @@ export class SecondConnections extends SessionPart {
     const step = this.#isCheckedLinkLost
       ? this.links.capacity.onSecondLost()
       : this.links.capacity.advance(this.now);
-    if (step !== undefined) this.#carryOut(step);
+    if (step !== undefined) this.#performCheckStep(step);
     // The number of draining links may have been at its limit until now.
-    if (this.#hasRoomForStandby) this.links.add("standby", this.now);
+    if (this.#mustOpenStandby) this.links.add("standby", this.now);
   }
 
   get #isCheckedLinkLost(): boolean {
@@ -73,18 +73,21 @@ export class SecondConnections extends SessionPart {
       this.links.capacityCheck === undefined;
   }
 
-  get #hasRoomForStandby(): boolean {
-    return this.links.main.liveness?.isSuspect === true &&
+  get #mustOpenStandby(): boolean {
+    return this.links.main.liveness?.isUnderSuspicion === true &&
       this.links.standby === undefined &&
       this.links.drainingCount < MAX_DRAINING_LINKS;
   }
 
   /** Marks the main connection as suspect; `advance` then opens a standby. */
   suspect(link: Link): void {
-    link.markSuspect(this.now, this.tracker.lastCallNumber(link.connectionId));
+    link.markSuspect(
+      this.now,
+      this.tracker.lastCallWriteNumber(link.connectionId),
+    );
     this.effects.log.connectionSuspected();
     // Only a standby could show whether the connection is dead.
-    if (!this.#hasRoomForStandby) link.liveness?.waiveSuspicion(this.now);
+    if (!this.#mustOpenStandby) link.liveness?.waiveSuspicion(this.now);
   }
 
   /** Handles the arrival of a frame, which shows that the link is alive. */
@@ -101,7 +104,7 @@ export class SecondConnections extends SessionPart {
   /** Closes the standby, if there is one. */
   closeStandby(): void {
     const { standby } = this.links;
-    if (standby !== undefined) this.connections.close(standby);
+    if (standby !== undefined) this.connections.closeUnneeded(standby);
   }
 
   /** Handles the answer to a probe on a link. */
@@ -112,9 +115,9 @@ export class SecondConnections extends SessionPart {
       case "standby":
         return this.#onStandbyAnswered(link);
       case "capacity-check":
-        return this.#carryOut(capacity.onProbeAnswered("second", id));
+        return this.#performCheckStep(capacity.onProbeAnswered("second", id));
       case "main":
-        return this.#carryOut(capacity.onProbeAnswered("main", id));
+        return this.#performCheckStep(capacity.onProbeAnswered("main", id));
     }
   }
 
@@ -146,12 +149,12 @@ export class SecondConnections extends SessionPart {
   #failOver(standby: Link): void {
     const { connections, dialect, effects, links, tracker } = this;
     const { main } = links;
-    if (main.liveness?.isSuspect !== true) return;
+    if (main.liveness?.isUnderSuspicion !== true) return;
     const { connectionId, downSince } = main;
     // If there is a pool, the main link only carries short requests.
     const isDead = dialect.scheduling !== undefined ||
       !tracker.isBusy(connectionId) ||
-      main.liveness.isDead(tracker.lastCallNumber(connectionId), this.now);
+      main.liveness.isDead(tracker.lastCallWriteNumber(connectionId), this.now);
     main.liveness.onReplaced(this.now);
     links.promote(standby);
     if (isDead) {
@@ -171,27 +174,27 @@ export class SecondConnections extends SessionPart {
     connections.replay(standby);
   }
 
-  #carryOut(step: CheckStep | undefined): void {
+  #performCheckStep(step: CheckStep | undefined): void {
     const { main } = this.links;
     switch (step?.kind) {
       case "close-second":
         this.#closeCheckedLink();
         return this.links.capacity.setMainProbe(this.probes.send(main));
       case "conclude":
-        return this.#conclude(step);
+        return this.#onCheckConcluded(step);
       case "drop-main":
-        return this.connections.end(main, {
+        return this.connections.endConnection(main, {
           reason: "it has not answered since a second connection was opened",
           isSelfCaused: true,
         });
     }
   }
 
-  #conclude(
+  #onCheckConcluded(
     { capacity, isProven }: Extract<CheckStep, { kind: "conclude" }>,
   ): void {
     this.effects.log.capacityDetermined(capacity, isProven);
-    if (isProven) this.cache.storeCapacityOne();
+    if (isProven) this.cache.storeKeepsOneConnection();
     const { main } = this.links;
     // Calls have waited for the check, and must not wait for a probe as well.
     main.liveness?.endCallDelay(this.now);
@@ -209,6 +212,8 @@ export class SecondConnections extends SessionPart {
 
   #closeCheckedLink(): void {
     const { capacityCheck } = this.links;
-    if (capacityCheck !== undefined) this.connections.close(capacityCheck);
+    if (capacityCheck !== undefined) {
+      this.connections.closeUnneeded(capacityCheck);
+    }
   }
 }

@@ -7,7 +7,11 @@
 
 import type { Link, LinkRole } from "../link/link.ts";
 import { getMember, type Request } from "../protocol/jsonrpc.ts";
-import { isOpening, listKindOf, mayTakeLong } from "../protocol/methods.ts";
+import {
+  isOpeningMethod,
+  listKindOf,
+  mayTakeLong,
+} from "../protocol/methods.ts";
 import type {
   PendingRequest,
   ReadonlyEntry,
@@ -23,9 +27,9 @@ type SendOutcome = "written" | "waits" | "closed";
 
 /** Sends the client's messages, the handshakes and the deferred probes. */
 export class Sender extends SessionPart {
-  #hasSentCall = false;
+  #hasSentCallWithEffect = false;
   /** True from an event until `advance` runs: messages may be writable. */
-  #isWalkDue = true;
+  #mayHaveWork = true;
 
   /** Creates a sender that has not sent anything. */
   constructor(
@@ -37,18 +41,18 @@ export class Sender extends SessionPart {
   }
 
   /** True once a call other than `initialize` or a list request was sent. */
-  get hasSentCall(): boolean {
-    return this.#hasSentCall;
+  get hasSentCallWithEffect(): boolean {
+    return this.#hasSentCallWithEffect;
   }
 
   /** Records that an event has occurred, so messages may be writable now. */
-  wake(): void {
-    this.#isWalkDue = true;
+  onEvent(): void {
+    this.#mayHaveWork = true;
   }
 
   /** Returns `-Infinity` if there may be something to send, else `Infinity`. */
   deadline(): number {
-    return this.#isWalkDue && this.#hasWork() ? -Infinity : Infinity;
+    return this.#mayHaveWork && this.#hasWork() ? -Infinity : Infinity;
   }
 
   #hasWork(): boolean {
@@ -58,14 +62,14 @@ export class Sender extends SessionPart {
       if (link.isHandshakeUnsent || link.liveness?.isProbeDeferred) return true;
     }
     // The delayed call may have been cancelled. Then the delay must end.
-    return this.links.main.liveness?.isDelayingCalls === true &&
+    return this.links.main.liveness?.areCallsWaiting === true &&
       !tracker.hasQueuedShortLivedRequest;
   }
 
   /** Sends every handshake, deferred probe and message that can be sent. */
   advance(): void {
     const { tracker, links } = this;
-    this.#isWalkDue = false;
+    this.#mayHaveWork = false;
     for (const link of links) {
       if (link.isHandshakeUnsent) this.#sendHandshake(link);
       link.liveness?.endCallDelayIfDue(this.now);
@@ -77,15 +81,15 @@ export class Sender extends SessionPart {
       links.main.liveness?.cancelCallDelay();
     }
     let waitingForPool = 0;
-    const fullRoles = new Set<LinkRole>();
-    for (const entry of tracker.writableEntries(fullRoles)) {
+    const unavailableRoles = new Set<LinkRole>();
+    for (const entry of tracker.writableEntries(unavailableRoles)) {
       const role = this.availability.roleOf(entry.message);
       const link = this.#linkFor(entry, role);
       if (link !== undefined) {
         this.#write(link, entry);
         // An entry that needs one certain link may leave other links unused.
       } else if (entry.hintRequirement?.connectionId === undefined) {
-        fullRoles.add(role);
+        unavailableRoles.add(role);
         if (role === "pool") waitingForPool = tracker.writableCount(role);
       }
     }
@@ -116,7 +120,7 @@ export class Sender extends SessionPart {
     { connectionId, isBacklogged, liveness, role }: Link,
     { message, hintRequirement }: ReadonlyEntry,
   ): boolean {
-    if (isBacklogged || liveness?.isDelayingCalls) return false;
+    if (isBacklogged || liveness?.areCallsWaiting) return false;
     if (!this.#canSend(connectionId)) return false;
     // The capacity check may cost the main connection and the requests on it.
     const isBlocked = role === "main" && this.links.capacity.isChecking &&
@@ -154,7 +158,7 @@ export class Sender extends SessionPart {
       link.liveness?.onProbeSent(message.id, this.now, { writeNumber });
     }
     if (isFirstCall) link.liveness?.onFirstCallSent(this.now);
-    this.#hasSentCall ||= isCall && method !== "initialize" &&
+    this.#hasSentCallWithEffect ||= isCall && method !== "initialize" &&
       listKindOf(method) === undefined;
     return "written";
   }
@@ -165,30 +169,30 @@ export class Sender extends SessionPart {
     isFirstCall: boolean,
   ): SendOutcome | undefined {
     const { message, key } = entry;
-    if (this.clientIds.hasConfusableInFlight(key)) return "waits";
+    if (this.clientIds.mayBeConfusedWithInFlight(key)) return "waits";
     // A request with a confusable id may have been cancelled meanwhile. Its
     // late response could be mistaken for the response to this one.
     if (this.clientIds.mayGetLateResponse(key)) {
-      this.tracker.cancel(key);
+      this.tracker.close(key);
       this.effects.toClient(errors.idAwaitsLateResponse(key));
       return "closed";
     }
     const isHintNeeded = entry.hintRequirement !== undefined;
     if (isHintNeeded) {
-      const hint = this.#confirmToolHint(link, entry);
+      const hint = this.#hintOrRequestIt(link, entry);
       if (hint === "not-idempotent") return this.failOutcomeUnknown(entry);
       if (hint === "unknown") {
         this.tracker.awaitToolList(key);
         return "waits";
       }
     }
-    if (isFirstCall && this.probes.delayFirstCall(link)) {
+    if (isFirstCall && this.probes.probeBeforeCall(link)) {
       // The hint is confirmed, so its time limit must not run while the call
       // waits for the probe.
       if (isHintNeeded) this.tracker.requireHint(key, this.now);
       return "waits";
     }
-    const step = this.dialect.outcomes?.prepare(link.connectionId, message);
+    const step = this.dialect.outcomes?.nextStep(link.connectionId, message);
     switch (step?.kind) {
       case "query":
         this.effects.toDaemon(link, step.text);
@@ -205,7 +209,7 @@ export class Sender extends SessionPart {
    * Returns the tool's hint on this link, whose daemon may be another version
    * than the one that lost the call. Requests the tool list if it is unknown.
    */
-  #confirmToolHint(
+  #hintOrRequestIt(
     link: Link,
     { key, message, hintRequirement }: PendingRequest,
   ): ToolHint {
@@ -238,7 +242,7 @@ export class Sender extends SessionPart {
   /** Fails a request that was sent and whose outcome cannot be learned. */
   failOutcomeUnknown(entry: PendingRequest): "closed" {
     const delivery = this.rules.deliveryOf(entry);
-    this.tracker.cancel(entry.key);
+    this.tracker.close(entry.key);
     this.effects.toClient(errors.outcomeUnknown(delivery, "connection_lost"));
     return "closed";
   }
@@ -278,13 +282,13 @@ export class Sender extends SessionPart {
     const { tracker } = this;
     // Notifications alone cannot open a connection.
     const queue = tracker.pendingRequestCount > 0
-      ? tracker.queuedEntries().map(({ message }) => message)
+      ? tracker.undelayedEntries().map(({ message }) => message)
         .filter((message) => message.kind === "request")
       : [];
     if (!link.isSecondConnection) return queue;
     // The client's own opening request is sent on the main link only.
     const sent = [...tracker.inFlightOn(this.links.main.connectionId)]
       .map(({ message }) => message);
-    return [...sent, ...queue].filter(({ method }) => !isOpening(method));
+    return [...sent, ...queue].filter(({ method }) => !isOpeningMethod(method));
   }
 }

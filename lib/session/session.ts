@@ -39,7 +39,7 @@ import { connectionStateOf, type Snapshot } from "./snapshot.ts";
 import { UnclearResponses } from "./unclear_responses.ts";
 
 /** A part of the session that has deadlines. */
-export interface Timed {
+export interface TimedPart {
   /** Returns when `advance` is due: `-Infinity` at once, `Infinity` never. */
   deadline(): number;
   /** Does everything that is due at the time of the current event. */
@@ -57,13 +57,13 @@ export class Session {
   readonly #cache: ResponseCache;
   readonly #sender: Sender;
   readonly #probes: Probes;
-  readonly #second: SecondConnections;
+  readonly #secondConnections: SecondConnections;
   readonly #clientMessages: ClientMessages;
   readonly #daemonMessages: DaemonMessages;
   readonly #linkTimers: LinkTimers;
   readonly #shutdown: Shutdown;
   /** The parts with deadlines, in the order in which they are advanced. */
-  readonly #timed: readonly Timed[];
+  readonly #timedParts: readonly TimedPart[];
   #deadline = -Infinity;
   #bugBackoffUntil = -Infinity;
 
@@ -112,14 +112,14 @@ export class Session {
     this.#cache = cache;
     this.#sender = sender;
     this.#probes = probes;
-    this.#second = second;
+    this.#secondConnections = second;
     this.#clientMessages = client;
     this.#daemonMessages = daemon;
     this.#linkTimers = links;
     this.#shutdown = shutdown;
     // Local responses come first: their requests must not expire instead.
     const requestTimers = [offline, expiry, ends, unclear, lists, sender];
-    this.#timed = [...requestTimers, shutdown, links, second];
+    this.#timedParts = [...requestTimers, shutdown, links, second];
   }
 
   /** The number of the client's requests that have no response yet. */
@@ -165,7 +165,7 @@ export class Session {
     } catch (error) {
       this.#base.effects.log.bug(error);
     }
-    this.#sender.wake();
+    this.#sender.onEvent();
     try {
       this.#advance(now);
     } catch (error) {
@@ -173,7 +173,7 @@ export class Session {
       this.#bugBackoffUntil = now + BUG_BACKOFF_MS;
       this.#deadline = this.#bugBackoffUntil;
     }
-    return this.#base.effects.drain();
+    return this.#base.effects.takeEffects();
   }
 
   #route(event: Exclude<SessionEvent, { type: "line" | "frame" }>): void {
@@ -203,7 +203,7 @@ export class Session {
     this.#base.availability.updateQueueTimers();
     this.#deadline = this.#earliestDeadline();
     if (now < this.#deadline) return;
-    for (const owner of this.#timed) {
+    for (const owner of this.#timedParts) {
       if (this.isOver) break;
       owner.advance();
     }
@@ -214,7 +214,7 @@ export class Session {
   #earliestDeadline(): number {
     if (this.isOver) return Infinity;
     let at = Infinity;
-    for (const owner of this.#timed) at = Math.min(at, owner.deadline());
+    for (const owner of this.#timedParts) at = Math.min(at, owner.deadline());
     return Math.max(at, this.#bugBackoffUntil);
   }
 
@@ -224,12 +224,12 @@ export class Session {
     effects.log.resumedAfterSleep(sleptMs);
     dialect.onSuspended?.(suspendedMs);
     this.#cache.onSuspended(suspendedMs);
-    for (const owner of this.#timed) owner.postpone?.(monotonicGapMs);
-    this.#second.closeStandby();
+    for (const owner of this.#timedParts) owner.postpone?.(monotonicGapMs);
+    this.#secondConnections.closeStandby();
     for (const link of links) {
       link.onResume(effects.now, monotonicGapMs, sleptMs);
     }
-    this.#second.abortCapacityCheck();
+    this.#secondConnections.abortCapacityCheck();
   }
 }
 

@@ -31,7 +31,7 @@ export const CONTENT_LENGTH_ADVICE: string =
 export type NextDial = number | "drained" | "replaced";
 
 /** How many dials a reconnection needed, and its downtime in ms. */
-export type Outage = Pick<LinkOutage, "attempt" | "downMs">;
+export type ReconnectInfo = Pick<LinkOutage, "attempt" | "downMs">;
 
 /** Creates the log lines of a session, one method per kind of line. */
 export class SessionLog {
@@ -88,7 +88,7 @@ export class SessionLog {
   }
 
   /** Logs the total of dropped notifications, if it is new, and resets it. */
-  endDroppedNotifications(): void {
+  logDroppedTotal(): void {
     if (this.#droppedCount > this.#loggedDroppedCount) {
       this.#logDropped("in all");
     }
@@ -145,7 +145,7 @@ export class SessionLog {
   }
 
   /** Logs that the daemon is connected; `reconnect` is set if it was before. */
-  connected(reconnect: Outage | undefined): void {
+  connected(reconnect: ReconnectInfo | undefined): void {
     const daemon = `to WebSocket daemon at ${this.url}`;
     if (reconnect === undefined) {
       return this.#log("info", "connected", `Successfully connected ${daemon}`);
@@ -244,7 +244,7 @@ export class SessionLog {
   }
 
   /** Logs that a pool connection is ready. */
-  poolGrew(): void {
+  poolConnectionReady(): void {
     const text = `Another connection to ${this.url} carries calls.`;
     this.#log("debug", "widened", text);
   }
@@ -256,7 +256,7 @@ export class SessionLog {
   }
 
   /** Logs that a pool or draining connection ended, or that its dial failed. */
-  poolConnectionLost(
+  extraConnectionLost(
     phase: LinkState["phase"],
     attempt: number,
     reason: string,

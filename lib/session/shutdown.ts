@@ -91,7 +91,7 @@ export class Shutdown extends SessionPart {
       case "running":
         return giveUpAt;
       case "leaving":
-        return this.#isEverythingAnswered
+        return this.#hasNothingToAwait
           ? -Infinity
           : Math.min(state.until, giveUpAt);
       case "over":
@@ -104,7 +104,7 @@ export class Shutdown extends SessionPart {
     const state = this.#state;
     if (state.phase === "over") return;
     const isLeft = state.phase === "leaving" &&
-      (this.now >= state.until || this.#isEverythingAnswered);
+      (this.now >= state.until || this.#hasNothingToAwait);
     if (isLeft) return this.#end(0);
     if (this.now < this.#giveUpAt) return;
     this.effects.log.gaveUp(this.config.giveUpAfter);
@@ -112,22 +112,22 @@ export class Shutdown extends SessionPart {
   }
 
   get #giveUpAt(): number {
-    return this.linkTimers.disconnectedSince + this.config.giveUpAfter;
+    return this.linkTimers.outageSince + this.config.giveUpAfter;
   }
 
   /**
    * True if no pending response is worth waiting for. Subscriptions never are,
    * nor is a queued `server/discover` while the daemon is down.
    */
-  get #isEverythingAnswered(): boolean {
+  get #hasNothingToAwait(): boolean {
     const daemon = this.availability.isKnownDown ? "down" : "up";
-    return this.tracker.responsesWorthAwaiting(daemon) === 0;
+    return this.tracker.awaitedResponseCount(daemon) === 0;
   }
 
   #end(code: number): void {
-    this.effects.log.endDroppedNotifications();
+    this.effects.log.logDroppedTotal();
     this.subscriptionEnds.advance(Infinity);
-    for (const entry of this.tracker.takeAll()) {
+    for (const entry of this.tracker.closeAll()) {
       if (entry.message.kind === "notification") continue;
       const request = entry as PendingRequest;
       this.effects.toClient(this.#lastError(request));
@@ -137,10 +137,10 @@ export class Shutdown extends SessionPart {
 
   #lastError(entry: PendingRequest): string {
     const delivery = this.rules.deliveryOf(entry);
-    if (delivery.isSent || delivery.isHintUnconfirmed) {
+    if (delivery.isSentOrPolled || delivery.isHintUnconfirmed) {
       return errors.outcomeUnknown(delivery, "stopped");
     }
-    return this.availability.isOnlyQueued(entry.message)
+    return this.availability.waitsWithoutFailure(entry.message)
       ? errors.stoppedBeforeSend(delivery)
       : this.connections.unavailableError(entry);
   }

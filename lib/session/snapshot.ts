@@ -55,7 +55,7 @@ export function connectionStateOf(
   main: Link,
   usage: LinkUsage,
 ): ConnectionState {
-  const { attempt, phase, readySince, isUsable } = main;
+  const { attemptCount: attempt, phase, readySince, isUsable } = main;
   switch (phase) {
     case "ready":
       return { phase: isUsable ? "ready" : "checking", since: readySince! };

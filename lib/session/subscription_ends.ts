@@ -56,7 +56,7 @@ export class SubscriptionEnds extends SessionPart {
 
   /** Returns when the first end must be sent to the client. */
   deadline(): number {
-    this.#held.dropLeading((_, held) => !this.#isCurrent(held));
+    this.#held.dropEarliestWhile((_, held) => !this.#isCurrent(held));
     return this.#held.earliest;
   }
 

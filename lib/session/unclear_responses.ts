@@ -39,14 +39,14 @@ import { SessionPart } from "./session_part.ts";
 /** The code of an error about invalid JSON (JSON-RPC 2.0 section 5.1). */
 const PARSE_ERROR = -32700 satisfies ErrorCodes["parseError"];
 /** How long to wait for a valid response, in milliseconds. */
-const PROPER_RESPONSE_MS = 2_000;
+const VALID_RESPONSE_TIMEOUT_MS = 2_000;
 
 interface UnclearResponse extends ExpiringValue {
   readonly entry: PendingRequest;
   readonly connectionId: number;
   readonly writeNumber: number;
   /** A description of the invalid response or of the error, for people. */
-  readonly received: string;
+  readonly description: string;
   /** The proxy's own requests that an error without an id may refer to. */
   readonly otherCandidates: readonly Id[];
 }
@@ -64,21 +64,23 @@ export class UnclearResponses extends SessionPart {
 
   /** Logs an error without a request id, and finds the request it refers to. */
   onErrorWithoutId(link: Link, { error }: Response): void {
-    const received = this.effects.shorten(`${error?.code}: ${error?.message}`);
-    this.effects.log.errorWithoutId(received);
+    const description = this.effects.shorten(
+      `${error?.code}: ${error?.message}`,
+    );
+    this.effects.log.errorWithoutId(description);
     const isParseFailure = error?.code === PARSE_ERROR ||
       error?.code === ErrorCode.invalidRequest;
     const entry = isParseFailure ? this.#onlyCandidate(link) : undefined;
     if (entry === undefined) return;
     const own = this.dialect.pendingOwnRequestIds?.(link.connectionId);
-    this.awaitProperResponse(entry, received, own);
+    this.awaitValidResponse(entry, description, own);
   }
 
   /** Returns the request that the error refers to, if only one is possible. */
   #onlyCandidate(link: Link): PendingRequest | undefined {
     const { connectionId, phase } = link;
     const isAmbiguous = phase !== "ready" || !link.hasReceivedAllOneWay ||
-      this.tracker.lateResponses.isAnyExpected(connectionId);
+      this.tracker.lateResponses.hasExpected(connectionId);
     if (isAmbiguous) return undefined;
     let candidate: PendingRequest | undefined;
     for (const entry of this.tracker.inFlightOn(connectionId)) {
@@ -94,22 +96,22 @@ export class UnclearResponses extends SessionPart {
   }
 
   /** Starts the 2 s in which a valid response must follow the unclear one. */
-  awaitProperResponse(
+  awaitValidResponse(
     entry: PendingRequest,
-    received: string,
+    description: string,
     otherCandidates: readonly Id[] = [],
   ): void {
     const { key, sentOnConnectionId, writeNumber } = entry;
     // The request that opens a connection is limited by --handshake-timeout.
-    if (entry.isHandshake) return;
+    if (entry.isHandshakeRequest) return;
     const known = this.#pending.get(key);
     if (known?.entry === entry && isCurrent(known)) return;
     this.#pending.set(key, {
-      until: this.now + PROPER_RESPONSE_MS,
+      until: this.now + VALID_RESPONSE_TIMEOUT_MS,
       entry,
       connectionId: sentOnConnectionId!,
       writeNumber,
-      received,
+      description,
       otherCandidates,
     });
   }
@@ -127,8 +129,8 @@ export class UnclearResponses extends SessionPart {
       const mayBeOwnRequest = unclear.otherCandidates.some((other) =>
         this.dialect.isOwnRequestPending?.(other)
       );
-      const receivedAt = unclear.until - PROPER_RESPONSE_MS;
-      if (mayBeOwnRequest || lastProgressAt(entry) > receivedAt) continue;
+      const descriptionAt = unclear.until - VALID_RESPONSE_TIMEOUT_MS;
+      if (mayBeOwnRequest || lastProgressAt(entry) > descriptionAt) continue;
       const isRetried = this.wasRetried(entry.message);
       if (this.rules.mayRetry(entry.message) && !isRetried) {
         this.#retry(entry.message);
@@ -147,16 +149,16 @@ export class UnclearResponses extends SessionPart {
     if (this.rules.needsToolHint(request)) {
       this.tracker.requireHint(request.id, this.now);
     }
-    this.tracker.resend(request.id, this.now);
+    this.tracker.requeueForSecondWrite(request.id, this.now);
   }
 
   #fail(unclear: UnclearResponse, attempts: number): void {
-    const { entry, connectionId, received } = unclear;
+    const { entry, connectionId, description } = unclear;
     const delivery = this.rules.deliveryOf(entry);
-    this.tracker.cancel(entry.key);
+    this.tracker.close(entry.key);
     this.tracker.lateResponses.add(entry.key, connectionId, "unclear");
     this.effects.toClient(
-      errors.responseUnreadable(delivery, received, attempts),
+      errors.responseUnreadable(delivery, description, attempts),
     );
   }
 }
@@ -169,6 +171,6 @@ function isCurrent(unclear: UnclearResponse): boolean {
 }
 
 /** Returns when the daemon last reported progress; `-Infinity` for never. */
-function lastProgressAt({ daemonProgress }: ReadonlyEntry): number {
-  return daemonProgress?.at ?? -Infinity;
+function lastProgressAt({ lastDaemonActivity }: ReadonlyEntry): number {
+  return lastDaemonActivity?.at ?? -Infinity;
 }

@@ -197,25 +197,29 @@ export function classifyDialError(
     certificateNamesIn(message);
   return {
     ...failedDial(names ? `${summary} (${names})` : summary, advice),
-    ...(pattern === UNKNOWN_HOST && { isServerReached: false }),
+    ...(pattern === UNKNOWN_HOST && { mayHaveReachedServer: false }),
     ...(pattern === UNREACHABLE_ADDRESS &&
-      { isServerReached: false, isPortClosed: true }),
+      { mayHaveReachedServer: false, mayBePortClosed: true }),
   };
 }
 
 function failedDial(summary: string, advice?: string): CloseDetails {
   const reason = advice === undefined ? summary : `${summary}: ${advice}`;
-  return { reason, isServerReached: true, dialFailure: { summary, advice } };
+  return {
+    reason,
+    mayHaveReachedServer: true,
+    dialFailure: { summary, advice },
+  };
 }
 
 /** Returns why a WebSocket closed or did not open. */
 export function diagnoseClose(close: SocketClose): CloseDetails {
   if (!close.wasOpen) return diagnoseFailedDial(close);
   const { code, reason, message, errorCode } = close;
-  const isServerReached = true;
+  const mayHaveReachedServer = true;
   if (code === 1005) {
     const reason = "the connection was closed without a close code";
-    return { reason, isServerReached };
+    return { reason, mayHaveReachedServer: mayHaveReachedServer };
   }
   if (code !== 0 && code !== 1006) {
     const details = [CLOSE_CODE_MEANINGS[code], sanitizeLine(reason, 200)]
@@ -223,7 +227,7 @@ export function diagnoseClose(close: SocketClose): CloseDetails {
     return {
       reason: `the connection was closed with code ${code}` +
         (details && ` (${details})`),
-      isServerReached,
+      mayHaveReachedServer: mayHaveReachedServer,
       ...(reason !== "" && { closeFrameReason: reason }),
     };
   }
@@ -231,13 +235,17 @@ export function diagnoseClose(close: SocketClose): CloseDetails {
     pattern.test(message) || pattern.test(errorCode);
   if (matches(OVERSIZE_ERROR)) {
     const reason = "the daemon sent a message larger than can be received here";
-    return { reason, isServerReached, isOversized: true };
+    return {
+      reason,
+      mayHaveReachedServer: mayHaveReachedServer,
+      isOversized: true,
+    };
   }
   return {
     reason: matches(INVALID_FRAME_ERROR)
       ? "the daemon sent bytes that are no valid WebSocket frame"
       : "the connection was closed without a close frame",
-    isServerReached,
+    mayHaveReachedServer: mayHaveReachedServer,
   };
 }
 
@@ -247,8 +255,8 @@ function diagnoseFailedDial(close: SocketClose): CloseDetails {
   if (!status) {
     const unknown = "nothing listens there, or the WebSocket handshake failed";
     return classifyDialError(close) ??
-      { ...failedDial(unknown), isPortClosed: true };
+      { ...failedDial(unknown), mayBePortClosed: true };
   }
   const reason = `it answered the WebSocket handshake with HTTP ${status}`;
-  return { reason, status, isServerReached: true };
+  return { reason, status, mayHaveReachedServer: true };
 }

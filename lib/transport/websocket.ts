@@ -62,7 +62,7 @@ export function createWebSocketTransport(
         return new WebSocketConnection(socket, connectionId, emit, explain);
       } catch {
         const reason = "this runtime takes no such URL or header";
-        const closed = { code: 0, reason, isServerReached: false };
+        const closed = { code: 0, reason, mayHaveReachedServer: false };
         queueMicrotask(() => emit({ type: "closed", connectionId, ...closed }));
         return { send: () => {}, backlog: 0, close: () => Promise.resolve() };
       }
@@ -147,7 +147,7 @@ class WebSocketConnection implements TransportConnection {
     return promise;
   }
 
-  #reportClosed(code: number, reason: string, agoMs: number = 0): void {
+  #reportClosed(code: number, reason: string, endedMsAgo: number = 0): void {
     if (this.#phase === "closed") return;
     const wasOpen = this.#phase === "open";
     this.#phase = "closed";
@@ -156,7 +156,7 @@ class WebSocketConnection implements TransportConnection {
       type: "closed",
       connectionId: this.#connectionId,
       code,
-      agoMs,
+      endedMsAgo: endedMsAgo,
       ...diagnoseClose({ wasOpen, code, reason, ...this.#lastError }),
     });
   }

@@ -153,22 +153,22 @@ for (const [name, make] of HOSTS) {
       "whatever the mask is",
     );
     assertEquals(facts.userId, Deno.uid());
-    assertEquals(host.userIdIn(folder.path), Deno.uid());
-    assertEquals(host.readIfSame(path, facts), "text");
+    assertEquals(host.ownerOfNewFilesIn(folder.path), Deno.uid());
+    assertEquals(host.readIfUnchanged(path, facts), "text");
     await host.fsync(path);
     assertEquals(host.createFile(path, "other", 0o600), false);
     assertEquals(host.readFile(path), "text");
     host.chmod(path, 0o600);
-    assertEquals(host.readIfSame(path, facts), undefined, "rights changed");
+    assertEquals(host.readIfUnchanged(path, facts), undefined, "rights changed");
     const narrow = host.lstat(path)!;
     host.createFile(`${path}.tmp`, "young", 0o600);
     host.rename(`${path}.tmp`, path);
-    assertEquals(host.readIfSame(path, narrow), undefined, "replaced");
+    assertEquals(host.readIfUnchanged(path, narrow), undefined, "replaced");
     host.remove(path);
-    assertEquals(host.readIfSame(path, narrow), undefined, "removed");
+    assertEquals(host.readIfUnchanged(path, narrow), undefined, "removed");
     Deno.writeTextFileSync(`${path}.real`, "real");
     Deno.symlinkSync(`${path}.real`, path);
-    assertEquals(host.readIfSame(path, narrow), undefined, "a link");
+    assertEquals(host.readIfUnchanged(path, narrow), undefined, "a link");
     assertEquals(host.lstat(path)!.isSymlink, true);
     assertEquals(host.createFile(path, "x", 0o600), false);
     const nothing = `${folder.path}/b`;

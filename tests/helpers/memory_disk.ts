@@ -156,14 +156,14 @@ export class MemoryDisk {
       getEnv: (name: string) => name === "HOME" ? "/h" : undefined,
       launchCommand: () => ["/alwaysup"],
       readFile: (path) => requireNode(this.#nodeAt(path)).text,
-      readIfSame: (path, { id }) => {
+      readIfUnchanged: (path, { id }) => {
         this.#record("read", path);
         const node = this.#nodeAt(path);
         return node?.id === id ? node.text : undefined;
       },
       stat: (path) => facts(this.#nodeAt(path)),
       lstat: (path) => facts(this.nodes.get(this.#resolveParent(path))),
-      userIdIn: () => OWN_UID,
+      ownerOfNewFilesIn: () => OWN_UID,
       realPath: (path) => this.#resolve(path),
       readLink: (path) => this.nodes.get(this.#resolveParent(path))!.text,
       listFolder: (folder) => this.listNames(folder),

@@ -62,11 +62,11 @@ export class MemoryConnection implements TransportConnection {
   /** Ends the connection for the daemon. 0: refused dial. 1006: crash. */
   end(code: number): void {
     if (this.#phase === "closed") return;
-    const isServerReached = this.isOpen;
+    const mayHaveReachedServer = this.isOpen;
     this.#phase = "closed";
     this.#emit({
       ...{ type: "closed", connectionId: this.#connectionId, code },
-      ...{ reason: `code ${code}`, isServerReached },
+      ...{ reason: `code ${code}`, mayHaveReachedServer: mayHaveReachedServer },
     });
   }
 

@@ -334,13 +334,13 @@ class ExaiSimulation {
     connection.isOpen = false;
     const { connectionId } = connection;
     const reason = `code ${code}`;
-    const isServerReached = code > 0;
+    const mayHaveReachedServer = code > 0;
     this.#handle({
       type: "closed",
       connectionId,
       code,
       reason,
-      isServerReached,
+      mayHaveReachedServer: mayHaveReachedServer,
     });
   }
 

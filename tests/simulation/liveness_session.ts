@@ -459,7 +459,7 @@ export class LivenessSession {
         connectionId,
         code,
         reason,
-        isServerReached: true,
+        mayHaveReachedServer: true,
       });
     });
   }

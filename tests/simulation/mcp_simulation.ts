@@ -837,7 +837,7 @@ class McpSimulation {
   #closeByDaemon(
     connection: McpConnection,
     code: number,
-    isServerReached = true,
+    mayHaveReachedServer = true,
   ): void {
     this.#scheduler.schedule(this.#scheduler.random() * 20, () => {
       if (connection.isBlackholed) return;
@@ -849,7 +849,7 @@ class McpSimulation {
         connectionId,
         code,
         reason,
-        isServerReached,
+        mayHaveReachedServer: mayHaveReachedServer,
       });
     });
   }
@@ -1159,7 +1159,7 @@ class McpSimulation {
       const { connectionId } = connection;
       const reason =
         "the daemon sent a message larger than can be received here";
-      const how = { code: 0, reason, isServerReached: true, isOversized: true };
+      const how = { code: 0, reason, mayHaveReachedServer: true, isOversized: true };
       this.#handle({ type: "closed", connectionId, ...how });
     });
   }

@@ -422,7 +422,7 @@ class ReconnectSimulation {
   /** Makes a dial fail. */
   #failDial(
     connection: ReconnectConnection,
-    isServerReached: boolean,
+    mayHaveReachedServer: boolean,
     status?: number,
   ): void {
     const { connectionId } = connection;
@@ -430,7 +430,7 @@ class ReconnectSimulation {
       connection.isClosed = true;
       const reason = status === undefined ? "the dial failed" : "HTTP";
       const closed = { type: "closed", connectionId, code: 0, reason } as const;
-      const event = { ...closed, isServerReached, ...(status && { status }) };
+      const event = { ...closed, mayHaveReachedServer, ...(status && { status }) };
       this.#proxy.handle(event, { refuses: status === 401 });
     });
   }
@@ -445,7 +445,7 @@ class ReconnectSimulation {
       if (!this.#connections.has(connectionId)) return;
       const reason = `code ${code}`;
       const closed = { type: "closed", connectionId, code, reason } as const;
-      this.#proxy.handle({ ...closed, isServerReached: true }, { refuses });
+      this.#proxy.handle({ ...closed, mayHaveReachedServer: true }, { refuses });
     });
   }
 

@@ -422,7 +422,7 @@ class TwoProxiesSimulation {
 
   #failDial(
     connection: SideConnection,
-    isServerReached: boolean,
+    mayHaveReachedServer: boolean,
     status?: number,
   ): void {
     connection.isClosed = true;
@@ -431,7 +431,7 @@ class TwoProxiesSimulation {
       if (!this.#connections.has(connection)) return;
       const reason = "the dial failed";
       const closed = { type: "closed", connectionId, code: 0, reason } as const;
-      proxy.handle({ ...closed, isServerReached, ...(status && { status }) });
+      proxy.handle({ ...closed, mayHaveReachedServer: mayHaveReachedServer, ...(status && { status }) });
     });
   }
 
@@ -468,7 +468,7 @@ class TwoProxiesSimulation {
         if (isClear) side.displacedAt = now;
       }
       const closed = { type: "closed", connectionId, code, reason } as const;
-      proxy.handle({ ...closed, isServerReached: true }, { refuses });
+      proxy.handle({ ...closed, mayHaveReachedServer: true }, { refuses });
     });
   }
 

@@ -72,11 +72,11 @@ function describeFinding(
  * Returns the check that reports the findings of running proxies of one daemon.
  *
  * @param proxies at least one
- * @param set doctor's own `--connections` setting
+ * @param ownSetting doctor's own `--connections` setting
  */
 export function proxyConnectionsCheck(
   proxies: readonly ProxyStatus[],
-  set: ConnectionsSetting,
+  ownSetting: ConnectionsSetting,
 ): Check {
   // Connected proxies come first, because their findings are current.
   const inOrder = [
@@ -100,7 +100,9 @@ export function proxyConnectionsCheck(
     const why = "no call has shown it";
     lines.push(`whether it answers during calls is not known: ${why}`);
   }
-  if (set !== "auto") lines.push(`here, --connections ${set} is set`);
+  if (ownSetting !== "auto") {
+    lines.push(`here, --connections ${ownSetting} is set`);
+  }
   return {
     name: "connections",
     state: isExai || capacitySource !== undefined ? "ok" : "skip",
@@ -110,7 +112,7 @@ export function proxyConnectionsCheck(
       connections: isExai ? "many" : connections,
       answersDuringCalls: probeSource?.answersDuringCalls ?? null,
       pid: (capacitySource ?? probeSource)?.pid ?? null,
-      ...(set !== "auto" && { set }),
+      ...(ownSetting !== "auto" && { set: ownSetting }),
     },
   };
 }

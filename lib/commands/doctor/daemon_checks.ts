@@ -20,9 +20,9 @@ import { daemonNameOf } from "../../cache/cache.ts";
 import { websocketCheck } from "./network_checks.ts";
 import { cacheKeyOf, readCacheFile } from "../../proxy/cache_file.ts";
 import {
-  type CallResult,
   InProcessClient,
   type ReconnectOutcome,
+  type RequestOutcome,
   STATELESS_VERSION,
 } from "./in_process_client.ts";
 
@@ -109,7 +109,7 @@ function describeServer(opening: unknown, { dialect }: Config): string {
 }
 
 async function rejectionCheck(
-  { reason, cause }: Extract<CallResult, { kind: "failed" }>,
+  { reason, cause }: Extract<RequestOutcome, { kind: "failed" }>,
   config: Config,
   start: StartClient,
 ): Promise<Check> {

@@ -112,9 +112,11 @@ async function* proxyAndDaemonChecks(
     yield runningCheck(daemonProxies, config, Date.now(), mode);
   }
   if (mode === "read" && daemonProxies.length > 0) {
-    const known = daemonProxies.filter((it) => it.dialect === config.dialect);
-    if (known.length > 0) {
-      yield proxyConnectionsCheck(known, config.connections);
+    const sameDialect = daemonProxies.filter((it) =>
+      it.dialect === config.dialect
+    );
+    if (sameDialect.length > 0) {
+      yield proxyConnectionsCheck(sameDialect, config.connections);
     }
     return;
   }

@@ -44,7 +44,7 @@ const STATELESS_META = {
 };
 
 /** The daemon's result, or the reason why there is none. */
-export type CallResult =
+export type RequestOutcome =
   | { readonly kind: "result"; readonly result: unknown }
   | {
     readonly kind: "failed";
@@ -80,12 +80,12 @@ export class InProcessClient {
   readonly #idStyle: "numbers" | "texts";
   readonly #stdinStream = new TransformStream<Uint8Array, Uint8Array>();
   readonly #stdin = this.#stdinStream.writable.getWriter();
-  readonly #pending = new Map<unknown, (outcome: CallResult) => void>();
+  readonly #pending = new Map<unknown, (outcome: RequestOutcome) => void>();
   readonly #exitCode: Promise<number>;
   readonly #opened = Promise.withResolvers<OpeningResult>();
   #nextId = 0;
   #isStateless = false;
-  #failure: CallResult | undefined;
+  #failure: RequestOutcome | undefined;
   #partialLine = "";
   #snapshot: Snapshot | undefined;
   #onSnapshot = (): void => {};
@@ -167,7 +167,7 @@ export class InProcessClient {
           // A daemon that keeps one client must see this before the next dial.
           await waitAtMost(CLOSE_WAIT_MS, connection.close());
           const reason = "doctor has ended it";
-          const closed = { code: 1006, reason, isServerReached: true };
+          const closed = { code: 1006, reason, mayHaveReachedServer: true };
           emit({ type: "closed", connectionId, ...closed });
         };
         return connection;
@@ -189,7 +189,7 @@ export class InProcessClient {
    * Sends `initialize` and `notifications/initialized`. If the daemon answers
    * `initialize` with an error, sends `server/discover` instead.
    */
-  async handshake(timeoutMs?: number): Promise<CallResult> {
+  async handshake(timeoutMs?: number): Promise<RequestOutcome> {
     const params = INITIALIZE_PARAMS;
     const first = await this.request("initialize", params, timeoutMs);
     if (first.kind === "result") {
@@ -247,11 +247,11 @@ export class InProcessClient {
     method: M,
     params?: Params<M>,
     timeoutMs?: number,
-  ): Promise<CallResult> {
+  ): Promise<RequestOutcome> {
     if (this.#failure !== undefined) return this.#failure;
     const count = this.#nextId++;
     const id = this.#idStyle === "numbers" ? count : `doctor-${count}`;
-    const { promise, resolve } = Promise.withResolvers<CallResult>();
+    const { promise, resolve } = Promise.withResolvers<RequestOutcome>();
     this.#pending.set(id, resolve);
     const meta = this.#isStateless && { _meta: STATELESS_META };
     this.#send({ id, method, params: meta ? { ...params, ...meta } : params });
@@ -281,7 +281,7 @@ export class InProcessClient {
     if (this.#isDroppedOnPurpose) return;
     const reason = sanitizeLine(rawReason);
     this.#failure = { kind: "failed", reason, cause };
-    const closed = { code: 0, reason, isServerReached: false };
+    const closed = { code: 0, reason, mayHaveReachedServer: false };
     this.#opened.resolve(
       this.#lastClose ?? { type: "closed", connectionId: 0, ...closed },
     );

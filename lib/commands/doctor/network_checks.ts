@@ -62,9 +62,10 @@ export async function websocketCheck(
     const detail = subprotocol && `, subprotocol ${sanitizeLine(subprotocol)}`;
     return { name, state: "ok", text: `it is a WebSocket${detail}` };
   }
-  const { status, reason, dialFailure, isPortClosed } = opening;
+  const { status, reason, dialFailure, mayBePortClosed: mayBePortClosed } =
+    opening;
   const elsewhere = config.url.startsWith("wss:") ? "" : ", or try wss://";
-  const otherAdvice = isPortClosed
+  const otherAdvice = mayBePortClosed
     ? START_ADVICE
     : `check the port: something else listens there${elsewhere}`;
   const [text, advice] = status === undefined

@@ -94,8 +94,10 @@ function assessProxies(
   proxies: readonly ProxyStatus[],
   target: CheckedDaemon,
 ): Assessment {
-  const known = proxies.filter(({ dialect }) => dialect === target.dialect);
-  if (known.length === 0) {
+  const sameDialect = proxies.filter(({ dialect }) =>
+    dialect === target.dialect
+  );
+  if (sameDialect.length === 0) {
     const dialect = sanitizeLine(proxies[0]!.dialect);
     const advice =
       `say --dialect ${dialect}, if the client's configuration is right`;
@@ -107,7 +109,7 @@ function assessProxies(
   const hint = hasNoSession
     ? "; --connect looks closer, and no session is displaced now"
     : "";
-  const found = known.map((proxy) => assessProxy(proxy, hint));
+  const found = sameDialect.map((proxy) => assessProxy(proxy, hint));
   // The worst state counts, with its advice.
   return found.find(({ state }) => state === "fail") ??
     found.find(({ state }) => state === "warn") ?? { state: "ok" };

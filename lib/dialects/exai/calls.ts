@@ -69,7 +69,7 @@ export interface SentCall {
   /** How often the daemon has reported that the call is still running. */
   pollCount: number;
   /** The connection on which `health` was last sent because of this call. */
-  healthRequestedOn: number | undefined;
+  healthConnectionId: number | undefined;
 }
 
 /** A frame that was sent on a connection, and whose response is pending. */
@@ -123,7 +123,7 @@ export class ExaiCalls implements Scheduling, OutcomePolling {
   /** The daemon's process by connection; `{}` if it does not report one. */
   readonly #processes = new Map<number, DaemonProcess>();
   /** The connection with the latest response to `health`; -1 if none. */
-  #latestReportOn = -1;
+  #latestHealthConnectionId = -1;
   /** True for revisions with `health` and `_call_key`; later ones lack them. */
   #isFirstRevision = false;
   /** The time asleep, in ms, which the proxy's clock does not count. */
@@ -149,33 +149,33 @@ export class ExaiCalls implements Scheduling, OutcomePolling {
   }
 
   /** Records that an exchange begins on a connection. */
-  begin(connectionId: number, exchange: PendingExchange): void {
+  beginExchange(connectionId: number, exchange: PendingExchange): void {
     this.#pending.set(connectionId, exchange);
   }
 
   /** Records that the exchange of a connection has ended. */
-  end(connectionId: number): void {
+  endExchange(connectionId: number): void {
     this.#pending.delete(connectionId);
   }
 
-  windowMs(request: Request, now: number): number | undefined {
+  pollWindowMs(request: Request, now: number): number | undefined {
     const sent = this.#sentCallOf(request);
     if (!this.#isFirstRevision || sent === undefined) return undefined;
     const ageMs = now + this.#suspendedMs - sent.firstSentAt;
     return Math.max(sent.timeoutMs - ageMs, MIN_POLL_WINDOW_MS);
   }
 
-  prepare(connectionId: number, request: Request): OutcomeStep {
+  nextStep(connectionId: number, request: Request): OutcomeStep {
     const sent = this.#sentCallOf(request);
     if (sent === undefined) return { kind: "ready" };
     const daemonProcess = this.#processes.get(connectionId);
     if (daemonProcess !== undefined) {
       return { kind: isSameProcess(daemonProcess, sent) ? "ready" : "lost" };
     }
-    const pending = this.#pending.get(sent.healthRequestedOn ?? -1);
+    const pending = this.#pending.get(sent.healthConnectionId ?? -1);
     if (pending?.kind === "health") return { kind: "wait" };
-    sent.healthRequestedOn = connectionId;
-    this.begin(connectionId, { kind: "health", isProbe: false });
+    sent.healthConnectionId = connectionId;
+    this.beginExchange(connectionId, { kind: "health", isProbe: false });
     return { kind: "query", text: HEALTH_FRAME };
   }
 
@@ -194,8 +194,9 @@ export class ExaiCalls implements Scheduling, OutcomePolling {
       lastProgress: 0,
     };
     this.#calls.set(request, call);
-    this.begin(connectionId, { kind: "call", request, call });
-    const { startUnixS } = this.#processes.get(this.#latestReportOn) ?? {};
+    this.beginExchange(connectionId, { kind: "call", request, call });
+    const { startUnixS } =
+      this.#processes.get(this.#latestHealthConnectionId) ?? {};
     call.state = call.state.phase !== "unsent"
       ? { ...call.state, phase: "polled" }
       : {
@@ -204,7 +205,7 @@ export class ExaiCalls implements Scheduling, OutcomePolling {
         processStartUnixS: startUnixS,
         timeoutMs: DEFAULT_CALL_TIMEOUT_MS + this.config.ackGrace,
         pollCount: 0,
-        healthRequestedOn: undefined,
+        healthConnectionId: undefined,
       };
     return this.#encode(request, call);
   }
@@ -244,7 +245,7 @@ export class ExaiCalls implements Scheduling, OutcomePolling {
     switch (frame.op) {
       case "progress":
         if (sent.phase === "polled" && frames.isDuplicate(frame)) {
-          this.end(connectionId);
+          this.endExchange(connectionId);
           return [pollLater(id, sent)];
         }
         return [{ kind: "in-progress", id }, ...toProgress(pending, frame)];
@@ -263,7 +264,7 @@ export class ExaiCalls implements Scheduling, OutcomePolling {
       default:
         if (!frames.isErrorFrame(frame)) return [frames.unexpectedFrame(frame)];
     }
-    this.end(connectionId);
+    this.endExchange(connectionId);
     const size = text.length;
     if (size > this.config.maxMessage) return [{ kind: "too-large", id, size }];
     const result = frames.toolResultOf(frame, this.config.output);
@@ -320,7 +321,7 @@ export class ExaiCalls implements Scheduling, OutcomePolling {
 
   /** Ends the exchange of a successful hello, and records the revision. */
   onHello(connectionId: number, revision: "first" | "later"): void {
-    this.end(connectionId);
+    this.endExchange(connectionId);
     this.#isFirstRevision = revision === "first";
     if (!this.#isFirstRevision) this.#processes.set(connectionId, {});
   }
@@ -335,7 +336,7 @@ export class ExaiCalls implements Scheduling, OutcomePolling {
     if (frame.op !== "health_res" && !this.isErrorWithoutOwnId(frame)) {
       return frames.unexpectedFrame(frame);
     }
-    this.end(connectionId);
+    this.endExchange(connectionId);
     const uptime = frames.uptimeOf(frame);
     this.#processes.set(connectionId, {
       // The uptime is rounded down, so the process may have started up to a
@@ -343,7 +344,7 @@ export class ExaiCalls implements Scheduling, OutcomePolling {
       startedAt: uptime && now + this.#suspendedMs - uptime.ms,
       startUnixS: uptime?.startUnixS,
     });
-    this.#latestReportOn = connectionId;
+    this.#latestHealthConnectionId = connectionId;
     return isProbe
       ? { kind: "probe-answered", id: HEALTH_FRAME }
       : { kind: "own-response" };
@@ -355,13 +356,15 @@ export class ExaiCalls implements Scheduling, OutcomePolling {
     // The response to a probe may have arrived before the sleep. Then it does
     // not prove that the connection is alive now.
     for (const [connectionId, { kind }] of this.#pending) {
-      if (kind === "health") this.begin(connectionId, { kind, isProbe: false });
+      if (kind === "health") {
+        this.beginExchange(connectionId, { kind, isProbe: false });
+      }
     }
   }
 
   /** Forgets a closed connection. */
   onDisconnect(connectionId: number): void {
-    this.end(connectionId);
+    this.endExchange(connectionId);
     this.#processes.delete(connectionId);
   }
 

@@ -80,7 +80,7 @@ export class Exai implements Dialect {
   readonly shouldCompareLists = true;
   readonly handshake: Handshake = {
     begin: (connectionId) => {
-      this.#calls.begin(connectionId, { kind: "hello" });
+      this.#calls.beginExchange(connectionId, { kind: "hello" });
       const { token } = this.config;
       const session_id = this.#sessionIdOf(connectionId);
       return { text: JSON.stringify({ op: "hello", session_id, token }) };
@@ -118,7 +118,7 @@ export class Exai implements Dialect {
     if (message.method === "tools/call") {
       return this.#calls.write(connectionId, message, now);
     }
-    this.#calls.begin(connectionId, { kind: "list", request: message });
+    this.#calls.beginExchange(connectionId, { kind: "list", request: message });
     return LIST_TOOLS_FRAME;
   }
 
@@ -178,7 +178,7 @@ export class Exai implements Dialect {
       pending?.kind === "call" && op === "call_tool_res" &&
         valueOf("request_id") === pending.call.requestId;
     if (!isResponse) return INVALID_FRAME;
-    this.#calls.end(connectionId);
+    this.#calls.endExchange(connectionId);
     const reason = "it is not JSON";
     return pending.request === undefined
       ? { kind: "own-response", problem: toolsNotListed(reason) }
@@ -216,7 +216,7 @@ export class Exai implements Dialect {
     if (!isList && !this.#calls.isErrorWithoutOwnId(frame)) {
       return frames.unexpectedFrame(frame);
     }
-    this.#calls.end(connectionId);
+    this.#calls.endExchange(connectionId);
     const id = request?.id ?? "0";
     const size = text.length;
     const response = isList
@@ -280,7 +280,7 @@ export class Exai implements Dialect {
 
   buildProbe(connectionId: number): ProbeFrame | undefined {
     if (!this.#calls.canSend(connectionId)) return undefined;
-    this.#calls.begin(connectionId, { kind: "health", isProbe: true });
+    this.#calls.beginExchange(connectionId, { kind: "health", isProbe: true });
     // A connection has one pending probe at most, so its id need not be unique.
     return { id: HEALTH_FRAME, text: HEALTH_FRAME };
   }
@@ -293,7 +293,10 @@ export class Exai implements Dialect {
     if (list !== "tools" || !this.#calls.canSend(connectionId)) {
       return undefined;
     }
-    this.#calls.begin(connectionId, { kind: "list", request: undefined });
+    this.#calls.beginExchange(connectionId, {
+      kind: "list",
+      request: undefined,
+    });
     return LIST_TOOLS_FRAME;
   }
 

@@ -14,7 +14,7 @@ import type {
 } from "../dialect.ts";
 import { prependMember, replaceValue } from "../../json/spans.ts";
 import {
-  isOpening,
+  isOpeningMethod,
   LIST_CHANGED_KINDS,
   requestVersionOf,
   usesInitialize,
@@ -79,7 +79,7 @@ export class McpHandshake implements Handshake {
     let isRequestWaiting = false;
     for (const request of waiting) {
       this.onRequest(request);
-      if (isOpening(request.method)) {
+      if (isOpeningMethod(request.method)) {
         return { text: request.text, requestId: request.id };
       }
       isRequestWaiting = true;
@@ -107,7 +107,7 @@ export class McpHandshake implements Handshake {
     };
   }
 
-  finish(): readonly string[] {
+  buildFinalFrames(): readonly string[] {
     return this.#initializedText === undefined ? [] : [this.#initializedText];
   }
 

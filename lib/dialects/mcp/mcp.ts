@@ -6,7 +6,7 @@
  */
 
 import {
-  isOpening,
+  isOpeningMethod,
   type ListKind,
   listMethodOf,
   requestVersionOf,
@@ -126,7 +126,7 @@ export class Mcp implements Dialect {
     { id, purpose }: OwnRequest,
     message: Response | InvalidMessage,
   ): Incoming {
-    if (id !== message.id) this.#clientIds?.recordRetyped();
+    if (id !== message.id) this.#clientIds?.recordRetypedId();
     const errorText = message.kind === "invalid"
       ? message.reason
       : message.error?.message;
@@ -163,7 +163,7 @@ export class Mcp implements Dialect {
     const { method } = request;
     this.#subscriptions.onEnd(request.id);
     if (response.error !== undefined) return response.text;
-    if (isOpening(method)) this.#recordDaemonName(response);
+    if (isOpeningMethod(method)) this.#recordDaemonName(response);
     if (method === "initialize") {
       return this.handshake.onInitializeResult(request, response);
     }

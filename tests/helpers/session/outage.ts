@@ -24,7 +24,7 @@ export const DIAL_ENDS: Readonly<
   "refuses": (driver) => driver.failDial(),
   "resets": (driver) => {
     const { connectionId } = driver;
-    const how = { code: 0, reason: "reset", isServerReached: true };
+    const how = { code: 0, reason: "reset", mayHaveReachedServer: true };
     driver.handle({ type: "closed", connectionId, ...how });
   },
   "opens and closes": (driver) => {

@@ -175,7 +175,7 @@ export class SessionDriver {
       connectionId,
       code: 0,
       reason,
-      isServerReached: false,
+      mayHaveReachedServer: false,
     });
   }
 

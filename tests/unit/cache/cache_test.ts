@@ -76,7 +76,7 @@ test("Secrets: a daemon's name that is cut within a secret is not cached", () =>
     createRedactor(["s3cret-0123456789"]),
   );
   const name = `${"n".repeat(190)}s3cret-0123456789`;
-  cache.storeCapacityOne(
+  cache.storeKeepsOneConnection(
     daemonNameOf({ serverInfo: { name, version: "1" } })!,
     0,
   );
@@ -127,8 +127,8 @@ test("Secrets: a cached result that is not an answer is not reported as withheld
     0,
     createRedactor(["s3cret"]),
   );
-  cache.storeCapacityOne("a s3cret 1", 0);
-  assertEquals(cache.takeWithheld(), false);
+  cache.storeKeepsOneConnection("a s3cret 1", 0);
+  assertEquals(cache.takeWithheldFlag(), false);
 });
 
 test("Cache: a response that is not cacheable is not looked at", () => {
@@ -240,15 +240,15 @@ test("Cache: a daemon that keeps one connection is known by name and version for
   const cache = new DaemonCache(EMPTY_CACHED_RESULTS, 0, createRedactor([]));
   const server = daemonNameOf({ serverInfo: { name: "d", version: "1" } })!;
   assertEquals(server, "d 1");
-  cache.storeCapacityOne(server, 1_000);
+  cache.storeKeepsOneConnection(server, 1_000);
   const week = 604_800_000;
   assertEquals(
     [1_000 + week - 1, 1_000 + week].map((now) =>
-      cache.hasCapacityOne(server, now)
+      cache.keepsOneConnection(server, now)
     ),
     [true, false],
   );
-  assertEquals(cache.hasCapacityOne("d 2", 1_000), false);
+  assertEquals(cache.keepsOneConnection("d 2", 1_000), false);
   assertEquals(cache.resultsToSave(2_000).one, { "d 1": week - 1_000 });
 });
 

@@ -136,7 +136,7 @@ test("Secrets: redacts a user's name in messages, but caches a result that holds
       connectionId,
       code: 1011,
       reason,
-      isServerReached: true,
+      mayHaveReachedServer: true,
     });
     const lost = JSON.stringify(driver.takeEffects());
     assertMatch(lost, /who is \*\*\*/);

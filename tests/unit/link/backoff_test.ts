@@ -226,14 +226,18 @@ test("Backoff: a request at least 5 s after a refused dial makes one dial", () =
   const link = newLink();
   link.dial(0);
   link.onDisconnect(10, refused, 2);
-  assertEquals(link.redialRefused(4_999), false);
+  assertEquals(link.tryRedialAfterRefusal(4_999), false);
   assertEquals(link.deadline(URGENT_DEMAND), 30_010);
-  assertEquals(link.redialRefused(5_000), true);
+  assertEquals(link.tryRedialAfterRefusal(5_000), true);
   assertEquals(link.nextAction(5_000, NO_DEMAND), "dial");
   link.dial(5_000);
-  assertEquals(link.redialRefused(5_001), true, "its outcome is awaited");
+  assertEquals(
+    link.tryRedialAfterRefusal(5_001),
+    true,
+    "its outcome is awaited",
+  );
   link.onDisconnect(5_010, refused, 3);
-  assertEquals(link.redialRefused(9_999), false);
+  assertEquals(link.tryRedialAfterRefusal(9_999), false);
   assertEquals(link.deadline(NO_DEMAND), 35_010);
   link.dial(35_010);
   link.onDisconnect(35_010, { reason: "gone" }, 4);

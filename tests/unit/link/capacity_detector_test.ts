@@ -19,7 +19,7 @@ test("Capacity: a setting is known from the start, and nothing overwrites it", (
   for (const setting of ["one", "many"] as const) {
     const capacity = new CapacityDetector(setting);
     capacity.record(setting === "one" ? "many" : "one");
-    capacity.onSecondConnection(0);
+    capacity.onSecondConnectionOpening(0);
     assertEquals(capacity.onMainConnectionClosed(true, 1), false);
     assertEquals([capacity.connectionCapacity, capacity.isUnknown], [
       setting,
@@ -195,7 +195,7 @@ const STATES: Record<string, () => CapacityDetector> = {
   "configured": () => new CapacityDetector("many"),
   "displaced": () => {
     const capacity = new CapacityDetector("auto");
-    capacity.onSecondConnection(1_000);
+    capacity.onSecondConnectionOpening(1_000);
     capacity.onMainConnectionClosed(true, 1_000);
     return capacity;
   },
@@ -284,7 +284,7 @@ for (const [what, lostAt, isDisplaced] of LOSSES) {
   test(`Capacity: a main connection that is closed ${what} is ${isDisplaced ? "" : "not "}displaced`, () => {
     const capacity = new CapacityDetector("auto");
     capacity.record("many");
-    capacity.onSecondConnection(0);
+    capacity.onSecondConnectionOpening(0);
     assertEquals(capacity.onMainConnectionClosed(true, lostAt), isDisplaced);
     assertEquals(capacity.connectionCapacity, isDisplaced ? "one" : "many");
     assertEquals(
@@ -297,7 +297,7 @@ for (const [what, lostAt, isDisplaced] of LOSSES) {
 
 test("Capacity: a second connection that is lost displaces nothing", () => {
   const capacity = new CapacityDetector("auto");
-  capacity.onSecondConnection(0);
+  capacity.onSecondConnectionOpening(0);
   capacity.onSecondConnectionClosed();
   assertEquals(capacity.onMainConnectionClosed(true, 1), false);
   assertEquals(capacity.isUnknown, true);
@@ -318,7 +318,7 @@ const CONFIRMED: [
 for (const [what, isClean, isTrying, readyMs, isCached] of CONFIRMED) {
   test(`Capacity: a reconnect ${what} shows a capacity of one that is ${isCached ? "" : "not "}cached`, () => {
     const capacity = isTrying ? startCheck() : new CapacityDetector("auto");
-    capacity.onSecondConnection(1_000);
+    capacity.onSecondConnectionOpening(1_000);
     assertEquals(capacity.onMainConnectionClosed(isClean, 1_500), true);
     assertEquals(capacity.onMainConnectionReady(1_500 + readyMs), isCached);
     assertEquals(capacity.connectionCapacity, "one");
@@ -330,7 +330,7 @@ test("Capacity: a daemon that was away shows nothing", () => {
   for (const before of ["many", "one"] as const) {
     const capacity = new CapacityDetector("auto");
     if (before === "many") capacity.record("many");
-    capacity.onSecondConnection(0);
+    capacity.onSecondConnectionOpening(0);
     assertEquals(capacity.onMainConnectionClosed(true, 0), true);
     capacity.onDaemonDown();
     assertEquals(capacity.connectionCapacity, before);

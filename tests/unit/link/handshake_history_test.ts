@@ -184,7 +184,7 @@ test("Subprotocol: a failed handshake is repeated once, at once and without it",
     now = Math.max(now, link.deadline(NO_DEMAND));
     found.push([now, link.offersSubprotocol]);
     link.dial(now);
-    if (i < 2) assertEquals(link.attempt, 1, "it is the same attempt");
+    if (i < 2) assertEquals(link.attemptCount, 1, "it is the same attempt");
     link.onDisconnect(now, FAILED, link.connectionId + 1);
   }
   assertEquals(found, [

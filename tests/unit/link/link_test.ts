@@ -174,9 +174,16 @@ test("Link: one with abandoned calls is lost at the moment at which it seems dea
   const link = readyLink();
   const liveness = link.liveness!;
   const abandoned = { ...BUSY, hasOnlyAbandonedCalls: true };
-  const probe = (id: string, now: number, isWithoutCalls = false): void => {
+  const probe = (
+    id: string,
+    now: number,
+    wasSentWithoutCalls = false,
+  ): void => {
     const writeNumber = liveness.assignWriteNumber();
-    liveness.onProbeSent(id, now, { isWithoutCalls, writeNumber });
+    liveness.onProbeSent(id, now, {
+      isWithoutCalls: wasSentWithoutCalls,
+      writeNumber,
+    });
   };
   probe("1", 0);
   liveness.onProbeAnswered("1", 1);
@@ -253,7 +260,7 @@ function stateOf(link: Link): StateName {
     if (link.isDisplaced) return "displaced";
     return link.refusal === undefined ? "waiting" : "refused";
   }
-  return link.liveness?.isSuspect ? "suspect" : link.phase;
+  return link.liveness?.isUnderSuspicion ? "suspect" : link.phase;
 }
 
 /**
@@ -300,7 +307,7 @@ const TRANSITIONS: [
   ["dial for a request", (link) => link.dialForRequest(9), {
     displaced: "waiting",
   }, "ignored"],
-  ["redial after a refusal", (link) => link.redialRefused(6_000), {
+  ["redial after a refusal", (link) => link.tryRedialAfterRefusal(6_000), {
     displaced: "waiting",
   }, "ignored"],
 ];

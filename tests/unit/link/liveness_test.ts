@@ -346,7 +346,7 @@ const STATES: Record<string, Act> = {
 
 /** Derives the names of both states from the public properties. */
 function stateOf(liveness: Liveness): string {
-  const { isUnverified, isProbeDeferred, isSuspect } = liveness;
+  const { isUnverified, isProbeDeferred, isUnderSuspicion } = liveness;
   // An unprobed connection that is not suspect is probed at once.
   const isDue = liveness.nextAction(0, NO_DEMAND) === "probe";
   const verification = !isUnverified
@@ -357,7 +357,7 @@ function stateOf(liveness: Liveness): string {
     ? "unprobed"
     : "probed";
   // A verified connection is usable while the suspicion is waived.
-  const suspicion = !isSuspect
+  const suspicion = !isUnderSuspicion
     ? "none"
     : liveness.isUsable
     ? "waived"
@@ -402,7 +402,7 @@ const TRANSITIONS: [event: string, act: Act, next: Record<string, string>][] = [
     "verified, waived": "-",
     "probed, suspect": "deferred, suspect",
   }],
-  ["the check is skipped", (it) => it.skipVerification(), {
+  ["the check is skipped", (it) => it.endVerification(), {
     "unprobed, none": "verified, none",
     "probed, none": "verified, none",
     "deferred, none": "verified, none",
@@ -488,14 +488,14 @@ for (const [event, act, isOver] of DELAY_ENDS) {
     const liveness = new Liveness(LIMITS, 0);
     act(liveness);
     assertEquals(
-      liveness.isDelayingCalls,
+      liveness.areCallsWaiting,
       event === "another call",
       "without a delay it changes nothing",
     );
     const delayed = new Liveness(LIMITS, 0);
     delayed.delayCall(0, 250);
     act(delayed);
-    assertEquals(delayed.isDelayingCalls, !isOver);
+    assertEquals(delayed.areCallsWaiting, !isOver);
     if (!isOver) assertEquals(delayed.deadline(NO_DEMAND) <= 250, true);
   });
 }

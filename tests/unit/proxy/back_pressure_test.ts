@@ -35,7 +35,7 @@ for (const connectionId of [undefined, 7]) {
       backPressure.check(reader, connectionId);
       backPressure.checkAgain();
       assertEquals(events, expected, `${backlog}`);
-      assertEquals(backPressure.isWaiting, isWaiting, `${backlog}`);
+      assertEquals(backPressure.hasFullReader, isWaiting, `${backlog}`);
     }
   });
 }

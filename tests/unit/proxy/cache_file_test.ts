@@ -231,9 +231,9 @@ test("Cache writer: a file that cannot be read for a moment is not replaced", as
   startCacheWriter(disk, config).it.save(cacheWithVersion("v0"));
   let failures = 3;
   const { it, warnings } = startCacheWriter(disk, config, {
-    readIfSame: (path, info) => {
+    readIfUnchanged: (path, info) => {
       if (failures-- > 0) throw new Error("EBUSY");
-      return disk.host().readIfSame(path, info);
+      return disk.host().readIfUnchanged(path, info);
     },
   });
   it.save(cacheWithVersion("v1"));

@@ -14,7 +14,7 @@ import {
   parseStatus,
   serializeStatus,
 } from "../../../lib/proxy/status_format.ts";
-import { NotOwnedError } from "../../../lib/runtime/own_files.ts";
+import { UntrustedFileError } from "../../../lib/runtime/own_files.ts";
 import {
   assertEquals,
   assertMatch,
@@ -50,7 +50,7 @@ test("Status file: a folder of another user's is reported also after another fai
   disk.addFolder(folder, { owner: OTHER_UID });
   assertThrows(
     () => statusFile.update(SNAPSHOT, 5_200, 0),
-    NotOwnedError,
+    UntrustedFileError,
     "belongs to another user",
   );
 });

@@ -57,7 +57,7 @@ test("Awaited: an entry is taken at its moment, which a sleep postpones", () => 
   awaited.set("1", { until: 20, word: "later" });
   awaited.set("2", { until: 10, word: "sooner" });
   awaited.set("3", { until: 5, word: "gone" });
-  awaited.dropLeading((id) => id === "3");
+  awaited.dropEarliestWhile((id) => id === "3");
   awaited.postpone(5);
   assertEquals([awaited.earliest, awaited.takeDue(14)], [15, []]);
   assertEquals(awaited.takeDue(15).map(([, { word }]) => word), ["sooner"]);
@@ -78,7 +78,7 @@ test("Awaited: an entry replaces the earlier one of its id, with its moment", ()
 test("Deadline map: removes expired values at the front, and none behind an unexpired one", () => {
   const awaited = new DeadlineMap<{ until: number }>();
   for (const until of [1, 2, 3, 4]) awaited.set(`${until}`, { until });
-  awaited.dropLeading((id) => id !== "3");
+  awaited.dropEarliestWhile((id) => id !== "3");
   assertEquals(awaited.earliest, 3);
   assertEquals(awaited.get("4"), { until: 4 });
 });

@@ -147,7 +147,7 @@ test("Late responses: an id is in use until its response came on that connection
   late.add("1", 8);
   late.add("2", 7, "unclear");
   late.onResponse("1", 7);
-  assertEquals([late.has("1"), late.isAnyExpected(7), late.isAnyExpected(8)], [
+  assertEquals([late.has("1"), late.hasExpected(7), late.hasExpected(8)], [
     ...[true, false, true],
   ]);
   late.onResponse("2", 7);
@@ -161,16 +161,16 @@ test("Late responses: a cancelled call counts as work for 60 s, but not while as
   const late = new LateResponses();
   late.addAbandonedCall("1", 7, 4, 0);
   late.addAbandonedCall("2", 7, 6, 10_000);
-  assertEquals([late.deadline(), late.lastCallNumber(7)], [60_000, 6]);
+  assertEquals([late.deadline(), late.lastCallWriteNumber(7)], [60_000, 6]);
   late.postpone(5_000);
   late.advance(64_999);
-  assertEquals(late.lastCallNumber(7), 6);
+  assertEquals(late.lastCallWriteNumber(7), 6);
   late.advance(65_000);
   assertEquals([late.hasAbandonedCall(7), late.deadline()], [true, 75_000]);
   late.advance(75_000);
   assertEquals([
     late.hasAbandonedCall(7),
-    late.lastCallNumber(7),
+    late.lastCallWriteNumber(7),
     late.deadline(),
   ], [
     ...[false, 0, Infinity],
@@ -182,7 +182,10 @@ test("Late responses: a later pong ends the work of the calls before it, and onl
   late.addAbandonedCall("1", 7, 4, 0);
   late.addAbandonedCall("2", 7, 6, 0);
   late.onProbeAnswered(7, 5);
-  assertEquals([late.hasAbandonedCall(7), late.lastCallNumber(7)], [true, 6]);
+  assertEquals([late.hasAbandonedCall(7), late.lastCallWriteNumber(7)], [
+    true,
+    6,
+  ]);
   late.onResponse("2", 7);
   assertEquals(late.hasAbandonedCall(7), false);
 });

@@ -81,13 +81,13 @@ test("Queue: parked messages and those with a pause are not sent", () => {
   paused.send(1, 0, 1);
   paused.requeue(0, 1_000);
   parked.requestHint(7, 0);
-  parked.awaitToolList();
+  parked.park();
   for (const entry of [parked, paused]) it.add(entry);
   assertEquals([orders(it), it.writableCount("main"), it.hasWritable], [
     ...[[], 0, false],
   ]);
   assertEquals(it.all(), [parked], "a pause does not count as waiting");
-  parked.onToolList();
+  parked.unpark();
   paused.advance(1_000);
   for (const entry of [parked, paused]) it.update(entry);
   assertEquals(orders(it), [1, 2]);

@@ -43,8 +43,8 @@ const EVENTS = {
   send: (it: PendingEntry) => it.send(8, 0, 2),
   requestHint: (it: PendingEntry) => it.requestHint(8, 0),
   requireHint: (it: PendingEntry) => it.requireHint(0),
-  awaitToolList: (it: PendingEntry) => it.awaitToolList(),
-  onToolList: (it: PendingEntry) => it.onToolList(),
+  awaitToolList: (it: PendingEntry) => it.park(),
+  onToolList: (it: PendingEntry) => it.unpark(),
   clearOutcomePoll: (it: PendingEntry) => it.clearOutcomePoll(),
   "onDisconnect: again": (it: PendingEntry) =>
     it.onDisconnect(0, () => "resend"),
@@ -112,11 +112,11 @@ test("Request state: a handshake request is sent from the queue, and queued agai
   it.enqueue(0);
   for (const connectionId of [7, 8, 9]) {
     it.send(connectionId, 0, "handshake");
-    assertEquals([it.state, it.isHandshake, it.sentOnConnectionId], [
+    assertEquals([it.state, it.isHandshakeRequest, it.sentOnConnectionId], [
       ...["sent", true, connectionId],
     ]);
     assertEquals(it.onDisconnect(0, () => "fail"), "requeued");
-    assertEquals([it.state, it.isHandshake], ["queued", false]);
+    assertEquals([it.state, it.isHandshakeRequest], ["queued", false]);
   }
   assertEquals([it.connectionLosses, it.writeCount], [3, 3]);
 });
@@ -151,9 +151,9 @@ test("Request state: only in some states an entry is queued, and may be written"
   ]);
   const parked = testEntry(1);
   BUILD["waiting-for-hint"](parked);
-  parked.awaitToolList();
+  parked.park();
   assertEquals([parked.isQueued, parked.isWritable], [true, false]);
-  parked.onToolList();
+  parked.unpark();
   assertEquals(parked.isWritable, true);
 });
 
@@ -445,7 +445,7 @@ test("Request state: progress that falls back is not shown after the request was
     false,
     true,
   ]);
-  assertEquals(it.daemonProgress, { at: 3, value: 6 });
+  assertEquals(it.lastDaemonActivity, { at: 3, value: 6 });
   it.onDaemonWorking(4);
-  assertEquals(it.daemonProgress, { at: 4, value: 6 });
+  assertEquals(it.lastDaemonActivity, { at: 4, value: 6 });
 });

@@ -99,7 +99,7 @@ test("Request tracker: a request that is sent again keeps its place in the order
   tracker.markSent(second!, 7, 0);
   assertEquals(tracker.inFlightCount(7), 2);
   tracker.onDisconnect(7, 0, () => "resend");
-  assertEquals([...tracker.queuedEntries()].map(({ key }) => key), [
+  assertEquals([...tracker.undelayedEntries()].map(({ key }) => key), [
     "1",
     "2",
     "3",
@@ -225,7 +225,10 @@ test("Request tracker: a message that is written at once is never queued", () =>
     Infinity,
   ]);
   tracker.markSent(entry, 7, 0, 3);
-  assertEquals([tracker.hasWritable, tracker.lastCallNumber(7)], [false, 3]);
+  assertEquals([tracker.hasWritable, tracker.lastCallWriteNumber(7)], [
+    false,
+    3,
+  ]);
   assertEquals(tracker.complete("1", 7)?.key, entry.key);
   assertEquals([entry.sentOnConnectionId, entry.writeNumber], [7, 3]);
   assertEquals([tracker.pendingRequestCount, tracker.isBusy(7)], [0, false]);
@@ -242,7 +245,7 @@ test("Request tracker: a notification is closed once it was sent", () => {
   const written = tracker.open(notification, timeouts, 0);
   assertEquals([tracker.pendingRequestCount, tracker.hasWritable], [0, true]);
   for (const entry of [queued, written]) tracker.markSent(entry, 7, 0);
-  assertEquals([tracker.takeAll(), tracker.hasWritable], [[], false]);
+  assertEquals([tracker.closeAll(), tracker.hasWritable], [[], false]);
 });
 
 test("Request tracker: counts requests and calls of each connection", () => {
@@ -258,7 +261,7 @@ test("Request tracker: counts requests and calls of each connection", () => {
   const hasCall = (): boolean[] =>
     connections.map((id) => tracker.hasCallInFlight(id));
   assertEquals(connections.map((id) => tracker.inFlightCount(id)), [4, 1, 0]);
-  assertEquals(connections.map((id) => tracker.lastCallNumber(id)), [
+  assertEquals(connections.map((id) => tracker.lastCallWriteNumber(id)), [
     ...[12, 0, 0],
   ]);
   assertEquals(hasCall(), [true, false, false]);
@@ -310,7 +313,7 @@ test("Request tracker: a tool list wakes the requests that wait on its connectio
   assertEquals(tracker.onDisconnect(7, 2_000, () => "fail"), []);
   assertEquals(writable(), ["1"], "the list is requested on the next one");
   tracker.markHintRequested("1", 9, 10_000);
-  tracker.cancel("2");
+  tracker.close("2");
   assertEquals(tracker.deadline(), 13_000, "3 s are left");
   assertEquals(tracker.advance(13_000).expired[0]?.expiry, "hint-timeout");
   for (const key of ["1", "2"]) tracker.requireHint(key, 13_000);

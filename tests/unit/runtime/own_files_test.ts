@@ -254,7 +254,9 @@ test("Ownership: an error says where the owner of a folder cannot be found out",
   const userIdIn = (): number => {
     throw new Error("Permission denied");
   };
-  const { trusted, readProblem } = await readAndWrite(disk, OWN, { userIdIn });
+  const { trusted, readProblem } = await readAndWrite(disk, OWN, {
+    ownerOfNewFilesIn: userIdIn,
+  });
   assertEquals(trusted, []);
   assertMatch(
     readProblem,

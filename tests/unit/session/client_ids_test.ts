@@ -221,14 +221,14 @@ test("Client ids: twins matter only once the daemon has changed a type", () => {
   const { tracker, clientIds } = inFlight("1", '"2"');
   tracker.lateResponses.add("3", 7);
   const found = (): boolean[] => [
-    clientIds.hasConfusableInFlight('"1"'),
+    clientIds.mayBeConfusedWithInFlight('"1"'),
     clientIds.mayGetLateResponse('"3"'),
   ];
   assertEquals(found(), [false, false]);
-  clientIds.recordRetyped();
+  clientIds.recordRetypedId();
   assertEquals(found(), [true, true]);
   assertEquals([
-    clientIds.hasConfusableInFlight("1"),
+    clientIds.mayBeConfusedWithInFlight("1"),
     clientIds.mayGetLateResponse("3"),
   ], [false, true]);
 });

@@ -397,7 +397,7 @@ const REFUSALS: [what: string, end: (driver: SessionDriver) => void][] = [
       code: 0,
       reason: "HTTP 401",
       status: 401,
-      isServerReached: true,
+      mayHaveReachedServer: true,
     })],
   ["another protocol version", (driver) => driver.reconnect("2099-01-01")],
 ];

@@ -27,11 +27,15 @@ import type { Json } from "../../helpers/session/session_driver.ts";
 
 const FATE: DeliveryState = {
   request: request("7", "tools/call", '{"name":"write","arguments":{"s":1}}'),
-  ...{ isIdempotent: false, isHintUnconfirmed: false, isSent: false },
+  ...{ isIdempotent: false, isHintUnconfirmed: false, isSentOrPolled: false },
   ...{ delivered: "no", connectionLosses: 0 },
 };
 const SAFE: DeliveryState = { ...FATE, isIdempotent: true };
-const SENT: DeliveryState = { ...FATE, isSent: true, delivered: "unknown" };
+const SENT: DeliveryState = {
+  ...FATE,
+  isSentOrPolled: true,
+  delivered: "unknown",
+};
 const SAFE_SENT: DeliveryState = { ...SENT, isIdempotent: true };
 const LOST: DeliveryState = {
   ...{ ...FATE, delivered: "unknown" },

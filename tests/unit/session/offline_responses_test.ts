@@ -478,7 +478,12 @@ test("Cached lists: ten large pages together are not stored", () => {
 test("Size limit: a response that breaks the connection fails only its call; a subscription is reopened", () => {
   const burst = (driver: SessionDriver): void => {
     const reason = "the daemon sent a message larger than can be received here";
-    const how = { code: 0, reason, isServerReached: true, isOversized: true };
+    const how = {
+      code: 0,
+      reason,
+      mayHaveReachedServer: true,
+      isOversized: true,
+    };
     driver.handle({
       type: "closed",
       connectionId: driver.connectionId,

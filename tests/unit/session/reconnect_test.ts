@@ -270,7 +270,7 @@ const REFUSALS: [
       code: 0,
       reason: "HTTP 401",
       status: 401,
-      isServerReached: true,
+      mayHaveReachedServer: true,
     };
     driver.handle({
       type: "closed",

@@ -125,7 +125,7 @@ test("Log: a daemon of another kind is logged at attempts 1, 5 and 10 only", () 
       code: 4001,
       reason,
       closeFrameReason: reason,
-      isServerReached: true,
+      mayHaveReachedServer: true,
     };
     driver.handle({
       type: "closed",

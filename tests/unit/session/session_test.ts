@@ -509,7 +509,7 @@ test("Refusal: ends when a connection opens", () => {
       connectionId: driver.connectionId,
       code: status === undefined ? 1008 : 0,
       reason: "",
-      isServerReached: true,
+      mayHaveReachedServer: true,
       ...(status !== undefined && { status }),
     });
     driver.request(0, "initialize", {});

@@ -192,7 +192,12 @@ test("--give-up-after: does not run while a connection is probed after a sleep",
 test("Size limit: a response that is too large for the runtime is not requested again", () => {
   const burst = (driver: SessionDriver): void => {
     const reason = "the daemon sent a message larger than can be received here";
-    const how = { code: 0, reason, isServerReached: true, isOversized: true };
+    const how = {
+      code: 0,
+      reason,
+      mayHaveReachedServer: true,
+      isOversized: true,
+    };
     driver.handle({
       type: "closed",
       connectionId: driver.connectionId,

@@ -52,7 +52,7 @@ function closeFrame(code: number, reason = ""): SocketClose {
 const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   [{
     reason: "the connection was closed without a close frame",
-    isServerReached: true,
+    mayHaveReachedServer: true,
   }, [
     broken("Unexpected EOF", "", 0),
     broken("Connection reset by peer (os error 104)", "", 0),
@@ -61,7 +61,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   ]],
   [{
     reason: "the daemon sent bytes that are no valid WebSocket frame",
-    isServerReached: true,
+    mayHaveReachedServer: true,
   }, [
     broken("Reserved bits are not zero", "", 0),
     broken("Invalid close code", "", 0),
@@ -76,7 +76,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   ]],
   [{
     reason: "the daemon sent a message larger than can be received here",
-    isServerReached: true,
+    mayHaveReachedServer: true,
     isOversized: true,
   }, [
     broken("Frame too large", "", 0),
@@ -84,41 +84,41 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   ]],
   [{
     reason: "the connection was closed without a close code",
-    isServerReached: true,
+    mayHaveReachedServer: true,
   }, [closeFrame(1005)]],
   [{
     reason: "the connection was closed with code 1001 (going away)",
-    isServerReached: true,
+    mayHaveReachedServer: true,
   }, [closeFrame(1001)]],
   [{
     reason: "the connection was closed with code 1011 (internal error: a b c)",
-    isServerReached: true,
+    mayHaveReachedServer: true,
     closeFrameReason: "a\nb\x1b\u202ec",
   }, [closeFrame(1011, "a\nb\x1b\u202ec")]],
   [{
     reason: "the connection was closed with code 4003 (unauthorized)",
-    isServerReached: true,
+    mayHaveReachedServer: true,
     closeFrameReason: "unauthorized",
   }, [closeFrame(4003, "unauthorized")]],
   [{
     reason: "the connection was closed with code 4000",
-    isServerReached: true,
+    mayHaveReachedServer: true,
   }, [closeFrame(4000)]],
   [{
     reason: `the connection was closed with code 4000 (${"x".repeat(200)}...)`,
-    isServerReached: true,
+    mayHaveReachedServer: true,
     closeFrameReason: "x".repeat(300),
   }, [closeFrame(4000, "x".repeat(300))]],
   [{
     // The daemon's text looks like an error of the runtime, but is not one.
     reason: "the connection was closed with code 4000 (Frame too large)",
-    isServerReached: true,
+    mayHaveReachedServer: true,
     closeFrameReason: "Frame too large",
   }, [closeFrame(4000, "Frame too large")]],
   [{
     reason: "nothing listens there, or the host cannot be reached",
-    isServerReached: false,
-    isPortClosed: true,
+    mayHaveReachedServer: false,
+    mayBePortClosed: true,
   }, [
     failed("tcp connect error", "19", 0),
     failed("tcp connect error: Connection refused (os error 111)", "19", 0),
@@ -126,14 +126,14 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
     failed("Failed to connect", "EHOSTUNREACH"),
     failed("connect ECONNREFUSED 127.0.0.1:1", "ECONNREFUSED"),
   ]],
-  [{ reason: "its host name is not known", isServerReached: false }, [
+  [{ reason: "its host name is not known", mayHaveReachedServer: false }, [
     failed("dns error", "19", 0),
     failed("Failed to connect", "ENOTFOUND"),
     failed("Failed to connect", "EAI_AGAIN"),
   ]],
   [{
     reason: "it closed the connection during the handshake",
-    isServerReached: true,
+    mayHaveReachedServer: true,
   }, [
     failed("connection closed before message completed", "19", 0),
     failed("connection error", "19", 0),
@@ -147,7 +147,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
     failed("broken pipe", "", 0),
     failed("operation was canceled", "19", 0),
   ]],
-  [{ reason: "it does not speak HTTP", isServerReached: true }, [
+  [{ reason: "it does not speak HTTP", mayHaveReachedServer: true }, [
     failed("invalid HTTP version parsed", "19", 0),
     failed("received unexpected message from connection", "", 0),
     failed("invalid HTTP header parsed", "19", 0),
@@ -156,7 +156,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   ]],
   ...[400, 401, 404, 503].map((status): [CloseDetails, SocketClose[]] => [{
     reason: `it answered the WebSocket handshake with HTTP ${status}`,
-    isServerReached: true,
+    mayHaveReachedServer: true,
     status,
   }, [
     failed(`Invalid status code: ${status}`, "19", 0),
@@ -165,7 +165,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   ]]),
   [{
     reason: "its answer to the handshake is not a WebSocket's",
-    isServerReached: true,
+    mayHaveReachedServer: true,
   }, [
     failed("Invalid upgrade header", "19", 0),
     failed("Missing upgrade header"),
@@ -175,7 +175,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   [{
     reason: "it does not speak TLS (wss://): check the port, or give the " +
       "daemon a certificate",
-    isServerReached: true,
+    mayHaveReachedServer: true,
   }, [
     failed("received corrupt message of type InvalidContentType", "19", 0),
     bunError(
@@ -189,7 +189,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   [{
     reason: "its certificate has expired: renew it, or check this machine's " +
       "clock",
-    isServerReached: true,
+    mayHaveReachedServer: true,
   }, [
     denoError(
       "certificate expired: verification time 1795977940 (UNIX), but " +
@@ -202,7 +202,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   [{
     reason: "its certificate is not valid yet: check this machine's clock, " +
       "or have one issued that is valid now",
-    isServerReached: true,
+    mayHaveReachedServer: true,
   }, [
     denoError(
       "certificate not valid yet: verification time 1795977940 (UNIX), but " +
@@ -214,7 +214,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   [{
     reason: "its certificate is for another name (a.example, b.example, " +
       `10.1.2.3): ${RENAME}`,
-    isServerReached: true,
+    mayHaveReachedServer: true,
   }, [
     denoError(
       'certificate not valid for name "localhost"; certificate is only valid ' +
@@ -229,7 +229,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   ]],
   [{
     reason: `its certificate is for another name: ${RENAME}`,
-    isServerReached: true,
+    mayHaveReachedServer: true,
   }, [
     denoError(
       'certificate not valid for name "127.0.0.1"; certificate is not valid ' +
@@ -244,7 +244,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
     // A name in a certificate may look like an error of the runtime.
     reason: "its certificate is for another name (UnknownIssuer, x, " +
       `CERT_HAS_EXPIRED): ${RENAME}`,
-    isServerReached: true,
+    mayHaveReachedServer: true,
   }, [
     denoError(
       'certificate not valid for name "h"; certificate is only valid for ' +
@@ -258,14 +258,14 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   [{
     reason: `its certificate is for another name (${"x".repeat(200)}...): ` +
       RENAME,
-    isServerReached: true,
+    mayHaveReachedServer: true,
   }, [
     failed(`DNS:${"x".repeat(300)}`, "ERR_TLS_CERT_ALTNAME_INVALID"),
   ]],
   [{
     reason: "its certificate is self-signed, or its issuer is unknown here: " +
       "name its issuer's certificate with --ca-file, or have the daemon send its whole chain",
-    isServerReached: true,
+    mayHaveReachedServer: true,
   }, [
     denoError("UnknownIssuer"),
     bunError("self signed certificate", "DEPTH_ZERO_SELF_SIGNED_CERT"),
@@ -276,7 +276,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   [{
     reason: "its certificate is not one for servers: have one issued for " +
       "servers",
-    isServerReached: true,
+    mayHaveReachedServer: true,
   }, [
     denoError(
       "certificate does not allow extended key usage for server " +
@@ -291,7 +291,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   ]],
   [{
     reason: "its certificate is not valid here: have a new one issued",
-    isServerReached: true,
+    mayHaveReachedServer: true,
   }, [
     denoError("BadSignature"),
     failed("certificate revoked", "CERT_REVOKED"),
@@ -299,7 +299,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   [{
     reason: "it wants a certificate of the client's, and alwaysup has none: " +
       "have a TLS proxy before the daemon show one, or use a token instead",
-    isServerReached: true,
+    mayHaveReachedServer: true,
   }, [
     failed("received fatal alert: CertificateRequired", "", 0),
     bunError(
@@ -310,7 +310,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   [{
     reason: "it speaks no version of TLS that is taken here: have it speak " +
       "TLS 1.2 or 1.3",
-    isServerReached: true,
+    mayHaveReachedServer: true,
   }, [
     failed("received fatal alert: ProtocolVersion", "19", 0),
     bunError(
@@ -320,14 +320,14 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   ]],
   [{
     reason: "it does not speak HTTP/1.1 over TLS, which a WebSocket needs",
-    isServerReached: true,
+    mayHaveReachedServer: true,
   }, [
     bunError(
       "error:10000460:SSL routines:OPENSSL_internal:TLSV1_ALERT_NO_APPLICATION_PROTOCOL",
     ),
     failed("x", "ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL"),
   ]],
-  [{ reason: "the TLS handshake failed", isServerReached: true }, [
+  [{ reason: "the TLS handshake failed", mayHaveReachedServer: true }, [
     failed("received fatal alert: HandshakeFailure", "19", 0),
     bunError(
       "error:10000410:SSL routines:OPENSSL_internal:SSLV3_ALERT_HANDSHAKE_FAILURE",
@@ -337,12 +337,12 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   [{
     reason: "the TLS handshake succeeded, but not the WebSocket's: run " +
       "alwaysup doctor",
-    isServerReached: true,
+    mayHaveReachedServer: true,
   }, [{ ...failed(""), hasTlsSucceeded: true }]],
   [{
     reason: "nothing listens there, or the WebSocket handshake failed",
-    isServerReached: true,
-    isPortClosed: true,
+    mayHaveReachedServer: true,
+    mayBePortClosed: true,
   }, [
     failed("Received network error or non-101 status code.", "", 0),
     failed(""),

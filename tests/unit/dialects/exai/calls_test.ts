@@ -149,7 +149,7 @@ for (const phase of ["unsent", "sent", "polled"] as const) {
 test("exai call: what is known of a sent call does not outlive a reset", () => {
   const driver = new CallDriver("sent");
   const windowMs = (): number | undefined =>
-    driver.calls.windowMs(driver.request, 0);
+    driver.calls.pollWindowMs(driver.request, 0);
   driver.receive({ op: "call_tool_ack", timeout: 300 });
   assertEquals(windowMs(), 300_000 + EXAI_CONFIG.ackGrace);
   driver.calls.reset(driver.request);
@@ -161,9 +161,9 @@ test("exai call: what is known of a sent call does not outlive a reset", () => {
 test("exai outcome: before a call is written again, the daemon is queried once, on one connection", () => {
   const driver = new CallDriver("sent");
   const { calls, request } = driver;
-  calls.end(1);
+  calls.endExchange(1);
   const stepOn = (connectionId: number): string =>
-    calls.prepare(connectionId, request).kind;
+    calls.nextStep(connectionId, request).kind;
   assertEquals(stepOn(2), "query");
   assertEquals(calls.canSend(2), false);
   assertEquals(stepOn(3), "wait");
@@ -181,11 +181,11 @@ test("exai outcome: before a call is written again, the daemon is queried once, 
 test("exai outcome: a sleep moves the daemon's clock, and makes a probe a query", () => {
   const driver = new CallDriver("sent");
   const { calls, request } = driver;
-  calls.begin(3, { kind: "health", isProbe: true });
+  calls.beginExchange(3, { kind: "health", isProbe: true });
   calls.onSuspended(60_000);
   const health = { uptime_human: "0:01:00" };
   driver.reportHealth(health, 0);
-  assertEquals(calls.prepare(2, request).kind, "ready");
+  assertEquals(calls.nextStep(2, request).kind, "ready");
   assertEquals(calls.pendingOn(3), { kind: "health", isProbe: false });
   assertEquals(calls.pendingOn(1)?.kind, "call");
 });
