@@ -1,7 +1,7 @@
 /**
- * alwaysup connects an MCP client, which starts it as a stdio server, to a
+ * alwaysup is the stdio server of an MCP client. It connects the client to a
  * daemon behind a WebSocket, and keeps the session alive while the daemon
- * restarts.
+ * restarts. This file runs the proxy or a command, and ends the process.
  *
  * @module
  */
@@ -10,40 +10,51 @@ import { errorMessageOf } from "./lib/text/error_message.ts";
 import { sanitizeLine } from "./lib/text/sanitize.ts";
 import { waitAtMost } from "./lib/runtime/timeout.ts";
 import metadata from "./deno.json" with { type: "json" };
-import { formatHelp } from "./lib/config/config.ts";
 import { type Host } from "./lib/runtime/host.ts";
 import { detectHost } from "./lib/runtime/detect.ts";
 import { createLogger } from "./lib/proxy/logger.ts";
-import type { Output } from "./lib/runtime/terminal.ts";
+import { type Output, showsColors } from "./lib/runtime/terminal.ts";
 import { runProxy } from "./lib/proxy/proxy.ts";
 import { createConfigRedactor } from "./lib/config/secrets.ts";
 import { loadConfig } from "./lib/config/load.ts";
 import { LineWriter } from "./lib/proxy/stdio.ts";
 
-/** The commit of the build, which replaces this text. */
+/** The commit of the build. The build replaces this text. */
 const COMMIT = "from source";
-/** How much is buffered for a client that does not read stderr. */
+/** The most characters for stderr that wait while the client reads none. */
 const MAX_LOG_BACKLOG_CHARS = 1024 * 1024;
-/** How long the end waits for stderr, whose last line says why it failed. */
+/** How long the exit waits until stderr is written, in milliseconds. */
 const STDERR_FLUSH_MS = 20;
+/** The same limit after a failure: the last line on stderr says what failed. */
 const FAILURE_STDERR_FLUSH_MS = 500;
 
-/** A command besides the proxy. Returns the exit code. */
+const HELP_FLAG = /^(-h|--help)$/;
+const VERSION_FLAG = /^(-V|--version)$/;
+
+/** Runs a command. Resolves with the exit code. */
 type Command = (
   args: readonly string[],
   host: Host,
   output: Output,
 ) => Promise<number>;
 
-/** Loaded only when called, because a client waits for the proxy to start. */
+/** A command is loaded only when it is called, so the proxy starts sooner. */
 const COMMAND_LOADERS: Readonly<Record<string, () => Promise<Command>>> = {
   doctor: async () => (await import("./lib/commands/doctor/doctor.ts")).doctor,
   status: async () => (await import("./lib/commands/status.ts")).status,
   install: async () => (await import("./lib/commands/install.ts")).install,
   uninstall: async () => (await import("./lib/commands/install.ts")).uninstall,
+  completions: async () =>
+    (await import("./lib/commands/completions.ts")).completions,
+  man: async () => (await import("./lib/commands/man.ts")).man,
+  version: () => Promise.resolve(printVersion),
+  help: async () => (await import("./lib/commands/help.ts")).help,
 };
 
-/** Returns the exit code: 0, 1 after a failure, 2 for invalid arguments. */
+/**
+ * Runs the proxy or a command. Resolves with the exit code: 0, 1 after a
+ * failure, or 2 for invalid arguments or settings.
+ */
 async function main(host: Host): Promise<number> {
   const stderr = new LineWriter(
     (bytes) => host.writeStderr(bytes),
@@ -51,13 +62,13 @@ async function main(host: Host): Promise<number> {
     () => {},
   );
   const printError = (line: string): void => stderr.push(line);
-  // `deno task run -- --url X` passes the dashes on.
+  // `deno task run -- --url X` passes the first `--` to this program.
   const args = host.args[0] === "--" ? host.args.slice(1) : host.args;
   const isCommand = args[0] !== undefined && !args[0].startsWith("-") ||
-    args.some((arg) => /^(-h|--help|--version)$/.test(arg));
+    args.some((arg) => HELP_FLAG.test(arg) || VERSION_FLAG.test(arg));
   const code = isCommand
     ? await runCommand(host, args, printError)
-    : await startProxy(host, args, printError);
+    : await loadAndRunProxy(host, args, printError);
   // A client that does not read stderr must not delay the exit.
   await waitAtMost(
     code === 0 ? STDERR_FLUSH_MS : FAILURE_STDERR_FLUSH_MS,
@@ -66,7 +77,7 @@ async function main(host: Host): Promise<number> {
   return code;
 }
 
-async function startProxy(
+async function loadAndRunProxy(
   host: Host,
   args: readonly string[],
   printError: (line: string) => void,
@@ -87,8 +98,8 @@ async function startProxy(
   }
   if (host.isTty("stdin")) {
     printError(
-      "alwaysup: an MCP client is to start this program and to speak JSON-RPC " +
-        "with it, but a terminal is there: see --help. Ctrl+C ends it.",
+      "alwaysup: stdin is a terminal, but an MCP client should start this " +
+        "program and send JSON-RPC to it (see --help). Ctrl+C ends it.",
     );
   }
   return await runProxy(config, metadata.version, host, log);
@@ -96,27 +107,35 @@ async function startProxy(
 
 async function runCommand(
   host: Host,
-  [name, ...args]: readonly string[],
+  words: readonly string[],
   printError: (line: string) => void,
 ): Promise<number> {
   const stdout = new LineWriter(
     (bytes) => host.writeStdout(bytes),
     Infinity,
-    // The reader of stdout is gone.
+    // Nobody reads stdout any more.
     () => host.exit(1),
   );
   const output: Output = {
     print: (line) => stdout.push(line),
     printError,
-    hasColors: host.isTty("stdout") && host.getEnv("NO_COLOR") === undefined,
+    hasColors: showsColors(host),
   };
-  const loadCommand = Object.hasOwn(COMMAND_LOADERS, name!)
-    ? COMMAND_LOADERS[name!]
+  const [name, ...args] = resolveCommand(words);
+  const loadCommand = Object.hasOwn(COMMAND_LOADERS, name)
+    ? COMMAND_LOADERS[name]
     : undefined;
-  let code = 0;
-  if ([name, ...args].some((arg) => /^(-h|--help)$/.test(arg!))) {
-    output.print(formatHelp().trimEnd());
-  } else if (loadCommand !== undefined) {
+  let code: number;
+  if (loadCommand === undefined) {
+    const { describeChoices } = await import("./lib/text/suggest.ts");
+    const choices = Object.keys(COMMAND_LOADERS);
+    // The message omits the argument, which may be a secret.
+    printError(
+      "alwaysup: there is no such command; " +
+        `${describeChoices(name, "commands", choices)} (see --help)`,
+    );
+    code = 2;
+  } else {
     try {
       const command = await loadCommand();
       code = await command(args, host, output);
@@ -124,18 +143,36 @@ async function runCommand(
       printError(`alwaysup ${name}: ${sanitizeLine(errorMessageOf(error))}`);
       code = 1;
     }
-  } else if (name!.startsWith("-")) {
-    output.print(`alwaysup ${metadata.version} (${host.runtime}, ${COMMIT})`);
-  } else {
-    const names = Object.keys(COMMAND_LOADERS).join(", ");
-    // The message omits the argument, which may contain a secret.
-    printError(
-      `alwaysup: there is no such command; there are ${names} (--help)`,
-    );
-    code = 2;
   }
   await stdout.drained();
   return code;
+}
+
+/**
+ * Returns the name of the command and its arguments. `--help` and `--version`
+ * stand for the commands `help` and `version`.
+ */
+function resolveCommand(
+  words: readonly string[],
+): readonly [name: string, ...args: string[]] {
+  const [name = "", ...args] = words;
+  if (words.some((word) => HELP_FLAG.test(word))) {
+    return name.startsWith("-") ? ["help"] : ["help", name];
+  }
+  return name.startsWith("-") ? ["version"] : [name, ...args];
+}
+
+function printVersion(
+  args: readonly string[],
+  host: Host,
+  output: Output,
+): Promise<number> {
+  if (args.length > 0) {
+    output.printError("alwaysup version: it takes no arguments");
+    return Promise.resolve(2);
+  }
+  output.print(`alwaysup ${metadata.version} (${host.runtime}, ${COMMIT})`);
+  return Promise.resolve(0);
 }
 
 const host = await detectHost();

@@ -78,6 +78,8 @@ const TCP = {
 /** The packages in the bundle, each with the files that may import it. */
 const PACKAGES: ReadonlyMap<string, readonly string[]> = new Map([
   ["npm:/deno-std@1.3.4/async/delay.js", ["runtime/timeout.ts"]],
+  // Loaded only after an unknown word.
+  ["npm:/deno-std@1.3.4/text/levenshtein_distance.js", ["text/suggest.ts"]],
   // Only commands load these.
   ["npm:/jsonc-parser@3.3.1", ["clients/json_edit.ts", "clients/toml_edit.ts"]],
   ["npm:/toml-eslint-parser@1.0.3", ["clients/toml_edit.ts"]],

@@ -1,6 +1,6 @@
 /**
- * The settings in the entry of a client's server: the flags of this command
- * line, and of this environment only what clients pass on.
+ * Checks the settings of the entry that `install` writes. A server gets the
+ * flags of the entry, and only the variables that clients pass to servers.
  *
  * @module
  */
@@ -21,7 +21,7 @@ import { SETTINGS } from "../config/settings.ts";
 import { loadConfig } from "../config/load.ts";
 import { tryConnect } from "../transport/reachability.ts";
 
-/** The flags in the place of variables without a flag of their own. */
+/** For a variable without a flag: the flag that sets the same thing. */
 const REPLACING_FLAG: Readonly<Record<string, string>> = {
   token: "token-file",
   exaiToken: "token-file",
@@ -29,7 +29,7 @@ const REPLACING_FLAG: Readonly<Record<string, string>> = {
   port: "url",
 };
 
-/** MCP's SDKs pass these to a client's servers; none of them is a setting. */
+/** The variables that MCP's SDKs pass to servers. None of them is a setting. */
 const WINDOWS_VARIABLES =
   "APPDATA HOMEDRIVE HOMEPATH LOCALAPPDATA PATH PROCESSOR_ARCHITECTURE " +
   "SYSTEMDRIVE SYSTEMROOT TEMP USERNAME USERPROFILE PROGRAMFILES";
@@ -41,17 +41,17 @@ const ADDRESS_NAMES: readonly string[] = [
   ...[SETTINGS.url, SETTINGS.host, SETTINGS.port].flatMap(({ env }) => env),
 ];
 
-/** The default daemon is on this machine. */
+/** Short, because the default daemon is on this machine. */
 const CONNECT_TIMEOUT_MS = 2_000;
 
-/** Returns the part of this environment that a client's servers get. */
+/** Returns the part of this environment that a client passes to its servers. */
 export function inheritedEnv({ os, getEnv }: Host): Record<string, string> {
   const names = os === "windows" ? WINDOWS_VARIABLES : OTHER_VARIABLES;
   const found = names.split(" ").map((name) => [name, getEnv(name)]);
   return Object.fromEntries(found.filter(([, text]) => text !== undefined));
 }
 
-/** @param name the flag or variable of the setting */
+/** Returns true if a setting, named by flag or variable, is a relative path. */
 function isRelativePath(name: string, text: string, { os }: Host): boolean {
   const row = listSettings().find(([, { flag, env }]) =>
     `--${flag}` === name || env.includes(name)
@@ -77,7 +77,10 @@ export function withAbsolutePaths(
   });
 }
 
-/** Returns what a client's server would not see, or understand otherwise. */
+/**
+ * Returns warnings about variables that do not reach a client's server, and
+ * about relative paths in the `.env` file.
+ */
 export function settingsWarnings(
   { title }: Client,
   flags: readonly string[],
@@ -93,8 +96,10 @@ export function settingsWarnings(
     .filter((name) => /^(ALWAYSUP|EXAI)_/.test(name) && host.getEnv(name));
   if (unseen.length > 0) {
     warnings.push(
-      `${title} will not see ${unseen.join(", ")} of this environment: give ` +
-        "flags instead, or a file of such lines with --env-file",
+      `${title} does not pass ${
+        unseen.join(", ")
+      } to its servers: use flags, ` +
+        "or a file of NAME=value lines with --env-file",
     );
   }
   const relative = explicitSettingsOf(sources)
@@ -105,17 +110,19 @@ export function settingsWarnings(
     .map(({ name }) => name);
   if (relative.length > 0) {
     warnings.push(
-      `${envFileSettingOf(sources)?.text}: ${relative.join(", ")}: it must ` +
-        `be a whole path, for nobody knows in which folder ${title} starts ` +
-        "its servers",
+      `${envFileSettingOf(sources)?.text}: use an absolute path for ` +
+        `${relative.join(", ")}, because ${title} may start its servers in ` +
+        "any folder",
     );
   }
   return warnings;
 }
 
 /**
- * Returns why the default address must not be written into a file: no setting
- * and no entry names another address, and nothing listens at the default one.
+ * Returns the reason why the default address must not be written into a file:
+ * no setting names an address, at least one entry names none either, and
+ * nothing listens at the default address. Returns `undefined` if the address
+ * may be written.
  *
  * @param getEntries returns the existing entries, which keep their settings
  */
@@ -133,12 +140,12 @@ export async function defaultAddressProblem(
     getEntries().map((entry) => entryNamesAddress(entry, host)),
   );
   if (!isNamed.includes(false)) return undefined;
-  return `nothing listens at ${redactedUrl}, where the daemon is expected if ` +
-    "nobody says another place: give --url ws://HOST:PORT/ (an EX-AI daemon's " +
-    "EXAI_WS_HOST and EXAI_WS_PORT go into a file, by --env-file)";
+  return `nothing listens at the default address ${redactedUrl}: give ` +
+    "--url ws://HOST:PORT/ (for an EX-AI daemon, write EXAI_WS_HOST and " +
+    "EXAI_WS_PORT into a file, and use --env-file)";
 }
 
-/** True if its `env` does, either itself or through its `.env` file. */
+/** Returns true if the `env` of an entry or its `.env` file sets an address. */
 async function entryNamesAddress(entry: unknown, host: Host): Promise<boolean> {
   const envs = [["env"], ["environment"], ["command", "env"]]
     .map((path) => getNested(entry, ...path)).filter(isRecord);

@@ -1,10 +1,12 @@
 /**
- * The commands that add this program to a client's file, and remove it.
+ * `alwaysup install` and `alwaysup uninstall`: add this program to the
+ * configuration file of an MCP client, or remove it.
  *
  * @module
  */
 
 import { errorMessageOf } from "../text/error_message.ts";
+import { describeChoices, suggest } from "../text/suggest.ts";
 import { sanitizeLine } from "../text/sanitize.ts";
 import {
   clientFileFormatOf,
@@ -39,6 +41,7 @@ import {
 import { getNested } from "../protocol/jsonrpc.ts";
 import { colorize, type Output } from "../runtime/terminal.ts";
 import { loadConfig } from "../config/load.ts";
+import { findCommand, flagsOf } from "./command_table.ts";
 
 const DEFAULT_SERVER_NAME = "alwaysup";
 
@@ -47,16 +50,16 @@ interface InstallOptions {
   readonly client: Client | undefined;
   readonly name: string;
   readonly shouldWrite: boolean;
-  /** The settings of the proxy. */
+  /** The flags of the proxy's settings. */
   readonly flags: readonly string[];
 }
 
 /**
- * Prints how a client starts this program; with `--write`, puts it into the
- * client's file. With `--all`, it lists the clients on this machine, or, with
- * `--write`, edits the file of each.
+ * Prints the entry with which a client starts this program. `--write` adds the
+ * entry to the client's file. `--all` lists the clients on this machine, or,
+ * with `--write`, edits the file of each.
  *
- * @returns the exit code: 1 if a file cannot be changed; 2 for invalid flags
+ * @returns the exit code: 0; 1 if a file cannot be changed; 2 for invalid flags
  */
 export async function install(
   args: readonly string[],
@@ -66,21 +69,26 @@ export async function install(
   const options = parseInstallArgs(args);
   if (typeof options === "string") return failWith(output, 2, options);
   const flags = withAbsolutePaths(options.flags, host);
-  // A client's servers do not get the rest of our environment.
+  // A client passes only a part of the environment to its servers.
   const isolatedHost = { ...host, env: () => inheritedEnv(host) };
-  const { configResult, sources } = await loadConfig(isolatedHost, flags);
+  const { configResult, sources } = await loadConfig(
+    isolatedHost,
+    flags,
+    flagsOf(findCommand("install")!),
+  );
   if (configResult.kind === "problems") {
     return failWith(output, 2, ...configResult.problems);
   }
-  printWarnings(output, configResult.warnings);
+  printMessages(output, configResult.warnings);
   if (options.client === undefined && !options.shouldWrite) {
     printInstalledClients(host, output);
     return 0;
   }
   const command = wrapForWindows(host.os, [...host.launchCommand(), ...flags]);
   if (command[0] === "cmd" && command.some((word) => /[&|<>^%"]/.test(word))) {
-    const why = "Windows would read a part of it as its own: write what has " +
-      'one of & | < > ^ % " into a file, and give that with --env-file';
+    const why = 'In Windows commands, & | < > ^ % " have a special meaning: ' +
+      "write the settings with these characters into a file, and use " +
+      "--env-file";
     return failWith(output, 2, why);
   }
   const jobs = clientJobs(options, host, command);
@@ -94,7 +102,7 @@ export async function install(
   if (addressProblem !== undefined) return failWith(output, 2, addressProblem);
   let code = 0;
   for (const job of jobs) {
-    printWarnings(output, settingsWarnings(job.client, flags, sources, host));
+    printMessages(output, settingsWarnings(job.client, flags, sources, host));
     if (options.shouldWrite) {
       code = Math.max(code, await runJob(job, "write", host, output));
     } else {
@@ -106,18 +114,18 @@ export async function install(
 
 function printEntry(job: ClientJob, host: Host, output: Output): void {
   const { client: { title, note }, file } = job;
-  printWarnings(output, planChange(job, host).warnings);
+  printMessages(output, planChange(job, host).warnings);
   output.print(`${title} reads its servers from ${file}`);
-  output.print("This belongs there (--write puts it there):");
+  output.print("Add this to the file, or run the command with --write:");
   output.print(`\n${job.edit("").trimEnd()}`);
   if (note !== undefined) output.print(`\n${note}`);
 }
 
 /**
- * Prints what would be removed from a client's file; with `--write`, removes
- * it. With `--all`, it does so for each client on this machine.
+ * Prints the lines of the entry in a client's file. With `--write`, also
+ * removes them. With `--all`, does this for each client on this machine.
  *
- * @returns the exit code: 1 if a file cannot be changed; 2 for invalid flags
+ * @returns the exit code: 0; 1 if a file cannot be changed; 2 for invalid flags
  */
 export async function uninstall(
   args: readonly string[],
@@ -127,8 +135,12 @@ export async function uninstall(
   const options = parseInstallArgs(args);
   if (typeof options === "string") return failWith(output, 2, options);
   if (options.flags.length > 0) {
-    const why =
-      "here are only the flags --name, --write and --all (see --help)";
+    const [, flag] = /^(--[a-z-]{1,30})(?:=|$)/.exec(options.flags[0]!) ?? [];
+    const flags = flagsOf(findCommand("uninstall")!);
+    const what = flag === undefined
+      ? "only a client and flags may follow uninstall"
+      : `${flag}: uninstall has no such flag`;
+    const why = `${what}; ${describeChoices(flag ?? "", "flags", flags)}`;
     return failWith(output, 2, why);
   }
   const jobs = clientJobs(options, host, undefined);
@@ -141,14 +153,20 @@ export async function uninstall(
   return code;
 }
 
-/** Returns what is wrong, without the text itself, which may be a secret. */
+/**
+ * Parses the command line. Returns the problem if it is invalid; the text does
+ * not repeat an argument, which may be a secret.
+ */
 function parseInstallArgs(args: readonly string[]): InstallOptions | string {
   const [first, ...others] = args;
   const client = CLIENTS.find(({ name }) => name === first);
   const isAll = args.includes("--all");
   if (client === undefined && !isAll) {
-    const names = CLIENTS.map(({ name }) => name).join(", ");
-    return `a client must follow the command, one of ${names}, or --all`;
+    const names = CLIENTS.map(({ name }) => name);
+    const meant = suggest(first ?? "", names);
+    return meant === undefined
+      ? `a client must follow the command, one of ${names.join(", ")}, or --all`
+      : `there is no such client; did you mean ${meant}?`;
   }
   const rest = (isAll ? [...args] : others).filter((arg) => arg !== "--all");
   const flags: string[] = [];
@@ -156,26 +174,28 @@ function parseInstallArgs(args: readonly string[]): InstallOptions | string {
   let shouldWrite = false;
   while (rest.length > 0) {
     const arg = rest.shift()!;
-    const [, isName, attached] = /^--(name)(?:=(.*))?$/s.exec(arg) ?? [];
+    const [, nameFlag, attached] = /^--(name)(?:=(.*))?$/s.exec(arg) ?? [];
     if (/^--(write|all)=/.test(arg)) {
       return `${arg.slice(0, arg.indexOf("="))}: it takes no value`;
     }
     if (arg === "--write") shouldWrite = true;
-    else if (isName === undefined) flags.push(arg);
+    else if (nameFlag === undefined) flags.push(arg);
     else if (attached !== undefined) names.push(attached);
     else names.push(rest[0]?.startsWith("--") ? "" : rest.shift() ?? "");
   }
-  const isSecond = CLIENTS.some(({ name }) => name === flags[0]);
-  if (isAll && (isSecond || client !== undefined)) {
-    return "a client or --all: not both";
+  const hasClientInFlags = CLIENTS.some(({ name }) => name === flags[0]);
+  if (isAll && (hasClientInFlags || client !== undefined)) {
+    return "give a client or --all, not both";
   }
-  if (isSecond) return "one client only, or --all for each";
+  if (hasClientInFlags) {
+    return "give one client only, or --all for each of them";
+  }
   if (names.length > 1) return "--name: it is given twice";
   const [name = DEFAULT_SERVER_NAME] = names;
-  // Claude Code accepts no other names.
+  // Claude Code accepts only these names.
   if (!/^\w[\w-]{0,59}$/.test(name)) {
     return "--name: it must be 1 to 60 characters of A-Z, a-z, 0-9, _ and -, " +
-      "the first not -";
+      "and must not begin with -";
   }
   return { client, name, shouldWrite, flags };
 }
@@ -186,11 +206,11 @@ interface ClientJob {
   readonly file: string;
   readonly name: string;
   readonly isInstall: boolean;
-  /** Throws with what is wrong with the text. */
+  /** Returns the changed text. Throws an error that names the problem. */
   readonly edit: (text: string) => string;
 }
 
-/** Returns a job for each of the chosen clients, or why there is none. */
+/** Returns a job for each chosen client, or the reason why there is none. */
 function clientJobs(
   { client: chosen, name }: InstallOptions,
   host: Host,
@@ -205,8 +225,8 @@ function clientJobs(
   for (const client of clients) {
     const file = client.filePath(host);
     if (file === undefined) {
-      return `${client.title}: the environment does not say where its ` +
-        "settings are (HOME; on Windows USERPROFILE and APPDATA)";
+      return `${client.title}: the folder of its settings is unknown; set ` +
+        "HOME (on Windows USERPROFILE and APPDATA)";
     }
     const { setEntry, removeEntry } = clientFileFormatOf(client);
     const edit = (text: string): string =>
@@ -218,18 +238,18 @@ function clientJobs(
   return jobs;
 }
 
-/** What a change does to a client's file. */
+/** The effect of a change on a client's file. */
 interface PlannedChange {
-  /** `undefined` if there is no file. */
+  /** The text of the file; `undefined` if there is no file. */
   before?: string | undefined;
   after?: string;
-  /** The entry as it is, if there is one. */
+  /** The entry before the change, if there is one. */
   current?: unknown;
-  /** The lines of the entry that differ. */
+  /** The changed lines of the entry, without secrets. */
   diff: readonly string[];
-  /** What keeps the client from starting the server. */
+  /** The reasons why the client would not start the server. */
   warnings: string[];
-  /** Why the file cannot be changed. */
+  /** The reason why the file cannot be changed. */
   problem?: string;
 }
 
@@ -253,9 +273,9 @@ function planChange(job: ClientJob, host: Host): PlannedChange {
     plan.diff = redactedDiff(name, plan.current, entry, host.launchCommand());
     if (syntax !== undefined) {
       const mayLoseEntry = client.mayResetFile && isInstall;
-      const when = mayLoseEntry ? " first" : ", or it finds no servers";
-      const why = `it has ${syntax}, and ${client.title} does not read that: ` +
-        `take it out${when}`;
+      const when = mayLoseEntry ? " first" : ", or the client finds no servers";
+      const why = `it has ${syntax}, which ${client.title} cannot read; ` +
+        `remove that${when}`;
       plan.warnings.push(`${file}: ${why}`);
       if (mayLoseEntry) plan.problem = why;
     }
@@ -269,7 +289,7 @@ function planChange(job: ClientJob, host: Host): PlannedChange {
   return plan;
 }
 
-/** Returns the process's exit code. */
+/** Prints or writes a change. Returns the exit code. */
 async function runJob(
   job: ClientJob,
   mode: "write" | "show",
@@ -280,19 +300,19 @@ async function runJob(
   const plan = planChange(job, host);
   const { before, after = "", diff, warnings, problem } = plan;
   if (problem !== undefined) {
-    return failWith(output, 1, `${file}: ${problem}; nothing is changed`);
+    return failWith(output, 1, `${file}: ${problem}; nothing was changed`);
   }
-  printWarnings(output, warnings);
+  printMessages(output, warnings);
   if (after === (before ?? "")) {
-    const state = isInstall ? "there already" : "not there";
+    const state = isInstall ? "already in this file" : "not in this file";
     output.print(`${file}: "${name}" is ${state}; nothing changes`);
     const others = findAlwaysupServers(client, after, host.launchCommand());
     for (const other of others) {
       if (other.name === name && other.project === undefined) continue;
       const where = other.project === undefined
         ? "(see --name)"
-        : `for ${other.project} only, which is left alone`;
-      const found = `This program is there as "${other.name}" ${where}`;
+        : `for ${other.project} only; that entry does not change`;
+      const found = `This program is in the file as "${other.name}" ${where}`;
       output.print(sanitizeLine(found));
     }
     return 0;
@@ -302,9 +322,11 @@ async function runJob(
     const color = line.startsWith("+") ? "green" : "red";
     output.print(colorize(output, color, sanitizeLine(line)));
   }
-  if (diff.length === 0) output.print("What changes may be a secret.");
+  if (diff.length === 0) {
+    output.print("The change is not shown, because it may be a secret.");
+  }
   if (mode === "show") {
-    output.print("--write does that.");
+    output.print("Run the command with --write to change the file.");
     return 0;
   }
   try {
@@ -314,23 +336,23 @@ async function runJob(
       await createSafely(host, file, after);
     } else {
       const backupPath = await backUp(host, file, before, mode);
-      output.print(`The file as it was is ${backupPath}`);
+      output.print(`Backup of the file: ${backupPath}`);
       await overwriteSafely(host, file, before, after, backupPath);
     }
   } catch (error) {
     const why = `it cannot be written (${errorMessageOf(error)})`;
     return failWith(output, 1, `${file}: ${why}`);
   }
-  output.print(`Restart ${client.title}, or its servers, for it to see that.`);
+  output.print(`Restart ${client.title} or its MCP servers.`);
   if (isInstall && client.note !== undefined) output.print(client.note);
   return 0;
 }
 
-function printWarnings(output: Output, texts: readonly string[]): void {
+function printMessages(output: Output, texts: readonly string[]): void {
   for (const text of texts) output.printError(`alwaysup: ${text}`);
 }
 
 function failWith(output: Output, code: number, ...lines: string[]): number {
-  printWarnings(output, lines);
+  printMessages(output, lines);
   return code;
 }

@@ -1,6 +1,6 @@
 /**
- * The clients on this machine, and the servers in their files that are this
- * program.
+ * Finds the MCP clients on this machine, and the servers in their files that
+ * start this program.
  *
  * @module
  */
@@ -20,14 +20,17 @@ import { type Host } from "../runtime/host.ts";
 import { readUserFile } from "../runtime/safe_write.ts";
 import { type Output } from "../runtime/terminal.ts";
 
-/** Reads a client's file, if it exists. Throws if it cannot be read. */
+/**
+ * Reads a client's file; `undefined` if it does not exist. Throws if it cannot
+ * be read.
+ */
 export function readClientFile(host: Host, file: string): string | undefined {
   return readUserFile(host, file, MAX_CLIENT_FILE_BYTES);
 }
 
 /**
- * Returns the servers in a client's file, if it exists, that are this program.
- * Throws with what is wrong with it.
+ * Returns the servers in a client's file that start this program; `undefined`
+ * if there is no file. Throws an error that names the problem of the file.
  */
 export function findOwnServers(
   client: Client,
@@ -39,7 +42,7 @@ export function findOwnServers(
   return findAlwaysupServers(client, text, host.launchCommand());
 }
 
-/** Returns the clients with a file or a folder of their own on this machine. */
+/** Returns the clients whose file or folder exists on this machine. */
 export function findInstalledClients(host: Host): Client[] {
   return CLIENTS.filter((client) => {
     const file = client.filePath(host);
@@ -49,7 +52,7 @@ export function findInstalledClients(host: Host): Client[] {
   });
 }
 
-/** Prints the clients on this machine with their files, and the other clients. */
+/** Prints the clients on this machine with their files, then the others. */
 export function printInstalledClients(host: Host, output: Output): void {
   const installed = findInstalledClients(host);
   const width = Math.max(...CLIENTS.map(({ name }) => name.length));
@@ -64,8 +67,8 @@ export function printInstalledClients(host: Host, output: Output): void {
   if (others !== "") output.print(`Not on this machine: ${others}`);
   if (installed.length > 0) {
     output.print(
-      "alwaysup install CLIENT --write puts it into one of them, alwaysup " +
-        "install --all --write into each.",
+      "`alwaysup install CLIENT --write` adds alwaysup to one of them, " +
+        "`alwaysup install --all --write` to each.",
     );
   }
 }
@@ -75,7 +78,7 @@ function describeClientFile(client: Client, file: string, host: Host): string {
     const found = findOwnServers(client, file, host);
     if (found === undefined) return "there is no such file yet";
     return found.length === 0
-      ? "no server in it is this program"
+      ? "no server starts this program"
       : `this program is ${found.map(formatServerName).join(", ")}`;
   } catch (error) {
     return `it cannot be read (${errorMessageOf(error)})`;

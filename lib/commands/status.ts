@@ -6,6 +6,7 @@
 
 import { waitAtMost } from "../runtime/timeout.ts";
 import { sanitizeLine } from "../text/sanitize.ts";
+import { describeChoices } from "../text/suggest.ts";
 import type { Host } from "../runtime/host.ts";
 import { colorize, type Output } from "../runtime/terminal.ts";
 import { findRunningProxies } from "../proxy/status_file.ts";
@@ -15,6 +16,7 @@ import {
   type ProxyStatus,
   toPublicStatus,
 } from "../proxy/status_format.ts";
+import { findCommand, flagsOf } from "./command_table.ts";
 
 /** How often `--watch` checks for changes. */
 const WATCH_INTERVAL_MS = 1_000;
@@ -27,16 +29,21 @@ const COLUMNS: readonly (readonly [
   ["PID", ({ pid }) => `${pid}`],
   ["CLIENT", ({ client }) => client ?? "-"],
   ["DAEMON", ({ url }) => url],
-  ["STATE", ({ standing }, now) => describeConnectionState(standing, now)],
+  [
+    "STATE",
+    ({ connectionState }, now) => describeConnectionState(connectionState, now),
+  ],
   ["STARTED", ({ startedAt }, now) => `${formatDuration(now - startedAt)} ago`],
   ["RECONNECTS", ({ reconnects }) => `${reconnects}`],
-  ["OWED", ({ owed }) => `${owed}`],
+  ["PENDING", ({ pendingRequests }) => `${pendingRequests}`],
 ];
 
 /**
- * Lists the running proxies: once, or with `--watch` until it is interrupted.
+ * Lists the running proxies once, or with `--watch` after each change until a
+ * signal arrives.
  *
- * @returns the exit code: 1 if the folder cannot be read; 2 for an unknown flag
+ * @returns the exit code: 0; 1 if the folder of the status files cannot be
+ * read; 2 for an unknown flag
  */
 export async function status(
   args: readonly string[],
@@ -45,14 +52,17 @@ export async function status(
 ): Promise<number> {
   const unknown = args.find((arg) => !/^--(json|watch)$/.test(arg));
   if (unknown !== undefined) {
-    output.printError("alwaysup status: its flags are --json and --watch");
+    const flags = flagsOf(findCommand("status")!);
+    const hint = describeChoices(unknown, "flags", flags);
+    output.printError(`alwaysup status: there is no such flag; ${hint}`);
     return 2;
   }
   const format = args.includes("--json") ? formatAsJson : formatAsTable;
   const isWatching = args.includes("--watch");
   const stop = Promise.withResolvers<"stop">();
   if (isWatching) host.onSignal(() => stop.resolve("stop"));
-  const isRepainted = isWatching && host.isTty("stdout");
+  const isRepainted = isWatching && host.isTty("stdout") &&
+    host.getEnv("TERM") !== "dumb";
   let printedText = "";
   let printedProblems = "";
   for (;;) {
@@ -61,7 +71,7 @@ export async function status(
     for (const problem of problemText === printedProblems ? [] : problems) {
       output.printError(`alwaysup status: ${sanitizeLine(problem)}`);
     }
-    // If the folder cannot be read, it is unknown whether a proxy runs.
+    // If the folder cannot be read, a proxy may run all the same.
     const text = isComplete ? format(proxies, output) : "";
     if (text !== printedText && text !== "") {
       output.print(isRepainted ? CLEAR_SCREEN + text : text);
@@ -94,8 +104,10 @@ function formatAsTable(
     }).join("  ").trimEnd();
   const lines = [lineOf(0)];
   const indent = " ".repeat(columns[0]![0]!.length + 2);
-  for (const [i, { standing, lastError }] of proxies.entries()) {
-    lines.push(lineOf(i + 1, standing.phase === "ready" ? "green" : "yellow"));
+  for (const [i, { connectionState, lastError }] of proxies.entries()) {
+    lines.push(
+      lineOf(i + 1, connectionState.phase === "ready" ? "green" : "yellow"),
+    );
     if (lastError === undefined) continue;
     lines.push(`${indent}last error: ${sanitizeLine(lastError)}`);
   }

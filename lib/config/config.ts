@@ -1,6 +1,6 @@
 /**
- * Reads the configuration from flags, environment and a `.env` file, or reports
- * all problems at once.
+ * Reads the configuration from the flags, the environment and a `.env` file, or
+ * reports all problems at once.
  *
  * @module
  */
@@ -29,29 +29,29 @@ import {
   type SettingValues,
 } from "./settings.ts";
 
-/** The configuration: the values of the settings, and what follows from them. */
+/** The values of the settings, and values that follow from them. */
 export interface Config extends Omit<SettingValues, "url"> {
-  /** The dialect of the daemon. */
+  /** The protocol of the daemon. */
   readonly dialect: "mcp" | "exai";
-  /** The address to dial. */
+  /** The address to connect to. */
   readonly url: string;
-  /** The address without secrets. */
+  /** The address without user, password and query. */
   readonly redactedUrl: string;
-  /** The headers of the handshake, including the token. */
+  /** The HTTP headers of the handshake, including `Authorization`. */
   readonly headers: readonly Header[];
-  /** Certificates (PEM) of further trusted authorities. */
+  /** Certificates (PEM) of further authorities to trust. */
   readonly caCertificates: readonly string[];
-  /** The providers and the timeouts of their calls. */
+  /** The time limits of calls, by provider. */
   readonly providers: readonly Provider[];
-  /** The token for `hello` of an exai daemon; empty for none. */
+  /** The token in `hello` for an exai daemon; empty if there is none. */
   readonly helloToken: string;
-  /** What only the daemon may see; it may quote it in its messages. */
+  /** The texts that only the daemon may see. The daemon may quote them. */
   readonly secrets: readonly string[];
-  /** The user of the URL: redacted, but a text with it may be cached. */
+  /** The user of the URL, if any. Logs hide it; cached results may hold it. */
   readonly urlUsers: readonly string[];
 }
 
-/** The sources of settings. */
+/** The sources that settings are read from. */
 export interface SettingSources {
   /** The command line without the program's name. */
   readonly args: readonly string[];
@@ -66,10 +66,13 @@ export type ConfigResult =
   | {
     readonly kind: "config";
     readonly config: Config;
-    /** What is wrong but may not be a mistake of this program's user. */
+    /** Problems that do not prevent a start. */
     readonly warnings: readonly string[];
   }
   | { readonly kind: "problems"; readonly problems: readonly string[] };
+
+/** Returns `; did you mean --FLAG?` for an unknown flag, or an empty text. */
+export type SuggestFlag = (flag: string) => string;
 
 /** The text of a setting and its source. */
 export interface GivenSetting {
@@ -77,41 +80,55 @@ export interface GivenSetting {
   readonly text: string;
   /** The flag, with its dashes, or the variable. */
   readonly name: string;
-  /** Its source. */
+  /** The source of the text. */
   readonly from: SettingSource;
 }
 
-/** The sources, highest precedence first. */
+/** The sources, in order of precedence. */
 export type SettingSource = "flag" | "env" | "file";
-/** A setting with its key, which need not be in the table. */
-type SettingRow = [key: string, setting: Omit<Setting, "value" | "help">];
+/**
+ * A setting with its key. Providers that the table does not have get rows from
+ * the names of the variables.
+ */
+type SettingRow = [
+  key: string,
+  setting: Omit<Setting, "group" | "value" | "help">,
+];
 type FindSetting = (
   setting: Pick<Setting, "flag" | "env">,
 ) => GivenSetting | undefined;
 
-/** Node, Bun and `node:tls` check no certificates if this variable is 0. */
+/** If this variable is 0, Node, Bun and `node:tls` check no certificates. */
 const TLS_CHECKS_DISABLED =
-  "NODE_TLS_REJECT_UNAUTHORIZED: it is 0, and with wss:// a certificate must " +
-  "be checked; take it away, and let --ca-file name an authority of your own";
-/** A timeout of the calls that belong to one provider. */
+  "NODE_TLS_REJECT_UNAUTHORIZED: it is 0, but the certificate of a wss:// " +
+  "daemon must be checked; unset it, and name your own authority with --ca-file";
+/** The name of a variable that limits the calls of one provider. */
 const PROVIDER_TIMEOUT = /^([A-Z][A-Z0-9_]*?)_STREAM_(IDLE_)?TIMEOUT$/;
-/** A path that cannot be a token: a usual beginning, and no long names. */
+/**
+ * A text that is a path and not a token: it begins as paths do, and its names
+ * are shorter than a token.
+ */
 const PATH_FORM = /^(~|\.{0,2}|[a-z]:)([/\\][^/\\]{1,64})+$/i;
-/** Host names of this machine, also those that containers use for it. */
+/** Host names of this machine, including those for use in containers. */
 const LOCAL_HOST =
   /^((.*\.)?localhost|127\.[\d.]+|0\.0\.0\.0|\[::1?\]|\[::ffff:7f[0-9a-f]{2}:[0-9a-f]+\]|host\.(docker|containers)\.internal)\.?$/;
 
-/** Reads the configuration; what `readFile` throws becomes a problem. */
+/**
+ * Reads the configuration.
+ *
+ * @param readFile returns a file's text; an error that it throws is a problem
+ * @param suggestFlag completes the problem of an unknown flag
+ */
 export function readConfig(
   sources: SettingSources,
   readFile: (path: string) => string,
+  suggestFlag: SuggestFlag = () => "",
 ): ConfigResult {
-  const problems: string[] = [];
-  const warnings: string[] = [];
-  const find = createFinder(sources, problems);
+  const [problems, warnings]: [string[], string[]] = [[], []];
+  const find = createFinder(sources, problems, suggestFlag);
   const rows = listRows(sources);
   const values = parseRows(rows, find, problems, warnings);
-  // Without a problem every setting with a default has its value.
+  // If there is no problem, every setting with a default has a value.
   const settings = values as unknown as SettingValues;
   const usesUrl = isUrlExplicit(find);
   const { dialect = usesUrl ? "mcp" : "exai", tokenFile, caFile } = settings;
@@ -128,18 +145,19 @@ export function readConfig(
       return undefined;
     }
   };
-  // A token for the exai daemon must not go to another daemon.
+  // A token for an exai daemon must not be sent to another daemon.
   const exaiToken = dialect === "exai" ? settings.exaiToken : undefined;
   const token = tokenFile === undefined
     ? settings.token ?? exaiToken
-    : parseFile("--token-file", tokenFile, "the token is", (text) => {
+    : parseFile("--token-file", tokenFile, "the token", (text) => {
       const key = dialect === "exai" ? "exaiToken" : "token";
       return SETTINGS[key].parse(text.trim());
     });
   const sendsBearer = token !== undefined && dialect === "mcp";
   if (sendsBearer && hasAuthorization(settings.headers)) {
     problems.push(
-      "ALWAYSUP_HEADERS: there is a token already, and it is sent as Authorization",
+      "ALWAYSUP_HEADERS: it has Authorization, but the token is sent in that " +
+        "header, too; remove one of the two",
     );
   }
   const usesTls = usesUrl && /^wss:/.test(settings.url?.href ?? "");
@@ -147,7 +165,7 @@ export function readConfig(
     problems.push(TLS_CHECKS_DISABLED);
   }
   const caCertificates = usesTls && caFile !== undefined
-    ? parseFile("--ca-file", caFile, "certificates are", parseCertificates)
+    ? parseFile("--ca-file", caFile, "certificates", parseCertificates)
     : [];
   if (settings.backoffBase > settings.backoffCap) {
     problems.push("--backoff-base: it must not be above --backoff-cap");
@@ -158,11 +176,11 @@ export function readConfig(
     caCertificates: caCertificates ?? [],
     providers: collectProviders(rows, values),
   };
-  warnings.push(...warnOfUnencryptedSecret(config, token));
+  warnings.push(...unencryptedSecretWarnings(config, token));
   return { kind: "config", config, warnings };
 }
 
-/** Parses each setting; without a valid text it has no value. */
+/** Parses each setting. A setting without a valid text has no value. */
 function parseRows(
   rows: readonly SettingRow[],
   find: FindSetting,
@@ -208,7 +226,7 @@ function resolveConnection(
     authorization === undefined || hasAuthorization(headers)
       ? []
       : [["Authorization", authorization]];
-  // A flag is visible to everybody anyway.
+  // Everybody on the machine can see a flag.
   const areHeadersVisible = find(SETTINGS.headers)?.from === "flag";
   const secrets = [
     ...secretsOfUrl(target),
@@ -232,12 +250,15 @@ function resolveConnection(
   };
 }
 
-/** Whether one of the headers is `Authorization`. */
+/** Returns true if one of the headers is `Authorization`. */
 export function hasAuthorization(headers: readonly Header[] = []): boolean {
   return headers.some(([name]) => /^authorization$/i.test(name));
 }
 
-/** The table, and a row for each timeout of another provider. */
+/**
+ * Returns the rows of the table, and a row for each variable that is a time
+ * limit of a provider which the table does not have.
+ */
 function listRows({ env, file }: SettingSources): readonly SettingRow[] {
   const rows: SettingRow[] = listSettings();
   const known = rows.flatMap(([, { env }]) => env);
@@ -264,7 +285,7 @@ function collectProviders(
   return [...found.values()];
 }
 
-function warnOfUnencryptedSecret(
+function unencryptedSecretWarnings(
   { url, headers }: Pick<Config, "url" | "headers">,
   token: string | undefined,
 ): string[] {
@@ -276,12 +297,12 @@ function warnOfUnencryptedSecret(
     return [];
   }
   return [
-    `a secret goes to ${hostname} without encryption (ws://): everybody on ` +
-    "the way can read it; use wss://, or a tunnel",
+    `a secret is sent to ${hostname} without encryption (ws://), and others ` +
+    "on the network can read it; use wss:// or a tunnel",
   ];
 }
 
-/** Returns every explicit setting, in the order of the table. */
+/** Returns every setting that has a source, in the order of the table. */
 export function explicitSettingsOf(
   sources: SettingSources,
 ): (Omit<GivenSetting, "text"> & { readonly redactedValue: string })[] {
@@ -294,7 +315,11 @@ export function explicitSettingsOf(
   });
 }
 
-/** Redacts a setting's text. Throws if some settings' texts are invalid. */
+/**
+ * Returns a setting's text without secrets.
+ *
+ * @throws SettingError if the text of a URL or of headers is invalid
+ */
 export function redactSetting(key: SettingKey, text: string): string {
   return redactText(key, SETTINGS[key], text);
 }
@@ -311,7 +336,7 @@ function redactText(
     case "exaiToken":
       return "(hidden)";
     case "tokenFile":
-      // Some users put the token itself there.
+      // Some users put the token itself here.
       return PATH_FORM.test(text) ? text : "(hidden)";
     case "headers":
       return SETTINGS.headers.parse(text).map(([name]) => name).join(", ");
@@ -320,12 +345,15 @@ function redactText(
     parse(text);
     return text;
   } catch {
-    // It may be a secret in the wrong place.
+    // The text may be a secret in the wrong place.
     return "(not understood)";
   }
 }
 
-/** Whether the URL's source is not weaker than the exai host's or port's. */
+/**
+ * Returns true if the URL takes precedence over the exai daemon's host and
+ * port: its source is at least as strong as theirs.
+ */
 function isUrlExplicit(find: FindSetting): boolean {
   const [url, ...others] = [SETTINGS.url, SETTINGS.host, SETTINGS.port]
     .map((row) => find(row)?.from);
@@ -334,49 +362,14 @@ function isUrlExplicit(find: FindSetting): boolean {
   return url !== undefined && url === strongest;
 }
 
-/** Never reads `./.env` by itself: a cloned folder could redirect the token. */
+/**
+ * Returns the setting that names the `.env` file. `./.env` is never read by
+ * default: in a cloned repository, it could direct the token elsewhere.
+ */
 export function envFileSettingOf(
   { args, env }: SettingSources,
 ): GivenSetting | undefined {
   return createFinder({ args, env })(SETTINGS.envFile);
-}
-
-/** Formats the help text from the table. */
-export function formatHelp(): string {
-  const lines = listSettings().flatMap(([, setting]) => {
-    const { flag, env, value, help } = setting;
-    const fallback = setting.default === undefined
-      ? ""
-      : `; default ${setting.default}`;
-    const name = flag === undefined ? "" : `--${flag} ${value}`;
-    return [
-      `  ${name.padEnd(27)} ${help}`,
-      `${" ".repeat(30)}[${env.join(", ")}${fallback}]`,
-    ];
-  });
-  return [
-    "alwaysup holds the connection between an MCP client (stdio) and a daemon",
-    "(WebSocket): the daemon may restart, the client does not notice.",
-    "",
-    "Usage: alwaysup [--url ws://HOST:PORT/] [FLAGS]",
-    "       alwaysup doctor [--json] [--connect] [FLAGS]",
-    "                                                 what works, and what does not",
-    "       alwaysup status [--json] [--watch]        the proxies that run",
-    "       alwaysup install CLIENT|--all [--write] [--name NAME] [FLAGS]",
-    "                                                 how CLIENT is to start it",
-    "       alwaysup uninstall CLIENT|--all [--write] [--name NAME]",
-    "",
-    "Without a URL it serves the exai daemon at EXAI_WS_HOST and EXAI_WS_PORT.",
-    "",
-    "A flag wins over the environment [in brackets], the environment over the",
-    "--env-file, that over the default. 0 or off switches a limit off where there",
-    "is one: give-up-after, ping-interval, queue-*, request-*, idle-*, max-message.",
-    "",
-    ...lines,
-    "  --help                      this text",
-    "  --version                   the version",
-    "",
-  ].join("\n");
 }
 
 /** Lists the settings with their keys. */
@@ -384,19 +377,24 @@ export function listSettings(): [SettingKey, Setting][] {
   return Object.entries(SETTINGS) as [SettingKey, Setting][];
 }
 
-/** `problems` gets what is wrong with the command line. */
+/**
+ * Returns a function that finds the text of a setting.
+ *
+ * @param problems gets the problems of the command line
+ */
 function createFinder(
   { args, env, file = {} }: SettingSources,
   problems: string[] = [],
+  suggestFlag: SuggestFlag = () => "",
 ): FindSetting {
-  const flags = parseFlags(args, problems);
+  const flags = parseFlags(args, problems, suggestFlag);
   return ({ flag, env: names }) => {
     const text = flag === undefined ? undefined : flags.get(flag);
     if (text !== undefined) return { text, name: `--${flag}`, from: "flag" };
     for (const [from, source] of [["env", env], ["file", file]] as const) {
       for (const name of names) {
         const text = source[name];
-        // Many launchers set an empty variable for "not set".
+        // Many launchers set a variable to an empty text to unset it.
         if (text) return { text, name, from };
       }
     }
@@ -407,16 +405,17 @@ function createFinder(
 function parseFlags(
   args: readonly string[],
   problems: string[],
+  suggestFlag: SuggestFlag,
 ): ReadonlyMap<string, string> {
   const flags = new Map<string, string>();
-  // `deno task run -- --url X` passes the dashes on.
+  // `deno task run -- --url X` passes the first `--` to this program.
   for (let i = args[0] === "--" ? 1 : 0; i < args.length; i++) {
-    // The messages omit what is no flag, because it may contain a secret.
+    // The messages do not repeat arguments, because one may be a secret.
     const argument = `argument ${i + 1}`;
     const [, name, attached] = /^--([^=]+)(?:=(.*))?$/s.exec(args[i]!) ?? [];
     if (name === undefined) {
       problems.push(
-        `${argument}: it is no flag, and a command comes first (see --help)`,
+        `${argument}: it is not a flag, and a command comes before the flags (see --help)`,
       );
       continue;
     }
@@ -431,9 +430,10 @@ function parseFlags(
       );
     } else if (setting === undefined) {
       const shown = /^[a-z][a-z-]{0,30}$/.test(name) ? `--${name}` : argument;
-      problems.push(`${shown}: there is no such flag (see --help)`);
+      const hint = suggestFlag(`--${name}`);
+      problems.push(`${shown}: there is no such flag${hint} (see --help)`);
     } else if (value === undefined) {
-      problems.push(`--${name}: a value must follow (${setting.value})`);
+      problems.push(`--${name}: its value is missing (${setting.value})`);
     } else if (!flags.has(name)) {
       flags.set(name, value);
     } else if (setting.isRepeatable) {
@@ -445,7 +445,7 @@ function parseFlags(
   return flags;
 }
 
-/** A command line is visible to everybody on the machine. */
+/** Throws if a flag shows a secret, because everybody can see a command line. */
 function rejectSecretFlag(key: string, text: string): void {
   if (key === "url") {
     const { username, password, searchParams } = new URL(text);
@@ -453,7 +453,7 @@ function rejectSecretFlag(key: string, text: string): void {
       [...searchParams.keys()].some(isSecretName);
     if (!showsSecret) return;
     throw new SettingError(
-      "it seems to hold a secret, and a command line is visible to everybody " +
+      "it seems to contain a secret, and a command line is visible to everybody " +
         "on the machine; use ALWAYSUP_URL",
     );
   }
@@ -462,17 +462,20 @@ function rejectSecretFlag(key: string, text: string): void {
   const secret = names.find(isSecretName);
   if (secret === undefined) return;
   throw new SettingError(
-    `${secret} is a secret, and a command line is visible to everybody on ` +
-      "the machine; use ALWAYSUP_HEADERS or --token-file",
+    `the header ${secret} is secret, and a command line is visible to ` +
+      "everybody on the machine; use ALWAYSUP_HEADERS or --token-file",
   );
 }
 
-/** Its path is not repeated: some users put the secret itself there. */
+/**
+ * Describes why a file cannot be used. The text does not repeat the path,
+ * because some users put the secret itself there.
+ */
 function describeFileProblem(error: unknown, content: string): string {
   if (error instanceof SettingError || error instanceof NotUtf8Error) {
     return error.message;
   }
   const { code } = error as { code?: unknown };
   const why = code === undefined ? "" : ` (${code})`;
-  return `it cannot be read${why}: it must be the path of a file in which ${content}`;
+  return `it cannot be read${why}; it must be the path of a file with ${content}`;
 }

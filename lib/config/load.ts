@@ -10,6 +10,7 @@ import { NotUtf8Error } from "../text/utf8.ts";
 import {
   type ConfigResult,
   envFileSettingOf,
+  listSettings,
   readConfig,
   type SettingSources,
 } from "./config.ts";
@@ -18,10 +19,17 @@ import { type Host } from "../runtime/host.ts";
 
 const MAX_LISTED = 10;
 
-/** Reads the configuration. `args` contains no program name and no command. */
+/**
+ * Reads the configuration.
+ *
+ * @param args the flags of settings
+ * @param knownFlags the flags, with their dashes, to suggest instead of an
+ * unknown one; by default those of the settings
+ */
 export async function loadConfig(
   host: Host,
   args: readonly string[],
+  knownFlags?: readonly string[],
 ): Promise<
   { readonly configResult: ConfigResult; readonly sources: SettingSources }
 > {
@@ -32,7 +40,9 @@ export async function loadConfig(
   // A missing file is a problem only if a flag names it, because a variable is
   // often set for many programs and machines.
   if (from === "env" && !mayExist(host, path)) {
-    warnings.push(`${name}: there is no file ${path}; going on without it`);
+    warnings.push(
+      `${name}: the file ${path} does not exist; continuing without it`,
+    );
   } else if (name !== undefined) {
     try {
       const text = readSettingFile(host, path);
@@ -49,7 +59,16 @@ export async function loadConfig(
       return { configResult: { kind: "problems", problems }, sources };
     }
   }
-  let configResult = readConfig(sources, (path) => readSettingFile(host, path));
+  const readFile = (path: string): string => readSettingFile(host, path);
+  let configResult = readConfig(sources, readFile);
+  if (configResult.kind === "problems") {
+    // Imported only here, because most starts have no unknown flag.
+    const { suggest } = await import("../text/suggest.ts");
+    configResult = readConfig(sources, readFile, (flag) => {
+      const nearest = suggest(flag, knownFlags ?? flagsOfSettings());
+      return nearest === undefined ? "" : `; did you mean ${nearest}?`;
+    });
+  }
   if (configResult.kind === "config") {
     const { caCertificates } = configResult.config;
     try {
@@ -70,6 +89,11 @@ export async function loadConfig(
   };
 }
 
+function flagsOfSettings(): string[] {
+  const flags = listSettings().flatMap(([, { flag }]) => flag ?? []);
+  return [...flags, "help", "version"].map((flag) => `--${flag}`);
+}
+
 /** Returns true if a path exists or cannot be examined. */
 export function mayExist(host: Host, path: string): boolean {
   try {
@@ -79,7 +103,7 @@ export function mayExist(host: Host, path: string): boolean {
   }
 }
 
-/** Describes each kind of problem without the lines, which may hold secrets. */
+/** Describes the problems without the text of a line, which may be secret. */
 function describeEnvFileProblems(
   { unreadableLines, unsetVariables }: EnvFileContent,
 ): string[] {
@@ -94,13 +118,15 @@ function describeEnvFileProblems(
   });
   return [
     ...unreadableLines.length === 0 ? [] : [
-      `${lines} cannot be read and ${isOne ? "is" : "are"} left out; ` +
+      `${lines} cannot be parsed and ${isOne ? "is" : "are"} ignored; ` +
       "write NAME=value there, and close quotes",
     ],
     ...unsetVariables.length === 0 ? [] : [
-      `nothing sets ${joinListed(names, ", ")}, so nothing is put in there; ` +
-      "set it before that line or in the environment, or write what stands " +
-      "in for it: ${NAME:-value}",
+      `there is no value for ${
+        joinListed(names, ", ")
+      }, so nothing is inserted; ` +
+      "set it before that line or in the environment, or write a default " +
+      "value: ${NAME:-value}",
     ],
   ];
 }

@@ -1,5 +1,8 @@
 /**
- * The table of settings: the sources, the form and the default of each.
+ * The table of settings: the name, sources, format, default and description of
+ * each. The modules in `lib/config/` turn flags, environment variables and
+ * `.env` files into one configuration. Help, completions, the manual page,
+ * `config/README.md` and `config/env.example` are generated from this table.
  *
  * @module
  */
@@ -24,33 +27,52 @@ import {
   wholeNumber,
 } from "./parsers.ts";
 
+/** The groups of settings, in the order of the help. */
+export const SETTING_GROUPS = [
+  "Daemon",
+  "Reconnecting",
+  "Requests",
+  "Time limits by provider",
+  "Files",
+  "Logging",
+  "EX-AI daemon",
+] as const;
+
 /** One setting. */
 export interface Setting {
-  /** The flag without dashes; none if a command line would show a secret. */
+  /** The heading under which the help lists the setting. */
+  readonly group: typeof SETTING_GROUPS[number];
+  /** The flag without dashes; `undefined` if only variables set the setting. */
   readonly flag?: string;
-  /** The environment variables; the first that is set counts. */
+  /** The environment variables; the first one that is set counts. */
   readonly env: readonly string[];
   /** The default as a user would write it; `undefined` if there is none. */
   readonly default?: string;
-  /** The placeholder for the value in `--help`. */
+  /**
+   * The placeholder for the value in the help. Lower-case words that are
+   * separated by `|` are choices.
+   */
   readonly value: string;
-  /** The description in `--help`. */
+  /** The description in the help: one or more sentences. */
   readonly help: string;
-  /** Other programs use it, too: an invalid value is only a warning. */
+  /** True if other programs use the variable: a bad value is only a warning. */
   readonly isShared?: true;
-  /** The flag may be repeated; the texts are joined by line breaks. */
+  /** True if the flag may be repeated; line breaks join the texts. */
   readonly isRepeatable?: true;
-  /** Parses the text. */
+  /** Parses the text. Throws a `SettingError` for an invalid text. */
   readonly parse: SettingParser<unknown>;
 }
 
 /** A setting with a flag, whose first variable is named like the flag. */
 interface FlagSetting extends Omit<Setting, "flag" | "env"> {
-  /** The variables after the first. */
+  /** Further variables, in order of precedence. */
   readonly otherEnv?: readonly string[];
 }
 
-/** Keeps the type of a row, so that one with a default always has a value. */
+/**
+ * Returns a row with its flag and its variables. Keeps the exact type of the
+ * row, so that the type of a value without `undefined` follows from a default.
+ */
 function flagSetting<const Row extends FlagSetting>(
   flag: string,
   row: Row,
@@ -60,259 +82,314 @@ function flagSetting<const Row extends FlagSetting>(
 }
 
 const DURATION = { value: "TIME", parse: parseDuration } as const;
-const LIMIT = { value: "TIME", parse: allowOff(parseDuration) } as const;
+const LIMIT = { value: "TIME|off", parse: allowOff(parseDuration) } as const;
 const PATH = { value: "PATH", parse: parsePath } as const;
 const ON_OFF = { value: "on|off", parse: oneOf("on", "off") } as const;
 
-/** All settings, in the order of `--help`. */
+/** All settings. Problems are reported in this order. */
 export const SETTINGS = {
   url: flagSetting("url", {
+    group: "Daemon",
     default: "ws://127.0.0.1:8079",
     value: "URL",
-    help: "the daemon's WebSocket",
+    help: "Address of the daemon's WebSocket, ws:// or wss://.",
     parse: parseWebSocketUrl,
   }),
   host: {
+    group: "EX-AI daemon",
     env: ["EXAI_WS_HOST"],
     default: "127.0.0.1",
     value: "HOST",
-    help: "where there is no URL: the exai daemon's host",
+    help: "Host of the EX-AI daemon, if no URL is set.",
     parse: parseHost,
   },
   port: {
+    group: "EX-AI daemon",
     env: ["EXAI_WS_PORT"],
     default: "8079",
     value: "PORT",
-    help: "where there is no URL: the exai daemon's port",
+    help: "Port of the EX-AI daemon, if no URL is set.",
     parse: wholeNumber("port", 65_535),
   },
   dialect: flagSetting("dialect", {
-    value: "NAME",
-    help: "how the daemon speaks: mcp (the default with a URL) or exai",
+    group: "Daemon",
+    value: "mcp|exai",
+    help: "Protocol of the daemon. Default: mcp if a URL is set, else exai.",
     parse: oneOf("mcp", "exai"),
   }),
   tokenFile: flagSetting("token-file", {
+    group: "Daemon",
     ...PATH,
-    help: "file whose content is sent as bearer token (exai: in hello)",
+    help:
+      "File with the token. The token is sent as a bearer token, or in hello " +
+      "if the daemon is an EX-AI daemon.",
   }),
   token: {
+    group: "Daemon",
     env: ["ALWAYSUP_TOKEN"],
     value: "TOKEN",
-    help: "the token itself, where there is no file",
+    help: "The token itself, if there is no token file.",
     parse: parseToken,
   },
   exaiToken: {
+    group: "EX-AI daemon",
     env: ["EXAI_WS_TOKEN"],
     value: "TOKEN",
-    help: "the same for an exai daemon only",
+    help: "The token, for an EX-AI daemon only.",
     parse: parseNonEmpty,
   },
   headers: {
+    group: "Daemon",
     flag: "header",
     env: ["ALWAYSUP_HEADERS"],
     value: "'NAME: VALUE'",
-    help: "header of the handshake; one a line in the environment, where " +
-      "secret ones belong",
+    help:
+      "HTTP header of the WebSocket handshake. Put secret headers into the variable, one per line.",
     isRepeatable: true,
     parse: parseHeaders,
   },
   caFile: flagSetting("ca-file", {
+    group: "Daemon",
     ...PATH,
-    help: "for wss://: PEM file of authorities that are trusted, too",
+    help: "PEM file with further certificate authorities to trust for wss://.",
   }),
   backoffBase: flagSetting("backoff-base", {
+    group: "Reconnecting",
     default: "250ms",
     ...DURATION,
-    help: "pause after the first failed dial; doubles up to the cap",
+    help:
+      "Pause after the first failed attempt to connect. It doubles up to the cap.",
   }),
   backoffCap: flagSetting("backoff-cap", {
+    group: "Reconnecting",
     default: "30s",
     ...DURATION,
-    help: "longest pause between dials",
+    help: "Longest pause between attempts.",
   }),
   giveUpAfter: flagSetting("give-up-after", {
+    group: "Reconnecting",
     default: "off",
     ...LIMIT,
-    help: "exit with 1 after so long without a daemon",
+    help: "Exit with code 1 after this time without a daemon.",
   }),
   handshakeTimeout: flagSetting("handshake-timeout", {
+    group: "Reconnecting",
     otherEnv: ["EXAI_WS_HANDSHAKE_TIMEOUT"],
     default: "15s",
     ...DURATION,
-    help: "for the WebSocket to open, and then for the daemon's first answer",
+    help:
+      "Time limit for the WebSocket to open, and again for the daemon's first answer.",
   }),
   connections: flagSetting("connections", {
+    group: "Daemon",
     default: "auto",
     value: "auto|one|many",
     help:
-      "how many connections the daemon keeps for one client; auto: find out",
+      "How many connections the daemon keeps for one client. auto finds out.",
     parse: oneOf("auto", "one", "many"),
   }),
   pingInterval: flagSetting("ping-interval", {
+    group: "Reconnecting",
     default: "5s",
     ...LIMIT,
-    help: "silence after which a connection is probed",
+    help:
+      "Silence after which the proxy probes the connection. off disables probes.",
   }),
   exaiPing: {
+    group: "EX-AI daemon",
     env: ["EXAI_WS_PING_INTERVAL"],
     value: "SECONDS",
-    help: "0 or less switches probes off; anything else meant WebSocket pings",
+    help: "0 or less disables probes. Other values are ignored.",
     isShared: true,
     parse: parseFiniteNumber,
   },
   pingTimeout: flagSetting("ping-timeout", {
+    group: "Reconnecting",
     default: "5s",
     ...DURATION,
-    help: "for the answer to a probe",
+    help: "Time limit for the answer to a probe.",
   }),
   queueTimeout: flagSetting("queue-timeout", {
+    group: "Requests",
     otherEnv: ["EXAI_WS_CONNECT_TIMEOUT"],
     default: "45s",
     ...LIMIT,
-    help: "how long a request waits for a daemon, over all outages",
+    help:
+      "Longest time that a request waits for a daemon, added up over outages.",
   }),
   queueLimit: flagSetting("queue-limit", {
+    group: "Requests",
     default: "1000",
-    value: "COUNT",
-    help: "how many messages may wait (and at most 64 MiB of them)",
+    value: "COUNT|off",
+    help:
+      "How many messages may wait for a daemon. Their total limit is 64 MiB.",
     parse: allowOff(wholeNumber("whole number", 1_000_000)),
   }),
   requestTimeout: flagSetting("request-timeout", {
+    group: "Requests",
     default: "off",
     ...LIMIT,
-    help: "for the answer to a request, the time in the queue included",
+    help:
+      "Time limit for the answer to a request, including the time in the queue.",
   }),
   idleTimeout: flagSetting("idle-timeout", {
+    group: "Requests",
     default: "600s",
     ...LIMIT,
-    help: "for the answer to a written request, or progress on it",
+    help: "Time limit for the next sign of progress on a sent request.",
   }),
   initializeGrace: flagSetting("initialize-grace", {
+    group: "Requests",
     default: "5s",
-    value: "TIME",
-    help: "before a client hears that the daemon is not up; off: never",
+    value: "TIME|off",
+    help: "How long a client waits at its start before the proxy answers in " +
+      "place of the daemon. off: for ever.",
     parse: (text) => text === "off" ? Infinity : parseDurationOrZero(text),
   }),
   cache: flagSetting("cache", {
+    group: "Files",
     default: "on",
     value: "on|off|PATH",
-    help: "what the daemon said last, for a start without it: a file in your " +
-      "state folder",
+    help:
+      "File with the daemon's last results, for starts without the daemon. on: a file in your state folder.",
     parse: parsePath,
   }),
   status: flagSetting("status", {
+    group: "Files",
     default: "on",
     ...ON_OFF,
-    help: "a small file in your state folder, which `alwaysup status` reads",
+    help: "Write the small file that `alwaysup status` reads.",
   }),
   glmTotal: {
+    group: "Time limits by provider",
     env: ["GLM_STREAM_TIMEOUT"],
     default: "300s",
     ...LIMIT,
-    help: "for a call that belongs to GLM, instead of --request-timeout",
+    help:
+      "Time limit for a call that belongs to GLM. It replaces --request-timeout.",
   },
   kimiTotal: {
+    group: "Time limits by provider",
     env: ["KIMI_STREAM_TIMEOUT"],
     default: "600s",
     ...LIMIT,
-    help: "the same for Kimi; any <NAME>_STREAM_TIMEOUT does it for that name",
+    help:
+      "Time limit for a call that belongs to Kimi. <NAME>_STREAM_TIMEOUT sets it for any other provider.",
   },
   glmIdle: {
+    group: "Time limits by provider",
     env: ["GLM_STREAM_IDLE_TIMEOUT"],
     default: "off",
     ...LIMIT,
-    help: "for progress on a call that belongs to GLM, instead of " +
-      "--idle-timeout",
+    help:
+      "Time limit for progress on a call that belongs to GLM. It replaces --idle-timeout.",
   },
   kimiIdle: {
+    group: "Time limits by provider",
     env: ["KIMI_STREAM_IDLE_TIMEOUT"],
     default: "off",
     ...LIMIT,
     help:
-      "the same for Kimi; any <NAME>_STREAM_IDLE_TIMEOUT does it for that " +
-      "name",
+      "Time limit for progress on a call that belongs to Kimi. <NAME>_STREAM_IDLE_TIMEOUT sets it for any other provider.",
   },
   waitProgress: flagSetting("wait-progress", {
+    group: "Requests",
     default: "on",
     ...ON_OFF,
-    help: "tell a client that asked for progress what its call waits for",
+    help:
+      "Send progress notifications for a call that waits, if the client asked for progress.",
   }),
   retry: flagSetting("retry", {
+    group: "Requests",
     default: "safe",
-    value: "POLICY",
-    help: "what is written again after the connection was lost: safe, always " +
-      "or never",
+    value: "safe|always|never",
+    help:
+      "What is sent again after a lost connection: only safe requests, all, or none.",
     parse: oneOf("safe", "always", "never"),
   }),
   maxMessage: flagSetting("max-message", {
+    group: "Requests",
     otherEnv: ["EXAI_WS_MAX_BYTES"],
     default: "32MiB",
-    value: "SIZE",
-    help: "largest message, either way",
+    value: "SIZE|off",
+    help: "Largest message in either direction.",
     parse: allowOff(parseSize),
   }),
   toolOutput: flagSetting("tool-output", {
+    group: "EX-AI daemon",
     default: "clean",
-    value: "STYLE",
-    help: "exai: take progress, turn notice and summary off the output, or raw",
+    value: "clean|raw",
+    help: "Remove progress, the AGENT'S TURN notice and the summary from the " +
+      "output of tools (clean), or keep them (raw).",
     parse: oneOf("clean", "raw"),
   }),
   ackGrace: {
+    group: "EX-AI daemon",
     env: ["EXAI_SHIM_ACK_GRACE_SECS"],
     default: "120s",
     value: "TIME",
-    help: "exai: what is added to the time that the daemon allows a call",
+    help: "Time that is added to the daemon's own limit for a call.",
     parse: parseDurationOrZero,
   },
   sessionId: {
+    group: "EX-AI daemon",
     env: ["EXAI_SESSION_ID"],
     value: "NAME",
-    help: "exai: the name of this client in hello; else a random one",
+    help:
+      "Name of this client in hello. Each connection adds random characters.",
     isShared: true,
     parse: parseSessionId,
   },
   serverName: {
+    group: "EX-AI daemon",
     env: ["MCP_SERVER_ID"],
     default: "alwaysup",
     value: "NAME",
-    help: "exai: the server's name that the client sees",
+    help: "Server name that the client sees.",
     parse: parseShortName,
   },
   healthFile: {
+    group: "EX-AI daemon",
     env: ["EXAI_WS_HEALTH_FILE"],
     ...PATH,
-    help: "exai: the daemon's health file, whose age is logged at a failure",
+    help:
+      "The daemon's health file. The log shows its age after a failed attempt.",
   },
   skipHealth: {
+    group: "EX-AI daemon",
     env: ["EXAI_WS_SKIP_HEALTH_CHECK"],
     default: "false",
-    value: "BOOLEAN",
-    help: "exai: true leaves the health file alone",
+    value: "true|false",
+    help: "Ignore the health file.",
     parse: parseBoolean,
   },
   logLevel: {
+    group: "Logging",
     flag: "log-level",
     env: ["LOG_LEVEL"],
     default: "info",
-    value: "LEVEL",
-    help: "debug, info, warn or error, on stderr",
+    value: "debug|info|warn|error",
+    help: "Lowest level of log lines on stderr.",
     isShared: true,
     parse: oneOf("debug", "info", "warn", "error"),
   },
   logFormat: {
+    group: "Logging",
     flag: "log-format",
     env: ["LOG_FORMAT"],
     default: "text",
-    value: "FORMAT",
-    help: "text or json",
+    value: "text|json",
+    help: "Format of log lines.",
     isShared: true,
     parse: oneOf("text", "json"),
   },
   envFile: {
+    group: "Files",
     flag: "env-file",
     env: ["ENV_FILE"],
     ...PATH,
-    help: "file of NAME=value lines; one that ENV_FILE names may be missing",
+    help:
+      "File of NAME=value lines with settings. If ENV_FILE names it, it may be missing.",
   },
 } as const;
 

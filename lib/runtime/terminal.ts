@@ -1,8 +1,10 @@
 /**
- * The output streams of a command, and colors.
+ * Defines the output streams of a command, and colors text for a terminal.
  *
  * @module
  */
+
+import type { Host } from "./host.ts";
 
 /** The output streams of a command, line by line. */
 export interface Output {
@@ -10,14 +12,27 @@ export interface Output {
   print(line: string): void;
   /** Writes a line to stderr. */
   printError(line: string): void;
-  /** True if stdout shows colors to a person. */
+  /** True if stdout gets colors: see {@linkcode showsColors}. */
   readonly hasColors: boolean;
 }
 
-/** The terminal's palette, as SGR numbers (ECMA-48 section 8.3.117). */
+/**
+ * Returns true if stdout gets colors. If `FORCE_COLOR` is set, it decides: `0`
+ * and `false` disable colors, anything else enables them. If it is not set,
+ * `NO_COLOR` and `TERM=dumb` disable them. Otherwise only a terminal gets
+ * colors. The order is that of Node; see also no-color.org.
+ */
+export function showsColors(host: Pick<Host, "getEnv" | "isTty">): boolean {
+  const forced = host.getEnv("FORCE_COLOR");
+  if (forced !== undefined) return !/^(0|false)$/i.test(forced);
+  return host.getEnv("NO_COLOR") === undefined &&
+    host.getEnv("TERM") !== "dumb" && host.isTty("stdout");
+}
+
+/** SGR parameters (ECMA-48 section 8.3.117). */
 const SGR_CODES = { bold: 1, red: 31, green: 32, yellow: 33 } as const;
 
-/** Returns the text in a color, where colors are shown. */
+/** Returns the text in a color or in bold; unchanged without colors. */
 export function colorize(
   { hasColors }: Output,
   color: "bold" | "red" | "green" | "yellow",

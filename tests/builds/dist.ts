@@ -31,7 +31,7 @@ async function runScript(
   return { success, text: out! + err! };
 }
 
-test("Checksums: they are those of the five files, and of no other", async () => {
+test("Checksums: SHA256SUMS lists exactly the five files, and each checksum matches", async () => {
   const sums = await Deno.readTextFile(`${DIST}SHA256SUMS`);
   const names = sums.trim().split("\n").map((line) => line.split("  ")[1]!);
   assertEquals(names.toSorted(), BINARIES);
@@ -44,9 +44,9 @@ test("Checksums: they are those of the five files, and of no other", async () =>
 
 /** Matches our own files, one of the standard library, and two parsers. */
 const BUNDLED =
-  /^(?:main\.ts|deno\.json|lib\/[\w/]+\.ts|npm\/deno-std\/[\d.]+\/async\/delay\.js|npm\/(?:jsonc-parser|toml-eslint-parser|eslint-visitor-keys)\/\S+)$/;
+  /^(?:main\.ts|deno\.json|lib\/[\w/]+\.ts|npm\/deno-std\/[\d.]+\/(?:async\/delay|text\/levenshtein_distance)\.js|npm\/(?:jsonc-parser|toml-eslint-parser|eslint-visitor-keys)\/\S+)$/;
 
-test("Bundle: it holds the program's own files, and those of three packages", async () => {
+test("Bundle: it contains only our own files and those of the allowed packages", async () => {
   const text = await Deno.readTextFile(`${DIST}npm/alwaysup.js`);
   const files = text.matchAll(/^\/\/ (\S+\.(?:[cm]?[jt]s|json))$/gm);
   const names = [...files].map(([, name]) => name!);
@@ -57,36 +57,24 @@ test("Bundle: it holds the program's own files, and those of three packages", as
   assertEquals(targets.filter((name) => !/^node:/.test(name)), []);
 });
 
-test("README: its way to install verifies what it downloads", async () => {
+test("README: its quick start adds the executable to a client, which can start it", async () => {
+  await using daemon = new FakeWebSocketServer({ subprotocol: undefined });
   const readme = await Deno.readTextFile(`${ROOT}README.md`);
-  const script = /```sh\n(case [^]*?)```/.exec(readme)![1]!;
-  let isBroken = false;
-  await using server = Deno.serve(
-    { port: 0, hostname: "127.0.0.1", onListen: () => {} },
-    async ({ url }) => {
-      const [, name] = /^\/OWNER\/alwaysup\/releases\/latest\/download\/(.+)$/
-        .exec(new URL(url).pathname) ?? [];
-      if (name === undefined) return new Response("", { status: 404 });
-      const bytes = await Deno.readFile(`${DIST}${name}`);
-      if (isBroken && name !== "SHA256SUMS") bytes[1_000_000]! ^= 1;
-      return new Response(bytes);
-    },
-  );
-  const here = script.replace(
-    "https://github.com",
-    `http://127.0.0.1:${server.addr.port}`,
-  );
-  assert(here !== script);
+  const script = /```sh\n *(dist\/alwaysup doctor [^]*?)```/.exec(readme)![1]!;
   const home = await Deno.makeTempDir({ prefix: "home-" });
-  isBroken = true;
-  const refused = await runScript(here, home);
-  assertEquals(refused.success, false, refused.text);
-  const installed = `${home}/.local/bin/alwaysup`;
-  assertEquals(await outputOf(installed, ["--version"]), undefined);
-  isBroken = false;
-  const { success, text } = await runScript(here, home);
-  assertEquals(success, true, text);
-  const version = await outputOf(installed, ["--version"]);
+  const here = script.replaceAll("dist/alwaysup", `${DIST}alwaysup-linux-x64`)
+    .replaceAll("ws://127.0.0.1:8079/", daemon.url);
+  assert(here !== script);
+  const { text } = await runScript(here, home);
+  const file = await Deno.readTextFile(`${home}/.cursor/mcp.json`);
+  const { command, args } = JSON.parse(file).mcpServers.alwaysup;
+  assertEquals(command, `${DIST}alwaysup-linux-x64`, text);
+  await using proxy = new ProxyProcess([], {}, () => [command, args]);
+  await proxy.initialize();
+  await proxy.request(1, "x", { n: 1 });
+  assertEquals((await proxy.waitForResponse(1)).result, { n: 1 });
+  await proxy.closeStdin();
+  const version = await outputOf(command, ["--version"]);
   assertMatch(
     version!,
     new RegExp(
@@ -94,6 +82,22 @@ test("README: its way to install verifies what it downloads", async () => {
     ),
   );
   await Deno.remove(home, { recursive: true });
+});
+
+test("SECURITY: its command finds a download that is not whole", async () => {
+  const page = await Deno.readTextFile(`${ROOT}SECURITY.md`);
+  const script = /```sh\n(sha256sum [^]*?)```/.exec(page)![1]!;
+  const folder = await Deno.makeTempDir({ prefix: "download-" });
+  for (const name of ["SHA256SUMS", "alwaysup-linux-x64"]) {
+    await Deno.copyFile(`${DIST}${name}`, `${folder}/${name}`);
+  }
+  const whole = await runScript(script, folder);
+  assertEquals(whole.success, true, whole.text);
+  const bytes = await Deno.readFile(`${folder}/alwaysup-linux-x64`);
+  bytes[1_000_000]! ^= 1;
+  await Deno.writeFile(`${folder}/alwaysup-linux-x64`, bytes);
+  assertEquals((await runScript(script, folder)).success, false);
+  await Deno.remove(folder, { recursive: true });
 });
 
 /** Returns the folder of a Node version in `tests/npm/nodes`. */
@@ -111,7 +115,7 @@ test("npm package: it installs offline, and its command starts outside this fold
     home,
   );
   assertEquals(install.success, true, install.text);
-  await using daemon = new FakeWebSocketServer({ echo: undefined });
+  await using daemon = new FakeWebSocketServer({ subprotocol: undefined });
   const bin = `${home}/node_modules/.bin/alwaysup`;
   const PATH = `${nodeFolder(24)}:${Deno.env.get("PATH")}`;
   await using proxy = new ProxyProcess([], { PATH }, () => [
@@ -127,7 +131,7 @@ test("npm package: it installs offline, and its command starts outside this fold
   await Deno.remove(home, { recursive: true });
 });
 
-test("npm package: the oldest Node that it claims runs it, the version before reports why not", async () => {
+test("npm package: it runs on the oldest supported Node, and an older Node gets an error that says why not", async () => {
   await using daemon = new FakeWebSocketServer();
   const file = `${DIST}npm/alwaysup.js`;
   await using proxy = new ProxyProcess([], {}, () => [
@@ -143,7 +147,7 @@ test("npm package: the oldest Node that it claims runs it, the version before re
     assertEquals(success, false);
     assertMatch(
       text,
-      /^alwaysup: Node 20\.[\d.]+ is too old, .*22 or newer\n$/,
+      /^alwaysup: Node 20\.[\d.]+ is too old: use Node 22 or newer\n$/,
     );
   }
   await Deno.remove(home, { recursive: true });

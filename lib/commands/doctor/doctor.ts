@@ -8,7 +8,7 @@
 
 import { errorMessageOf } from "../../text/error_message.ts";
 import { sanitizeLine } from "../../text/sanitize.ts";
-import type { Check } from "./check.ts";
+import type { CheckResult } from "./check.ts";
 import { daemonChecks } from "./daemon_checks.ts";
 import { networkChecks } from "./network_checks.ts";
 import { CLIENTS } from "../../clients/registry.ts";
@@ -31,6 +31,7 @@ import {
 } from "./running_checks.ts";
 import { createConfigRedactor, redactJsonValue } from "../../config/secrets.ts";
 import { loadConfig } from "../../config/load.ts";
+import { findCommand, flagsOf } from "../command_table.ts";
 import { cacheKeyOf, readCacheFile } from "../../proxy/cache_file.ts";
 import { formatDuration } from "../../proxy/status_format.ts";
 
@@ -46,24 +47,30 @@ const STATE_COLORS = {
   skip: "bold",
 } as const;
 
-/** Runs and prints all checks. Returns the exit code: 1 if one failed. */
+/**
+ * Runs and prints all checks.
+ *
+ * @returns the exit code: 0; 1 if a check failed; 2 for invalid settings
+ */
 export async function doctor(
   args: readonly string[],
   host: Host,
   output: Output,
 ): Promise<number> {
   const isJson = args.includes("--json");
-  const checks: Check[] = [];
+  const checks: CheckResult[] = [];
   for await (const check of runChecks(args, host)) {
     checks.push(check);
     if (!isJson) printCheck(check, output);
   }
-  const isFine = !checks.some(({ state }) => state === "fail");
+  const failed = checks.filter(({ state }) => state === "fail");
+  const isFine = failed.length === 0;
   if (isJson) output.print(JSON.stringify({ ok: isFine, checks }));
-  return isFine ? 0 : 1;
+  if (isFine) return 0;
+  return failed.some(({ name }) => name === "settings") ? 2 : 1;
 }
 
-function printCheck(check: Check, output: Output): void {
+function printCheck(check: CheckResult, output: Output): void {
   const { name, state, text, advice } = check;
   const mark = colorize(output, STATE_COLORS[state], state.padEnd(4));
   const [first, ...more] = text.split("\n").map((text) => sanitizeLine(text));
@@ -75,12 +82,16 @@ function printCheck(check: Check, output: Output): void {
 async function* runChecks(
   args: readonly string[],
   host: Host,
-): AsyncGenerator<Check> {
+): AsyncGenerator<CheckResult> {
   const flags = args.filter((arg) => !/^--(json|connect)$/.test(arg));
-  const { configResult, sources } = await loadConfig(host, flags);
+  const { configResult, sources } = await loadConfig(
+    host,
+    flags,
+    flagsOf(findCommand("doctor")!),
+  );
   if (configResult.kind === "problems") {
     for (const text of configResult.problems) {
-      const advice = "mend it; nothing starts before (alwaysup --help)";
+      const advice = "correct the setting: see `alwaysup help`";
       yield { name: "settings", state: "fail", text, advice };
     }
     return;
@@ -93,19 +104,22 @@ async function* runChecks(
   const mode = args.includes("--connect") ? "connect" : "read";
   for await (const check of proxyAndDaemonChecks(config, host, mode)) {
     const { name, state } = check;
-    yield { ...redactJsonValue(check, redact) as Check, name, state };
+    yield { ...redactJsonValue(check, redact) as CheckResult, name, state };
   }
   yield cacheCheck(config, host);
   yield healthFileCheck(config, sources, host);
   yield await clientsCheck(host);
 }
 
-/** In `read`, connects only if no proxy runs: it could displace a session. */
+/**
+ * In the mode `read`, connects only if no proxy of this daemon runs, because a
+ * new connection could displace the session of a proxy.
+ */
 async function* proxyAndDaemonChecks(
   config: Config,
   host: Host,
   mode: "read" | "connect",
-): AsyncGenerator<Check> {
+): AsyncGenerator<CheckResult> {
   const { proxies, problems } = findRunningProxies(host);
   const daemonProxies = proxiesOfDaemon(proxies, config);
   if (daemonProxies.length > 0) {
@@ -133,7 +147,7 @@ async function* proxyAndDaemonChecks(
 function settingsCheck(
   { redactedUrl, dialect }: Config,
   sources: SettingSources,
-): Check {
+): CheckResult {
   const lines = [`${redactedUrl}, dialect ${dialect}`];
   for (const { name, redactedValue, from } of explicitSettingsOf(sources)) {
     lines.push(`${name}: ${redactedValue} (${SOURCE_LABELS[from]})`);
@@ -141,7 +155,7 @@ function settingsCheck(
   return { name: "settings", state: "ok", text: lines.join("\n") };
 }
 
-function cacheCheck(config: Config, host: Host): Check {
+function cacheCheck(config: Config, host: Host): CheckResult {
   const name = "cache";
   const cacheFile = readCacheFile(config.cache, cacheKeyOf(config), host);
   if (cacheFile === undefined) {
@@ -152,14 +166,15 @@ function cacheCheck(config: Config, host: Host): Check {
   const { path, problem } = cacheFile;
   if (problem !== undefined) {
     const text = `${path} is not used: ${problem}`;
-    const advice = "delete it, or name another one (--cache PATH)";
+    const advice = "delete it, or choose another file (--cache PATH)";
     return { name, state: "warn", text, advice };
   }
   try {
     checkWritable(host, path);
   } catch (error) {
     const text = `${path} cannot be written (${errorMessageOf(error)})`;
-    const advice = "let your user write there, or name another (--cache PATH)";
+    const advice =
+      "make it writable for your user, or choose another file (--cache PATH)";
     return { name, state: "warn", text, advice };
   }
   const modifiedAt = host.stat(path)?.modifiedAt;
@@ -173,7 +188,7 @@ function healthFileCheck(
   { dialect, healthFile: path }: Config,
   sources: SettingSources,
   host: Host,
-): Check {
+): CheckResult {
   const name = "health file";
   if (path === undefined) {
     const variable = "EXAI_WS_HEALTH_FILE";
@@ -181,8 +196,12 @@ function healthFileCheck(
       .some(({ name }) => name === variable);
     const why = dialect === "mcp"
       ? `${variable} is for the exai dialect only`
-      : "EXAI_WS_SKIP_HEALTH_CHECK leaves it alone";
-    return { name, state: "skip", text: isNamed ? why : "none is named" };
+      : "it is not read, because EXAI_WS_SKIP_HEALTH_CHECK is set";
+    return {
+      name,
+      state: "skip",
+      text: isNamed ? why : "no health file is set",
+    };
   }
   const found = readHealthFile(host, path);
   if (typeof found === "string") {
@@ -191,18 +210,20 @@ function healthFileCheck(
   }
   const age = `${path} is ${formatDuration(found.ageMs)} old`;
   if (found.ageMs <= HEALTH_FRESH_MS) return { name, state: "ok", text: age };
-  const advice = "the daemon is down, or busy with a call that blocks it";
+  const advice =
+    "check that the daemon runs; a call that blocks it may also be the reason";
   return { name, state: "warn", text: age, advice };
 }
 
-async function clientsCheck(host: Host): Promise<Check> {
+async function clientsCheck(host: Host): Promise<CheckResult> {
   const name = "clients";
   let installed: typeof import("../installed_clients.ts");
   try {
     // This module needs npm packages, which may be missing without a network.
     installed = await import("../installed_clients.ts");
   } catch {
-    const text = "their files are not read: the packages for that are missing";
+    const text =
+      "the clients' files cannot be read: npm packages for that are missing";
     const advice = "start alwaysup once with access to the npm registry";
     return { name, state: "skip", text, advice };
   }
@@ -224,11 +245,11 @@ async function clientsCheck(host: Host): Promise<Check> {
   }
   if (problems.length > 0) {
     const text = [...lines, ...problems].join("\n");
-    const advice = "mend that file, or the client will not start its servers";
+    const advice = "fix that file, or the client will not start its servers";
     return { name, state: "warn", text, advice };
   }
   if (lines.length > 0) return { name, state: "ok", text: lines.join("\n") };
-  const text = "none that is known here starts alwaysup";
-  const advice = "alwaysup install CLIENT says how";
+  const text = "no known client starts alwaysup";
+  const advice = "run alwaysup install CLIENT to see how to add it";
   return { name, state: "warn", text, advice };
 }

@@ -1,5 +1,6 @@
 /**
- * From flags, variables and files to a configuration or every problem.
+ * Tests how flags, environment variables and files become a configuration or a
+ * list of problems.
  *
  * @module
  */
@@ -9,8 +10,6 @@ import {
   type ConfigResult,
   envFileSettingOf,
   explicitSettingsOf,
-  formatHelp,
-  listSettings,
   readConfig,
   type SettingSources,
 } from "../../../lib/config/config.ts";
@@ -38,7 +37,7 @@ function problems(...args: string[]): readonly string[] {
   return reading.kind === "problems" ? reading.problems : [];
 }
 
-test("Config: without any setting everything has its default", () => {
+test("Config: without any setting, each setting has its default", () => {
   const found = config({});
   const {
     redactedUrl: _,
@@ -46,7 +45,7 @@ test("Config: without any setting everything has its default", () => {
     version: ___,
     ...rest
   } = DEFAULT_CONFIG;
-  // The tests' sessions set `many`, so that they need no capacity check.
+  // Sessions in tests use `many`, because then there is no capacity check.
   const defaults: Record<string, unknown> = { ...rest, connections: "auto" };
   for (const [name, value] of Object.entries(defaults)) {
     assertEquals<unknown>(found[name as keyof Config], value, name);
@@ -99,7 +98,7 @@ for (const [text, ms] of DURATIONS) {
   });
 }
 
-test("Config: 0 and off switch a limit off, where that is allowed", () => {
+test("Config: 0 and off disable a limit, if that is allowed", () => {
   for (const text of ["0", "off"]) {
     const args = [
       `--queue-timeout=${text}`,
@@ -303,7 +302,7 @@ test("Config: EXAI_WS_PING_INTERVAL can only switch probes off", () => {
   );
 });
 
-test("Config: ignores the health file where it is to be skipped, or the dialect is mcp", () => {
+test("Config: ignores the health file if a setting says so, or if the dialect is mcp", () => {
   const env = { EXAI_WS_HEALTH_FILE: "/h", EXAI_WS_SKIP_HEALTH_CHECK: "True" };
   assertEquals(config({ env }).healthFile, undefined);
   const args = ["--dialect", "mcp"];
@@ -314,7 +313,7 @@ test("Config: ignores the health file where it is to be skipped, or the dialect 
   );
 });
 
-test("Config: a bad value of an EXAI_ variable is a problem; one that only the daemon accepts is a warning", () => {
+test("Config: an invalid value of an EXAI_ variable is a problem; a value that only the daemon accepts is a warning", () => {
   for (
     const [name, value] of [
       ["EXAI_WS_PORT", "http"],
@@ -436,7 +435,7 @@ test("Config: collects the secrets that a daemon could quote", () => {
   }
   const exai = config({ env: { EXAI_WS_TOKEN: "t0ken" } });
   assertEquals(exai.secrets, ["t0ken"]);
-  // Everybody on the machine can see a flag anyway.
+  // Every user of the machine can see the flags, so they are not secret.
   const flag = config({ args: ["--header", "X-Other: oth3r"] });
   assertEquals(flag.secrets, []);
 });
@@ -478,7 +477,7 @@ const UNENCRYPTED: [url: string, env: Record<string, string>, is: boolean][] = [
 ];
 
 for (const [url, env, is] of UNENCRYPTED) {
-  test(`Config: a secret without encryption: ${url} ${JSON.stringify(env)}: ${is ? "one warning" : "none"}`, () => {
+  test(`Config: warnings about a secret without encryption: ${url} ${JSON.stringify(env)}: ${is ? "one warning" : "none"}`, () => {
     const sources = { args: [], env: { ALWAYSUP_URL: url, ...env } };
     const reading = readConfig(sources, noFile);
     assert(reading.kind === "config");
@@ -516,7 +515,7 @@ for (
   });
 }
 
-test("Config: the URL that is shown holds no secret", () => {
+test("Config: the shown URL contains no secret", () => {
   const env = {
     ALWAYSUP_URL: "wss://user:s3cret@host:1/path?token=s3cret&b=2",
   };
@@ -569,7 +568,7 @@ test("Config: a token file may have a byte order mark and CRLF; one in UTF-16 is
   assertMatch(authorities.problems[0]!, /^--ca-file: it is text in UTF-16/);
 });
 
-test("Config: reads a .env file only where one is named", () => {
+test("Config: reads a .env file only if it is named", () => {
   assertEquals(envFileSettingOf({ args: [], env: {} }), undefined);
   const named = envFileSettingOf({ args: [], env: { ENV_FILE: "/a" } });
   assertEquals(named, { text: "/a", name: "ENV_FILE", from: "env" });
@@ -580,18 +579,6 @@ test("Config: reads a .env file only where one is named", () => {
     envFileSettingOf({ args: [], env: {}, file: { ENV_FILE: "/c" } }),
     undefined,
   );
-});
-
-test("Config: --help names every flag, variable and default, in ASCII and short lines", () => {
-  const text = formatHelp();
-  for (const [name, setting] of listSettings()) {
-    if (setting.flag) assert(text.includes(`--${setting.flag} `), name);
-    for (const variable of setting.env) assert(text.includes(variable), name);
-    if (setting.default) assert(text.includes(setting.default), name);
-  }
-  for (const line of text.split("\n")) {
-    assert(line.length <= 110 && /^[\x20-\x7e]*$/.test(line), line);
-  }
 });
 
 test("Config: lists each explicit setting with its source, and no secret", () => {
@@ -628,7 +615,7 @@ test("Config: lists each explicit setting with its source, and no secret", () =>
 
 const WSS = ["--url", "wss://127.0.0.1/"];
 
-test("Config: refuses wss:// where certificates would not be checked, but not ws://", () => {
+test("Config: refuses wss:// if certificates would not be verified, but accepts ws://", () => {
   const env = { NODE_TLS_REJECT_UNAUTHORIZED: "0" };
   const reading = readConfig({ args: WSS, env }, noFile);
   assert(reading.kind === "problems");
@@ -639,14 +626,14 @@ test("Config: refuses wss:// where certificates would not be checked, but not ws
   );
   config({ args: ["--url", "ws://127.0.0.1/"], env });
   config({ env });
-  // No runtime obeys the variable in a file.
+  // Runtimes ignore this variable in a `.env` file.
   config({ args: WSS, file: env });
   for (const value of ["1", "", "false", "00", " 0"]) {
     config({ args: WSS, env: { NODE_TLS_REJECT_UNAUTHORIZED: value } });
   }
 });
 
-/** A block of a PEM file. */
+/** Returns a block of a PEM file (RFC 7468). */
 function block(label: string, text: string): string {
   return `-----BEGIN ${label}-----\n${text}\n-----END ${label}-----\n`;
 }
@@ -664,11 +651,11 @@ test("Config: takes only the certificates from a --ca-file", () => {
   const env = { ALWAYSUP_CA_FILE: "/ca" };
   assertEquals(config({ args: WSS, env }, () => one).caCertificates.length, 1);
   assertEquals(config({ args: WSS }).caCertificates, []);
-  // It is not read for ws://.
+  // The CA file is not read for ws://.
   assertEquals(config({ env }).caCertificates, []);
 });
 
-test("Config: a --ca-file that cannot be read or has no certificate is a problem that shows nothing of it", () => {
+test("Config: a --ca-file that cannot be read or has no certificate is a problem, which does not quote the file", () => {
   const args = [...WSS, "--ca-file", "/ca"];
   const why = (readFile: () => string): string => {
     const reading = readConfig({ args, env: {} }, readFile);
@@ -677,16 +664,16 @@ test("Config: a --ca-file that cannot be read or has no certificate is a problem
   };
   assertMatch(
     why(noFile),
-    /^--ca-file: it cannot be read: it must be the path/,
+    /^--ca-file: it cannot be read; it must be the path/,
   );
-  const none = /^--ca-file: there is no certificate in it \(PEM, .*\)$/;
+  const none = /^--ca-file: it contains no certificate \(PEM, .*\)$/;
   const key = block("PRIVATE KEY", "c2VjcmV0");
   for (const text of ["", "s3cret", key, "-----BEGIN CERTIFICATE-----\nQUJD"]) {
     assertMatch(why(() => text), none);
   }
 });
 
-test("Config: GLM and KIMI have default timeouts, any other provider those of its variables", () => {
+test("Config: GLM and KIMI have default timeouts, and other providers only have the timeouts of their variables", () => {
   const sources = {
     args: [],
     env: { QWEN_STREAM_TIMEOUT: "2m", KIMI_STREAM_IDLE_TIMEOUT: "30" },

@@ -1,0 +1,262 @@
+/**
+ * The table of commands. The folder `lib/commands/` holds what the program does
+ * besides running the proxy. Help, completions and the manual page are
+ * generated from this table and from the table of settings.
+ *
+ * @module
+ */
+
+import { CLIENTS } from "../clients/registry.ts";
+import { listSettings } from "../config/config.ts";
+
+/** A flag of a command that is not a setting. */
+export interface CommandFlag {
+  /** The flag without dashes. */
+  readonly flag: string;
+  /** The placeholder for the value; `undefined` if the flag has no value. */
+  readonly value?: string;
+  /** The description: one sentence. */
+  readonly help: string;
+}
+
+/** A command. */
+export interface CommandInfo {
+  /** The word after the program's name. */
+  readonly name: string;
+  /** The description for a list of commands: one sentence. */
+  readonly summary: string;
+  /** What follows the name in the usage lines. */
+  readonly usage: readonly string[];
+  /** The description for the help of the command: paragraphs. */
+  readonly details: readonly string[];
+  /** The words that may follow the command. */
+  readonly choices?: readonly string[];
+  /** The command's own flags. */
+  readonly flags: readonly CommandFlag[];
+  /** True if the flags of the settings may follow. */
+  readonly takesSettings: boolean;
+  /** Command lines, each with its purpose. */
+  readonly examples: readonly (readonly [line: string, purpose: string])[];
+  /** The meaning of each exit code. */
+  readonly exitCodes: readonly (readonly [code: number, meaning: string])[];
+}
+
+/** The shells with a completion script. */
+export const SHELLS = ["bash", "zsh", "fish", "powershell"] as const;
+
+/** The meaning of exit code 2, which is the same for every command. */
+export const NOT_UNDERSTOOD = "The command line or a setting is not valid.";
+
+const CLIENT_NAMES = CLIENTS.map(({ name }) => name);
+const URL_EXAMPLE = "--url ws://127.0.0.1:8079/";
+
+const WRITE_FLAGS: readonly CommandFlag[] = [
+  { flag: "all", help: "Every client on this machine." },
+  { flag: "write", help: "Change the file. A backup of it is kept." },
+  {
+    flag: "name",
+    value: "NAME",
+    help: "Name of the server in the client. Default: alwaysup.",
+  },
+];
+
+const COMMANDS_WITHOUT_HELP: readonly CommandInfo[] = [
+  {
+    name: "doctor",
+    summary: "Check the connection to the daemon, and say what to fix.",
+    usage: ["[--json] [--connect] [SETTINGS]"],
+    details: [
+      "Checks each step between this machine and the daemon, and says how to " +
+      "fix each step that fails. Give it the flags and the environment of " +
+      "your client's configuration.",
+      "Doctor calls no tool. If a proxy for the same URL runs, doctor reads " +
+      "that proxy's status and does not connect to the daemon, because some " +
+      "daemons keep only one client.",
+    ],
+    flags: [
+      { flag: "json", help: "Print one JSON object." },
+      { flag: "connect", help: "Connect even if a proxy for the URL runs." },
+    ],
+    takesSettings: true,
+    examples: [
+      [`alwaysup doctor ${URL_EXAMPLE}`, "Check a daemon on this machine."],
+      [
+        `alwaysup doctor --json ${URL_EXAMPLE}`,
+        "Print the checks for a program.",
+      ],
+    ],
+    exitCodes: [
+      [0, "No check failed."],
+      [1, "A check failed."],
+      [2, NOT_UNDERSTOOD],
+    ],
+  },
+  {
+    name: "status",
+    summary: "List the running proxies of this user.",
+    usage: ["[--json] [--watch]"],
+    details: [
+      "Prints a line for each running proxy: process, client, daemon, state " +
+      "of the connection, number of reconnects, and number of requests " +
+      "without an answer.",
+    ],
+    flags: [
+      { flag: "json", help: "Print one JSON array." },
+      { flag: "watch", help: "Print again after each change, until Ctrl+C." },
+    ],
+    takesSettings: false,
+    examples: [
+      ["alwaysup status", "List the proxies once."],
+      ["alwaysup status --watch", "Keep the list up to date."],
+    ],
+    exitCodes: [
+      [0, "The list is printed. It may be empty."],
+      [1, "The folder with the status files cannot be read."],
+      [2, NOT_UNDERSTOOD],
+    ],
+  },
+  {
+    name: "install",
+    summary: "Add alwaysup to the configuration of an MCP client.",
+    usage: [
+      "CLIENT [--write] [--name NAME] [SETTINGS]",
+      "--all [--write] [--name NAME] [SETTINGS]",
+    ],
+    details: [
+      `CLIENT is one of: ${CLIENT_NAMES.join(", ")}.`,
+      "Without --write, it prints the entry and the file that it belongs in. " +
+      "With --all and without --write, it lists the clients on this machine.",
+    ],
+    choices: CLIENT_NAMES,
+    flags: WRITE_FLAGS,
+    takesSettings: true,
+    examples: [
+      [`alwaysup install cursor ${URL_EXAMPLE}`, "Show the entry for Cursor."],
+      [
+        `alwaysup install cursor ${URL_EXAMPLE} --write`,
+        "Write it into Cursor's file.",
+      ],
+      ["alwaysup install --all", "List the clients on this machine."],
+    ],
+    exitCodes: [
+      [0, "The entry is printed or written."],
+      [1, "A file cannot be read or changed."],
+      [2, NOT_UNDERSTOOD],
+    ],
+  },
+  {
+    name: "uninstall",
+    summary: "Remove alwaysup from the configuration of an MCP client.",
+    usage: ["CLIENT [--write] [--name NAME]", "--all [--write] [--name NAME]"],
+    details: [
+      `CLIENT is one of: ${CLIENT_NAMES.join(", ")}.`,
+      "Without --write, it prints the lines that --write removes.",
+    ],
+    choices: CLIENT_NAMES,
+    flags: WRITE_FLAGS,
+    takesSettings: false,
+    examples: [
+      ["alwaysup uninstall cursor", "Show what would be removed."],
+      ["alwaysup uninstall --all --write", "Remove it from every client."],
+    ],
+    exitCodes: [
+      [0, "The entry is removed or absent, or the change is printed."],
+      [1, "A file cannot be read or changed."],
+      [2, NOT_UNDERSTOOD],
+    ],
+  },
+  {
+    name: "completions",
+    summary: "Print a completion script for a shell.",
+    usage: ["SHELL"],
+    details: [
+      `SHELL is one of: ${SHELLS.join(", ")}.`,
+      "The script for powershell is not tested.",
+    ],
+    choices: SHELLS,
+    flags: [],
+    takesSettings: false,
+    examples: [
+      ['eval "$(alwaysup completions bash)"', "In ~/.bashrc."],
+      ['eval "$(alwaysup completions zsh)"', "In ~/.zshrc, after compinit."],
+      [
+        "alwaysup completions fish | source",
+        "In ~/.config/fish/config.fish.",
+      ],
+      [
+        "alwaysup completions powershell | Out-String | Invoke-Expression",
+        "In the file that $PROFILE names.",
+      ],
+    ],
+    exitCodes: [[0, "The script is printed."], [2, NOT_UNDERSTOOD]],
+  },
+  {
+    name: "man",
+    summary: "Print the manual page.",
+    usage: [""],
+    details: [
+      "Prints the manual page in the format of man(7).",
+    ],
+    flags: [],
+    takesSettings: false,
+    examples: [
+      ["alwaysup man | man -l -", "Read it on Linux."],
+      ["alwaysup man > alwaysup.1", "Save it for your man path."],
+    ],
+    exitCodes: [[0, "The page is printed."], [2, NOT_UNDERSTOOD]],
+  },
+  {
+    name: "version",
+    summary: "Print the version (also -V, --version).",
+    usage: [""],
+    details: ["Prints the version, the runtime and the commit of the build."],
+    flags: [],
+    takesSettings: false,
+    examples: [["alwaysup version", "Print the version."]],
+    exitCodes: [[0, "The version is printed."], [2, NOT_UNDERSTOOD]],
+  },
+];
+
+/** All commands, in the order of the help. */
+export const COMMANDS: readonly CommandInfo[] = [
+  ...COMMANDS_WITHOUT_HELP,
+  {
+    name: "help",
+    summary: "Print help (also -h, --help).",
+    usage: ["[COMMAND]"],
+    details: [
+      "Prints the help of the program with every setting, or the help of one " +
+      "command.",
+    ],
+    choices: [...COMMANDS_WITHOUT_HELP.map(({ name }) => name), "help"],
+    flags: [],
+    takesSettings: false,
+    examples: [
+      ["alwaysup help", "Print every command and setting."],
+      ["alwaysup help doctor", "Print the help of doctor."],
+    ],
+    exitCodes: [[0, "The help is printed."], [2, NOT_UNDERSTOOD]],
+  },
+];
+
+/** The exit codes of the proxy itself. */
+export const PROXY_EXIT_CODES: CommandInfo["exitCodes"] = [
+  [0, "The client closed stdin or stdout, or a signal ended the proxy."],
+  [1, "The time of --give-up-after passed without a daemon."],
+  [2, NOT_UNDERSTOOD],
+];
+
+/** Returns the command with this name; `undefined` if there is none. */
+export function findCommand(name: string): CommandInfo | undefined {
+  return COMMANDS.find((command) => command.name === name);
+}
+
+/** Returns the flags of a command, with their dashes, settings included. */
+export function flagsOf({ flags, takesSettings }: CommandInfo): string[] {
+  const settings = takesSettings ? listSettings() : [];
+  return [
+    ...flags.map(({ flag }) => flag),
+    ...settings.flatMap(([, { flag }]) => flag ?? []),
+    "help",
+  ].map((flag) => `--${flag}`);
+}
