@@ -17,13 +17,27 @@ import { listSettings, readConfig } from "../lib/config/config.ts";
 import { parseEnvFile } from "../lib/config/dotenv.ts";
 import { assert, assertEquals } from "./helpers/assert.ts";
 import { ENV_EXAMPLE_FILE, envExampleText } from "../.ci/build/env_example.ts";
+import {
+  SETTINGS_PAGE_FILE,
+  settingsPageText,
+} from "../.ci/build/settings_page.ts";
 import { ExaiProcess } from "./helpers/exai_process.ts";
 import { FakeWebSocketServer } from "./helpers/fake_websocket_server.ts";
 import { test } from "./helpers/time_limit.ts";
 import { proxyCommand, ProxyProcess, withoutNpx } from "./helpers/process.ts";
 
-test("config/env.example: it is what the settings table gives (deno task env)", async () => {
+test("config/env.example: it is what the settings table gives (deno task settings)", async () => {
   assertEquals(await Deno.readTextFile(ENV_EXAMPLE_FILE), envExampleText());
+});
+
+test("config/README.md: it is what the settings table gives (deno task settings)", async () => {
+  const text = await Deno.readTextFile(SETTINGS_PAGE_FILE);
+  assertEquals(text, settingsPageText());
+  for (const [name, { flag, env }] of listSettings()) {
+    for (const word of [...env, ...flag === undefined ? [] : [`--${flag}`]]) {
+      assert(text.includes(`\`${word}\``), name);
+    }
+  }
 });
 
 test("config/env.example: it is accepted with every line in force", () => {
@@ -117,7 +131,7 @@ test("config/: the variants start the same otherwise, and there is no other file
   }
   const known = [
     ...[...CLIENTS.map(fileOf), ...VARIANTS.map(([file]) => file)],
-    ...["mcp-config.json", "env.docker", "env.example"],
+    ...["mcp-config.json", "env.docker", "env.example", "README.md"],
   ];
   const folder = new URL("../config/", import.meta.url);
   const names = Array.fromAsync(Deno.readDir(folder), ({ name }) => name);
@@ -166,26 +180,4 @@ test("config/mcp-config.json: it starts a proxy that works", async () => {
   await using proxy = new ProxyProcess(real);
   await proxy.initialize();
   assertEquals((await proxy.closeStdin()).code, 0);
-});
-
-test("README: its settings table is the program's, and its snippet is config/mcp-config.json", async () => {
-  const readme = await Deno.readTextFile(
-    new URL("../README.md", import.meta.url),
-  );
-  for (const [name, { flag, env, default: fallback }] of listSettings()) {
-    const cells = [
-      flag === undefined ? "" : `\`--${flag}\``,
-      env.map((variable) => `\`${variable}\``).join(", "),
-      fallback === undefined ? "" : `\`${fallback}\``,
-    ];
-    const row = readme.split("\n").map((line) =>
-      line.split("|").map((cell) => cell.trim())
-    )
-      .find((line) => line[2] === cells[1]);
-    assertEquals(row?.slice(1, 4), cells, name);
-  }
-  const snippet = await Deno.readTextFile(
-    new URL("../config/mcp-config.json", import.meta.url),
-  );
-  assert(readme.includes(snippet.trim()));
 });

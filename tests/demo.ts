@@ -17,14 +17,30 @@ import {
   startDaemonScript,
 } from "./helpers/process.ts";
 
-const start = performance.now();
+/** When each event of the demo happened, in milliseconds after its start. */
+export interface Timeline {
+  /** The daemon listens. */
+  readonly daemonUp: number;
+  /** The client is initialized. */
+  readonly clientReady: number;
+  /** `read-report` and `send-mail` run. */
+  readonly callsRunning: number;
+  /** The daemon is killed. */
+  readonly killed: number;
+  /** `send-mail` gets its error. */
+  readonly mailAnswered: number;
+  /** `add` is called without a daemon. */
+  readonly addCalled: number;
+  /** The daemon listens again. */
+  readonly daemonUpAgain: number;
+  /** `add` is answered. */
+  readonly addAnswered: number;
+  /** `read-report` is answered. */
+  readonly reportAnswered: number;
+}
 
 function seconds(ms: number): string {
   return `${(ms / 1000).toFixed(2)} s`;
-}
-
-function printStep(what: string): void {
-  print(`${seconds(performance.now() - start).padStart(8)}  ${what}`);
 }
 
 function requireTrue(condition: unknown, what: string): asserts condition {
@@ -37,74 +53,100 @@ function textOf({ result, error }: ReceivedResponse): string {
   return result.content[0].text;
 }
 
-async function runDemo(): Promise<void> {
+/** Runs the demo and prints each step. Throws if a step fails. */
+export async function runDemo(): Promise<Timeline> {
+  const start = performance.now();
+  const printStep = (what: string, at = performance.now() - start): number => {
+    print(`${seconds(at).padStart(8)}  ${what}`);
+    return at;
+  };
   const port = freePort();
   const url = `ws://127.0.0.1:${port}/`;
   const startDaemon = (): Promise<ChildProcess> =>
     startDaemonScript("demo_daemon.ts", `${port}`);
-  printStep("A daemon is started: a small MCP server behind a WebSocket");
+  printStep("Start a daemon: a small MCP server behind a WebSocket");
   await using first = await startDaemon();
-  printStep(`It listens at ${url} as process ${first.process.pid}`);
+  const daemonUp = printStep(
+    `The daemon listens at ${url} (process ${first.process.pid})`,
+  );
 
   await using proxy = new ProxyProcess(["--url", url]);
   await proxy.initialize();
-  printStep(`A client has started alwaysup as process ${proxy.process.pid}`);
+  const clientReady = printStep(
+    `An MCP client has started alwaysup (process ${proxy.process.pid})`,
+  );
   await proxy.request("list", "tools/list");
   const { result } = await proxy.waitForResponse("list");
   requireTrue(result?.tools.length > 0, "the daemon listed no tools");
-  printStep(`It sees ${result.tools.length} tools`);
+  printStep(`The client lists ${result.tools.length} tools`);
   await proxy.callTool("sum", "add", { a: 2, b: 3 });
-  printStep(`It calls one: ${textOf(await proxy.waitForResponse("sum"))}`);
+  const sum = textOf(await proxy.waitForResponse("sum"));
+  printStep(`The client calls add: ${sum}`);
 
   for (const tool of ["read-report", "send-mail"]) {
     await proxy.callTool(tool, tool);
     await first.stdout.waitForLine((line) => line === `called ${tool}`);
   }
-  printStep("Two long calls run: read-report only reads, send-mail acts");
-  const killedAt = performance.now();
-  await first.signal("SIGKILL");
-  printStep("kill -9 of the daemon");
-  const { at, error } = await proxy.waitForResponse("send-mail");
-  requireTrue(
-    error?.code === -31002,
-    `send-mail ended with: ${error?.message}`,
+  const callsRunning = printStep(
+    "Two long calls run: read-report only reads, send-mail has an effect",
   );
-  printStep(`send-mail has its answer after ${seconds(at - killedAt)}:`);
-  printStep(`  "${error.message.slice(0, 66)}..."`);
+  const killed = printStep("Kill the daemon (kill -9)");
+  await first.signal("SIGKILL");
+  const mail = await proxy.waitForResponse("send-mail");
+  const mailAnswered = mail.at - start;
+  requireTrue(
+    mail.error?.code === -31002,
+    `send-mail ended with: ${mail.error?.message}`,
+  );
+  printStep("send-mail ends with an error, because its outcome is unknown:");
+  printStep(`  "${mail.error.message.slice(0, 66)}..."`);
 
   await proxy.callTool("waiting", "add", { a: 20, b: 22 });
-  await proxy.request("ping", "ping");
-  await proxy.waitForResponse("ping");
-  printStep("Another call is made; there is no daemon, so it waits");
+  const addCalled = printStep("The client calls add; the call waits");
+  await proxy.stderr.waitForLine((line) => line.includes("Attempt 1 "));
+  printStep("alwaysup tries to connect, and tries again");
   await using second = await startDaemon();
-  const upAt = performance.now();
-  printStep(`The daemon is started again, as process ${second.process.pid}`);
-  const sum = await proxy.waitForResponse("waiting");
-  const text = textOf(sum);
-  requireTrue(text.endsWith("= 42"), `20 + 22 gave: ${text}`);
-  printStep(
-    `The call that waited is answered after ${seconds(sum.at - upAt)}: ${text}`,
+  const daemonUpAgain = printStep(
+    `The daemon is started again (process ${second.process.pid})`,
   );
-  textOf(await proxy.waitForResponse("read-report"));
-  printStep("read-report was repeated by itself, and is answered too");
+  const answer = await proxy.waitForResponse("waiting");
+  const text = textOf(answer);
+  requireTrue(text.endsWith("= 42"), `20 + 22 gave: ${text}`);
+  const addAnswered = answer.at - start;
+  const waited = seconds(addAnswered - daemonUpAgain);
+  printStep(`The waiting call is answered, ${waited} later: ${text}`);
+  const report = await proxy.waitForResponse("read-report");
+  textOf(report);
+  printStep("alwaysup has repeated read-report, which is answered too");
   const mails = second.stdout.lines.filter(({ text }) => /mail/.test(text));
   requireTrue(mails.length === 0, "send-mail was called again");
-  printStep("send-mail was not called again");
+  printStep("send-mail was not repeated");
   await proxy.stderr.waitForLine((line) =>
     line.includes("Reconnected to WebSocket")
   );
   const { code } = await proxy.closeStdin();
   requireTrue(code === 0, `alwaysup ended with ${code}`);
-  printStep(
-    "The client closes; nothing was restarted by hand, and it never noticed",
-  );
+  printStep("The client closes. It never had to restart its server.");
+  return {
+    daemonUp,
+    clientReady,
+    callsRunning,
+    killed,
+    mailAnswered,
+    addCalled,
+    daemonUpAgain,
+    addAnswered,
+    reportAnswered: report.at - start,
+  };
 }
 
-try {
-  await runDemo();
-  print("\nEvery step happened.");
-  Deno.exit(0);
-} catch (error) {
-  print(`\nThe demo failed: ${errorMessageOf(error)}`);
-  Deno.exit(1);
+if (import.meta.main) {
+  try {
+    await runDemo();
+    print("\nEvery step succeeded.");
+    Deno.exit(0);
+  } catch (error) {
+    print(`\nThe demo failed: ${errorMessageOf(error)}`);
+    Deno.exit(1);
+  }
 }

@@ -1,22 +1,22 @@
 /**
  * Writes `config/env.example` from the settings table.
  *
- *     deno task env
+ *     deno task settings
  *
  * @module
  */
 
 import { listSettings } from "../../lib/config/config.ts";
 
-/** The path of the file. */
+/** The URL of `config/env.example`. */
 export const ENV_EXAMPLE_FILE: URL = new URL(
   "../../config/env.example",
   import.meta.url,
 );
 
 /**
- * Returns every variable with its default, commented out, so that a copy of the
- * file changes nothing.
+ * Returns the file's text: every variable with its default. All lines are
+ * comments, so that a copy of the file changes no setting.
  */
 export function envExampleText(): string {
   const blocks = listSettings().filter(([name]) => name !== "envFile")
@@ -30,7 +30,7 @@ export function envExampleText(): string {
       )
     );
   return "# Settings of alwaysup, for --env-file PATH (or ENV_FILE=PATH).\n" +
-    "# Written from the table in lib/config/settings.ts by: deno task env\n\n" +
+    "# Written from the table in lib/config/settings.ts by: deno task settings\n\n" +
     blocks.join("\n");
 }
 
