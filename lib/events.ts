@@ -61,8 +61,8 @@ export type SessionEvent =
     /** The close code (RFC 6455 section 7.4); 0 or 1006 for no close frame. */
     readonly code: number;
     /**
-     * The reason for people, with the text of the daemon's close frame. Never
-     * contains an error text of the runtime.
+     * The reason, as text for people. It contains the text of the daemon's
+     * close frame, but never an error text of the runtime.
      */
     readonly reason: string;
     /** The HTTP status of a failed handshake, if the runtime reports it. */
@@ -72,7 +72,7 @@ export type SessionEvent =
     /** True if a message was larger than the runtime accepts. */
     readonly isOversized?: boolean;
     /** True if nothing listens at the address, or the reason is unknown. */
-    readonly mayBePortClosed?: boolean;
+    readonly mayHaveNoListener?: boolean;
     /** The reason in the daemon's close frame; undefined for none. */
     readonly closeFrameReason?: string;
     /**
@@ -99,7 +99,7 @@ export type SessionEvent =
     readonly monotonicGapMs: number;
     readonly suspendedMs: number;
   }
-  /** The proxy's timer fired. The session's deadline may be reached. */
+  /** The proxy's timer fired, so the session's deadline may have passed. */
   | { readonly type: "tick" };
 
 /** The severity of a log line. */

@@ -53,7 +53,9 @@ async function waitUntilListening(
         child.process.status.then(() => true),
         delay(50).then(() => false),
       ]);
-      if (isOver) throw new Error(`The front ended: ${child.stderr.dump()}`);
+      if (isOver) {
+        throw new Error(`The HTTP bridge exited: ${child.stderr.dump()}`);
+      }
     }
   }
 }
@@ -105,7 +107,7 @@ async function compare(era: Era): Promise<boolean> {
     const [a, b] = [without.get(name), between.get(name)];
     if (a === b) continue;
     isSame = false;
-    print(`${era.requirements} ${name}: ${a} without, ${b} with the proxy`);
+    print(`${era.requirements} ${name}: ${a} without the proxy, ${b} with it`);
   }
   const passing = [...between.values()].filter((end) => / 0 failed/.test(end));
   print(

@@ -81,7 +81,9 @@ export async function writeBundle(path: string): Promise<void> {
   const parts = bundle.split(SOURCE_COMMIT_LITERAL);
   // This fails if the text in `main.ts` was changed, but not `SOURCE_COMMIT_LITERAL`.
   if (parts.length !== 2) {
-    throw new Error(`${SOURCE_COMMIT_LITERAL} is not there once`);
+    throw new Error(
+      `${SOURCE_COMMIT_LITERAL} must occur exactly once in the bundle`,
+    );
   }
   await Deno.writeTextFile(path, parts.join(JSON.stringify(await commitId())));
 }

@@ -84,13 +84,13 @@ function parseArguments(args: readonly string[]): {
   for (let i = 0; i < args.length; i += 2) {
     const [flag, value] = [args[i]!, args[i + 1]];
     if (!/^--(target|runtime)$/.test(flag) || value === undefined) {
-      throw new Error(`${flag}: say --target NAME or --runtime deno|bun`);
+      throw new Error(`${flag}: use --target NAME or --runtime deno|bun`);
     }
     values.set(flag, value);
   }
   const runtime = values.get("--runtime");
   if (runtime !== undefined && runtime !== "deno" && runtime !== "bun") {
-    throw new Error(`--runtime ${runtime}: it is deno or bun`);
+    throw new Error(`--runtime ${runtime}: must be deno or bun`);
   }
   const wanted = values.get("--target");
   if (wanted === undefined) return { targets: [hostTarget()], runtime };
@@ -98,7 +98,7 @@ function parseArguments(args: readonly string[]): {
   const target = TARGETS.find(({ name }) => name === wanted);
   if (target === undefined) {
     const names = TARGETS.map(({ name }) => name).join(", ");
-    throw new Error(`--target ${wanted}: it is all, ${names}`);
+    throw new Error(`--target ${wanted}: must be one of all, ${names}`);
   }
   return { targets: [target], runtime };
 }
@@ -154,7 +154,7 @@ async function compileAllByDeno(
     } else if (runtime === "deno") {
       throw new Error(problem);
     } else {
-      print(`Deno cannot get its base here (${problem}); building with Bun`);
+      print(`Deno cannot compile here (${problem}), so Bun compiles instead`);
       return false;
     }
   }
@@ -188,7 +188,7 @@ async function printBuilt(
   const head = new Uint8Array(1024);
   await built.read(head);
   if (!format.test(head.toHex())) {
-    throw new Error(`dist/${file} is no program for ${name}`);
+    throw new Error(`dist/${file} is not an executable for ${name}`);
   }
   print(`dist/${file}  ${(size / 1024 ** 2).toFixed(1)} MiB (${runtime})`);
 }

@@ -65,7 +65,7 @@ export async function installFolder(folder: NpmFolder): Promise<void> {
   });
   const { success, stdout, stderr } = await command.output().catch((error) => {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
-    throw new Error("There is no npm on PATH; install Node.js, which has it");
+    throw new Error("npm is not on PATH: install Node.js, which includes npm");
   });
   if (!success) {
     const text = [stdout, stderr].map((it) => new TextDecoder().decode(it));
@@ -94,7 +94,7 @@ if (import.meta.main) {
     for (const name of Deno.args) {
       const folder = NPM_FOLDERS.find((known) => known === name);
       if (folder === undefined) {
-        throw new Error(`${name}: it is one of ${NPM_FOLDERS.join(", ")}`);
+        throw new Error(`${name}: must be one of ${NPM_FOLDERS.join(", ")}`);
       }
       await installFolder(folder);
     }

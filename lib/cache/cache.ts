@@ -36,7 +36,7 @@ const MAX_INITIALIZE_VERSIONS = 8;
 /** The longest lifetime of a `server/discover` result: a day. */
 const MAX_TTL_MS = 86_400_000;
 
-/** The daemon's results as JSON texts. In updates, an empty text evicts. */
+/** The daemon's results as JSON. In updates, "" evicts the stored result. */
 export interface CachedResults {
   /** The results of `initialize`, by the protocol version in the request. */
   readonly initialize: Readonly<Record<string, string>>;
@@ -44,12 +44,12 @@ export interface CachedResults {
   readonly lists: Readonly<Record<string, string>>;
   /** `server/discover`: requested version, result, remaining lifetime in ms. */
   readonly discover?: {
-    readonly asked: string;
+    readonly requestedVersion: string;
     readonly result: string;
-    readonly forMs: number;
+    readonly remainingMs: number;
   };
   /** Daemons with one connection, by name and version: the lifetime in ms. */
-  readonly one?: Readonly<Record<string, number>>;
+  readonly oneConnectionDaemons?: Readonly<Record<string, number>>;
 }
 
 /** How long the capacity of a daemon is cached: a week. */
@@ -83,14 +83,17 @@ export function mergeCachedResults(
   };
   const latest = updates.discover ?? stored.discover;
   const discover = latest?.result === "" ? undefined : latest;
-  // Of two entries for a daemon the longer one is last, and replaces the other.
-  const one = [stored, updates].flatMap((it) => Object.entries(it.one ?? {}))
+  // Of a daemon's two entries, the one that is valid longer replaces the other.
+  const daemons = [stored, updates]
+    .flatMap((it) => Object.entries(it.oneConnectionDaemons ?? {}))
     .toSorted(([, a], [, b]) => a - b).slice(-MAX_CAPACITY_ONE_DAEMONS);
   return {
     initialize: mergeResults("initialize"),
     lists: mergeResults("lists"),
     ...(discover && { discover }),
-    ...(one.length > 0 && { one: Object.fromEntries(one) }),
+    ...(daemons.length > 0 && {
+      oneConnectionDaemons: Object.fromEntries(daemons),
+    }),
   };
 }
 
@@ -133,9 +136,14 @@ export class DaemonCache {
     lists: new Map<string, string>(),
   };
   #discover:
-    | { asked: string; result: string; until: number; isShared: boolean }
+    | {
+      requestedVersion: string;
+      result: string;
+      until: number;
+      isSaved: boolean;
+    }
     | undefined;
-  #isSharedDiscoverStale = false;
+  #isSavedDiscoverStale = false;
   /** Daemons with one connection, by name and version: the end of validity. */
   readonly #capacityOneUntil = new Map<string, number>();
   /** The names and versions of those that this process has found. */
@@ -153,7 +161,7 @@ export class DaemonCache {
 
   /** Starts with loaded results. A result with a secret in it is not saved. */
   constructor(
-    { initialize, lists, discover, one = {} }: CachedResults,
+    { initialize, lists, discover, oneConnectionDaemons = {} }: CachedResults,
     now: number,
     private readonly redact: Redactor,
   ) {
@@ -162,9 +170,11 @@ export class DaemonCache {
       lists: new Map(Object.entries(lists)),
     };
     this.#discover = discover &&
-      { ...discover, until: now + discover.forMs, isShared: true };
-    for (const [daemonName, forMs] of Object.entries(one)) {
-      this.#capacityOneUntil.set(daemonName, now + forMs);
+      { ...discover, until: now + discover.remainingMs, isSaved: true };
+    for (
+      const [daemonName, remainingMs] of Object.entries(oneConnectionDaemons)
+    ) {
+      this.#capacityOneUntil.set(daemonName, now + remainingMs);
     }
   }
 
@@ -174,8 +184,8 @@ export class DaemonCache {
   }
 
   /** Records that the daemon keeps one connection per client. */
-  storeKeepsOneConnection(daemonName: string, now: number): void {
-    // The name may end within a secret. The dots mark it as cut off.
+  recordOneConnection(daemonName: string, now: number): void {
+    // The name may be cut off within a secret. The dots show that it is cut.
     if (!this.#isClean(`${daemonName}...`)) return;
     this.#capacityOneUntil.set(daemonName, now + CAPACITY_ONE_TTL_MS);
     this.#capacityOneUpdates.add(daemonName);
@@ -191,13 +201,15 @@ export class DaemonCache {
   /** Returns the updates to save, with remaining lifetimes. */
   resultsToSave(now: number): CachedResults {
     this.#hasChanged = false;
-    const { asked = "", result = "", until = now, isShared } = this.#discover ??
-      {};
-    const forMs = Math.round(until - now);
-    const isFresh = isShared === true && forMs > 0;
+    const { requestedVersion = "", result = "", until = now, isSaved } =
+      this.#discover ??
+        {};
+    const remainingMs = Math.round(until - now);
+    const isFresh = isSaved === true && remainingMs > 0;
     const discover = isFresh
-      ? { asked, result, forMs }
-      : this.#isSharedDiscoverStale && { asked: "", result: "", forMs: 0 };
+      ? { requestedVersion, result, remainingMs }
+      : this.#isSavedDiscoverStale &&
+        { requestedVersion: "", result: "", remainingMs: 0 };
     const one = [...this.#capacityOneUntil]
       .filter(([daemonName]) => this.#capacityOneUpdates.has(daemonName))
       .map(([daemonName, until]) => [daemonName, Math.round(until - now)]);
@@ -205,15 +217,15 @@ export class DaemonCache {
       initialize: Object.fromEntries(this.#updates.initialize),
       lists: Object.fromEntries(this.#updates.lists),
       ...(discover && { discover }),
-      ...(one.length > 0 && { one: Object.fromEntries(one) }),
+      ...(one.length > 0 && { oneConnectionDaemons: Object.fromEntries(one) }),
     };
   }
 
-  /** Returns the cached result of a request; of a list, only without cursor. */
+  /** Returns the cached result of a request; none for a list with a cursor. */
   lookup({ method, params }: Request, now: number): string | undefined {
     if (method === "server/discover") {
       const cached = this.#discover;
-      const isSame = cached?.asked === requestVersionOf(params);
+      const isSame = cached?.requestedVersion === requestVersionOf(params);
       if (cached === undefined || !isSame || now >= cached.until) {
         return undefined;
       }
@@ -222,8 +234,8 @@ export class DaemonCache {
       return replaceValue(cached.result, ["ttlMs"], `${rest}`);
     }
     if (method === "initialize") {
-      const asked = getMember(params, "protocolVersion");
-      return this.#results.initialize.get(asked as string);
+      const requestedVersion = getMember(params, "protocolVersion");
+      return this.#results.initialize.get(requestedVersion as string);
     }
     if (!isCacheableList(method, params)) return undefined;
     if (getMember(params, "cursor") !== undefined) return undefined;
@@ -232,7 +244,7 @@ export class DaemonCache {
     return cached && replaceValue(cached, ["ttlMs"], "0");
   }
 
-  /** Shortens all lifetimes by a time that `now` did not count. */
+  /** Shortens all lifetimes by a sleep that `now` did not count. */
   shortenBy(ms: number): void {
     if (this.#discover !== undefined) this.#discover.until -= ms;
     for (const [daemonName, until] of this.#capacityOneUntil) {
@@ -240,7 +252,7 @@ export class DaemonCache {
     }
   }
 
-  /** Evicts a result of `initialize`, because the daemon's has changed. */
+  /** Evicts a result of `initialize`: the daemon now gives another one. */
   evictInitialize(requestedVersion: unknown): void {
     this.#evict("initialize", requestedVersion as string);
   }
@@ -274,18 +286,18 @@ export class DaemonCache {
     return this.#hasChanged;
   }
 
-  // This runs at the first response, not at the start, where the client waits.
+  // This runs at the first response, because the client waits during the start.
   #purgeSecrets(): void {
     if (this.#hasPurged) return;
     this.#hasPurged = true;
     for (const table of ["initialize", "lists"] as const) {
       for (const [key, result] of this.#results[table]) {
-        if (!this.#isClean(result)) this.#share(table, key, "");
+        if (!this.#isClean(result)) this.#addUpdate(table, key, "");
       }
     }
   }
 
-  #mayShare(result: string): boolean {
+  #maySave(result: string): boolean {
     if (this.redact === NO_REDACTION) return true;
     const isClean = this.#isClean(result) &&
       // A long text is not searched for truncated secrets, but its strings are.
@@ -304,35 +316,37 @@ export class DaemonCache {
     result: string,
     now: number,
   ): void {
-    const asked = requestVersionOf(params);
+    const requestedVersion = requestVersionOf(params);
     const ttl = getMember(value, "ttlMs");
-    if (asked === undefined) return;
+    if (requestedVersion === undefined) return;
     this.#evictDiscover();
     if (typeof ttl !== "number" || !(ttl > 0)) return;
     const until = now + Math.min(ttl, MAX_TTL_MS);
-    const isShared = isPublicCacheScope(value) &&
-      result.length <= MAX_RESULT_CHARS && this.#mayShare(result);
-    this.#discover = { asked, result, until, isShared };
-    this.#hasChanged ||= isShared;
+    const isSaved = isPublicCacheScope(value) &&
+      result.length <= MAX_RESULT_CHARS && this.#maySave(result);
+    this.#discover = { requestedVersion, result, until, isSaved };
+    this.#hasChanged ||= isSaved;
   }
 
   #evictDiscover(): void {
-    if (this.#discover?.isShared === true) {
-      this.#isSharedDiscoverStale = this.#hasChanged = true;
+    if (this.#discover?.isSaved === true) {
+      this.#isSavedDiscoverStale = this.#hasChanged = true;
     }
     this.#discover = undefined;
   }
 
   #storeInitialize(params: unknown, value: unknown, result: string): void {
     const known = this.#results.initialize;
-    const asked = getMember(params, "protocolVersion");
-    const isValid = typeof asked === "string" &&
+    const requestedVersion = getMember(params, "protocolVersion");
+    const isValid = typeof requestedVersion === "string" &&
       typeof getMember(value, "protocolVersion") === "string" &&
       result.length <= MAX_RESULT_CHARS &&
-      (known.has(asked) || known.size < MAX_INITIALIZE_VERSIONS);
-    if (!isValid || known.get(asked) === result) return;
-    this.#replace("initialize", asked, result);
-    if (this.#mayShare(result)) this.#share("initialize", asked, result);
+      (known.has(requestedVersion) || known.size < MAX_INITIALIZE_VERSIONS);
+    if (!isValid || known.get(requestedVersion) === result) return;
+    this.#replace("initialize", requestedVersion, result);
+    if (this.#maySave(result)) {
+      this.#addUpdate("initialize", requestedVersion, result);
+    }
   }
 
   #storeListPage(
@@ -382,8 +396,8 @@ export class DaemonCache {
       if (previous === result || isEmptyToolList(key, result)) return;
     }
     this.#replace("lists", key, result);
-    const isShared = isPublicCacheScope(value) && this.#mayShare(result);
-    if (isShared) this.#share("lists", key, result);
+    const isSaved = isPublicCacheScope(value) && this.#maySave(result);
+    if (isSaved) this.#addUpdate("lists", key, result);
   }
 
   // The old result is out of date, even if the new one must not be saved.
@@ -394,11 +408,11 @@ export class DaemonCache {
 
   #evict(table: ResultTable, key: string): void {
     const isKnown = this.#results[table].delete(key);
-    const isShared = this.#updates[table].get(key) !== "";
-    if (isKnown && isShared) this.#share(table, key, "");
+    const isEvictionNew = this.#updates[table].get(key) !== "";
+    if (isKnown && isEvictionNew) this.#addUpdate(table, key, "");
   }
 
-  #share(table: ResultTable, key: string, result: string): void {
+  #addUpdate(table: ResultTable, key: string, result: string): void {
     this.#updates[table].set(key, result);
     this.#hasChanged = true;
   }

@@ -34,11 +34,25 @@ export function serializeCache(
   { daemon, key, dialect }: CacheKey,
   results: CachedResults,
 ): string {
-  const format = { alwaysup: CACHE_FORMAT_VERSION };
-  return `${JSON.stringify({ ...format, daemon, key, dialect, ...results })}\n`;
+  const { initialize, lists, discover, oneConnectionDaemons } = results;
+  const file = {
+    alwaysup: CACHE_FORMAT_VERSION,
+    daemon,
+    key,
+    dialect,
+    initialize,
+    lists,
+    discover: discover && {
+      asked: discover.requestedVersion,
+      result: discover.result,
+      forMs: discover.remainingMs,
+    },
+    one: oneConnectionDaemons,
+  };
+  return `${JSON.stringify(file)}\n`;
 }
 
-/** Parses a cache file of this age. A string says why it is unusable. */
+/** Parses a cache file of this age, or returns why the file is unusable. */
 export function parseCache(
   text: string,
   cacheKey: CacheKey,
@@ -50,15 +64,16 @@ export function parseCache(
   const value = tryParseJson(text);
   if (value === undefined) return "it is not JSON";
   if (!isRecord(value) || !OWN_VERSIONS.includes(value.alwaysup)) {
-    return "it is of another version";
+    return "this version of alwaysup does not know its format";
   }
   const isSameDaemon = (["daemon", "key", "dialect"] as const)
     .every((name) => value[name] === cacheKey[name]);
-  if (!isSameDaemon) return "it is another daemon's";
+  if (!isSameDaemon) return "it belongs to another daemon or dialect";
   if (value.alwaysup !== CACHE_FORMAT_VERSION) return EMPTY_CACHED_RESULTS;
-  const one = Object.entries(isRecord(value.one) ? value.one : {})
-    .map(([daemonName, forMs]) => [daemonName, Number(forMs) - ageMs] as const)
-    .filter(([, forMs]) => forMs > 0);
+  const oneConnectionDaemons = Object.entries(
+    isRecord(value.one) ? value.one : {},
+  ).map(([daemonName, ms]) => [daemonName, Number(ms) - ageMs] as const)
+    .filter(([, remainingMs]) => remainingMs > 0);
   const discover = parseDiscover(value.discover, ageMs);
   return {
     initialize: parseResults(
@@ -70,7 +85,9 @@ export function parseCache(
       return Array.isArray(getNested(result, listKindOf(method) ?? ""));
     }),
     ...(discover && { discover }),
-    ...(one.length > 0 && { one: Object.fromEntries(one) }),
+    ...(oneConnectionDaemons.length > 0 && {
+      oneConnectionDaemons: Object.fromEntries(oneConnectionDaemons),
+    }),
   };
 }
 
@@ -92,9 +109,10 @@ function parseDiscover(
   ageMs: number,
 ): CachedResults["discover"] {
   if (!isRecord(value)) return undefined;
-  const { asked, result } = value;
-  const forMs = Number(value.forMs) - ageMs;
-  const isValid = typeof asked === "string" && typeof result === "string" &&
-    isRecord(tryParseJson(result)) && forMs > 0;
-  return isValid ? { asked, result, forMs } : undefined;
+  const { asked: requestedVersion, result } = value;
+  const remainingMs = Number(value.forMs) - ageMs;
+  const isValid = typeof requestedVersion === "string" &&
+    typeof result === "string" && isRecord(tryParseJson(result)) &&
+    remainingMs > 0;
+  return isValid ? { requestedVersion, result, remainingMs } : undefined;
 }

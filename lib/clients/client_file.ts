@@ -88,7 +88,7 @@ function recordEntries(value: unknown): [name: string, value: unknown][] {
 const SYNTAX_LABELS: Readonly<Record<ExtraSyntax, string>> = {
   bom: "a byte order mark",
   comment: "a comment",
-  comma: "a comma behind the last member",
+  comma: "a trailing comma",
 };
 
 /**

@@ -120,8 +120,9 @@ function updateJsonEntry(entry: ObjectText, launchFields: LaunchFields): void {
 
 /**
  * Converts an entry of an older Zed, in which `command` is an object with the
- * members `path`, `args` and `env`. Moves all members except the first two one
- * level up, because the user wrote them. An update then replaces `command`.
+ * members `path`, `args` and `env`. Moves `env`, and any other member except
+ * `path` and `args`, one level up, because the user wrote it. An update then
+ * replaces `command`.
  */
 function flattenCommand(entry: ObjectText): void {
   const command = entry.open("command");
@@ -239,7 +240,7 @@ class ObjectText {
   /** Finds a member. Throws if there are two: clients use one or the other. */
   #find(name: string): MemberOffsets | undefined {
     const found = this.offsets.members.filter((it) => it.name === name);
-    if (found.length > 1) throw new Error(`"${name}" is there twice`);
+    if (found.length > 1) throw new Error(`"${name}" occurs twice`);
     return found[0];
   }
 
@@ -281,14 +282,14 @@ class ObjectText {
     const isOnOneLine = sibling === undefined
       ? this.isSingleLine
       : !text.slice(start, end).includes("\n");
-    const lineStart = this.lineBreak +
+    const lineBreakAndIndent = this.lineBreak +
       (sibling === undefined
         ? indentAt(text, start) + this.indentUnit
         : indentAt(text, sibling.start));
     const formatted = isOnOneLine
       ? source ?? compact
       : (source ?? JSON.stringify(value, null, this.indentUnit))
-        .replaceAll(/\r?\n/g, lineStart);
+        .replaceAll(/\r?\n/g, lineBreakAndIndent);
     const quoted = JSON.stringify(name);
     if (old !== undefined) {
       this.#change(this.textWithMember(name, formatted));
@@ -296,16 +297,17 @@ class ObjectText {
       const before = text.slice(0, sibling?.start ?? start + 1);
       const blanks = /(?<! ) *$/.exec(before)![0];
       this.#append(`${blanks}${quoted}:${formatted}`);
-    } else this.#append(`${lineStart}${quoted}: ${formatted}`);
+    } else this.#append(`${lineBreakAndIndent}${quoted}: ${formatted}`);
   }
 
   #append(member: string): void {
     const { text, offsets: { start, end, members } } = this;
     const last = members.at(-1);
-    const isTrailing = last?.comma !== undefined;
-    const comma = isTrailing && !this.#client.rejectedSyntax?.includes("comma")
-      ? ","
-      : "";
+    const hasTrailingComma = last?.comma !== undefined;
+    const comma =
+      hasTrailingComma && !this.#client.rejectedSyntax?.includes("comma")
+        ? ","
+        : "";
     const from = last?.end ?? start + 1;
     // A comment after the last member belongs to that member, so the new one
     // goes after the comment, and after white space at the end of its line.
@@ -314,7 +316,7 @@ class ObjectText {
     const rest = gap.slice(0, commentEnd) +
       (/^[ \t]+(?=\r?\n)/.exec(gap.slice(commentEnd))?.[0] ?? "");
     const head = text.slice(0, from) +
-      (last === undefined || isTrailing ? "" : ",") + rest;
+      (last === undefined || hasTrailingComma ? "" : ",") + rest;
     let tail = text.slice(from + rest.length);
     if (
       last === undefined && member.startsWith(this.lineBreak) &&

@@ -73,9 +73,9 @@ function redactEntry(
     if (typeof arg !== "string") return REDACTED;
     const [, flag, text] = /^--([^=]+)=(.*)$/s.exec(arg) ?? [];
     if (flag !== undefined) return `--${flag}=${redactFlagValue(flag, text!)}`;
-    const [, last] = /^--([^=]+)$/.exec(String(args[i - 1])) ?? [];
-    return last !== undefined && !arg.startsWith("-")
-      ? redactFlagValue(last, arg)
+    const [, previousFlag] = /^--([^=]+)$/.exec(String(args[i - 1])) ?? [];
+    return previousFlag !== undefined && !arg.startsWith("-")
+      ? redactFlagValue(previousFlag, arg)
       : redactWord(arg, SAFE_ARGUMENT.test(arg));
   };
   const redactMember = (key: string, value: unknown): unknown => {

@@ -1,7 +1,7 @@
 /**
  * Lists the known MCP clients, with the path and the format of each one's
- * configuration file. This folder edits the text of such files: it adds,
- * replaces or removes the entry that starts this program.
+ * configuration file. The modules in this folder edit the text of such
+ * files: they add, replace or remove the entry that starts this program.
  *
  * @module
  */
@@ -46,7 +46,10 @@ export interface Client {
   readonly title: string;
   /** The member of the file that holds the servers. */
   readonly serversKey: string;
-  /** The member of the file with the servers of single folders, by folder. */
+  /**
+   * The member whose members are folders, each with the servers that are only
+   * for that folder.
+   */
   readonly projectsKey?: string;
   /** The value of `type` in an entry; `undefined` if entries have no type. */
   readonly entryType?: string;
@@ -162,8 +165,8 @@ export const CLIENTS: readonly Client[] = [
     rejectedSyntax: ["bom"],
     disablingMembers: ["disabled"],
     note:
-      "That is the file of Auggie, Augment's command line. Its extensions " +
-      'for editors have none: there, use "Import from JSON" in the settings ' +
+      "This is the file of Auggie, Augment's command-line program. Augment's " +
+      'editor extensions have no such file: in them, use "Import from JSON" in the settings ' +
       "under MCP.",
     filePath: (environment) =>
       joinPath(homeFolder(environment), ".augment/settings.json"),
@@ -201,7 +204,7 @@ export const CLIENTS: readonly Client[] = [
     serversKey: "mcpServers",
     rejectedSyntax: ["comma", "bom"],
     permissionsKey: "mcp",
-    // The variable names the home folder, not the `.gemini` folder.
+    // The variable is the path of the home folder, not of the `.gemini` folder.
     filePath: (environment) =>
       joinPath(
         environment.getEnv("GEMINI_CLI_HOME") ?? homeFolder(environment),
@@ -251,7 +254,7 @@ export function findDisabledReason(
   {
     serversKey,
     title,
-    disablingMembers: disablingMembers = [],
+    disablingMembers = [],
     permissionsKey,
   }: Client,
   file: unknown,
@@ -263,18 +266,18 @@ export function findDisabledReason(
   for (const [member, off] of DISABLING_MEMBERS) {
     if (getNested(entry, member) !== off) continue;
     return disablingMembers.includes(member)
-      ? `says "${member}": ${off}: ${consequence}`
-      : `says "${member}": ${off}: see whether ${title} starts it`;
+      ? `has "${member}": ${off}; ${consequence}`
+      : `has "${member}": ${off}; check whether ${title} starts it`;
   }
   if (permissionsKey === undefined) return undefined;
   const isIn = (list: unknown): boolean =>
     arrayOf(list).some((it) => String(it).toLowerCase() === name.toLowerCase());
   if (isIn(getNested(file, permissionsKey, "excluded"))) {
-    return `stands in "${permissionsKey}.excluded" of that file: ${consequence}`;
+    return `is listed in "${permissionsKey}.excluded" of that file; ${consequence}`;
   }
   const allowed = getNested(file, permissionsKey, "allowed");
   return Array.isArray(allowed) && !isIn(allowed)
-    ? `does not stand in "${permissionsKey}.allowed" of that file: ${consequence}`
+    ? `is not listed in "${permissionsKey}.allowed" of that file; ${consequence}`
     : undefined;
 }
 
@@ -307,8 +310,8 @@ const EXECUTABLE_NAME =
 /** A word that comes directly before a program's name. */
 const LAUNCHER_WORD = /^(npx|bunx|-y|--yes|dlx|exec|\/c)$/;
 /**
- * The path of a file that is this program at any position in a command line:
- * the file of the npm package, a Windows executable, or `main.ts`.
+ * The path of a file of this program: the file of the npm package, a Windows
+ * executable, or `main.ts`. It counts at any position in a command line.
  */
 const PROGRAM_FILE =
   /(^|[/\\])alwaysup(\.js|(-windows-\w+)?\.exe|[^/\\]*[/\\]main\.ts)$/;

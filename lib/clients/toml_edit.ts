@@ -185,8 +185,8 @@ class TomlText {
   }
 
   /**
-   * Returns the pairs on the entry's path, or below it, whose own key reaches a
-   * depth: the table around the pair is above it, the pair's value is not.
+   * Returns the pairs on the entry's path, or below it, whose path has at least
+   * `depth` keys, while the path of the table around the pair has fewer.
    */
   #pairsReaching(depth: number): EntryPair[] {
     const start = this.#path.slice(0, depth);
@@ -276,9 +276,9 @@ class TomlText {
       const from = hasKept ? pairs[i - 1]!.range[1] : pair.range[1];
       const to = hasKept ? pair.range[0] : pairs[i + 1]?.range[0] ?? close - 1;
       const gap = withoutComma(this.#text.slice(from, to));
-      const isOnlyGap = last === undefined && added.length > 0 &&
+      const mustKeepGap = last === undefined && added.length > 0 &&
         i === pairs.length - 1;
-      this.#replace([from, to], gap.trim() === "" && !isOnlyGap ? "" : gap);
+      this.#replace([from, to], gap.trim() === "" && !mustKeepGap ? "" : gap);
     }
     if (added.length === 0) return;
     const inside = this.#text.slice(open + 1, close - 1);

@@ -29,8 +29,8 @@ interface EnvStatement {
 }
 
 /**
- * The most characters that all `${NAME}` together may insert. Two in each line
- * could double the text with every line.
+ * The most characters that all `${NAME}` together may insert. Without a limit,
+ * two of them in each line could double the text with every line.
  */
 export const MAX_EXPANSION_CHARS = 2 ** 24;
 
@@ -79,13 +79,15 @@ export function parseEnvFile(
   let line = 1;
   let start = 0;
   const expand = (variable: string, fallback: string | undefined): string => {
-    // A name that was set without a value counts: its default does not apply.
+    // If an earlier line has only the name, `${NAME:-default}` inserts nothing.
     const inserted = values.has(variable)
       ? values.get(variable) ?? null
       : variables.get(variable);
     remainingChars -= inserted?.length ?? 0;
     if (remainingChars < 0) {
-      throw new Error("its ${NAME} put in more than 16 MiB");
+      throw new Error(
+        "its ${...} variables insert more than 16,777,216 characters",
+      );
     }
     const replacement = inserted === undefined ? fallback : inserted;
     if (typeof replacement === "string") return replacement;
@@ -93,16 +95,16 @@ export function parseEnvFile(
     return "";
   };
   while (start < normalizedText.length) {
-    const begin = findFrom(NOT_WHITESPACE, normalizedText, start);
-    if (begin === normalizedText.length) break;
-    line += countLineFeeds(normalizedText, start, begin);
-    const statement = parseStatementAt(normalizedText, begin);
+    const statementStart = findFrom(NOT_WHITESPACE, normalizedText, start);
+    if (statementStart === normalizedText.length) break;
+    line += countLineFeeds(normalizedText, start, statementStart);
+    const statement = parseStatementAt(normalizedText, statementStart);
     const { isReadable, name, value, end } = statement;
     if (!isReadable) unreadableLines.push(line);
     if (name !== undefined) {
       values.set(name, value && expandVariables(value, expand));
     }
-    line += countLineFeeds(normalizedText, begin, end);
+    line += countLineFeeds(normalizedText, statementStart, end);
     start = end;
   }
   return {

@@ -36,7 +36,7 @@ export function parseDuration(text: string): number {
   if (!(ms >= 1 && ms <= 30 * DAY_MS)) {
     throw new SettingError(
       "it is not a duration from 1ms to 720h " +
-        "(write 250ms, 45s, 5m or bare seconds)",
+        "(write 250ms, 45s, 5m or a number of seconds)",
     );
   }
   return ms;
@@ -59,13 +59,13 @@ export function parseSize(text: string): number {
   if (!(bytes >= 1024 && bytes <= 1024 ** 3)) {
     throw new SettingError(
       "it is not a size from 1KiB to 1GiB " +
-        "(write 32MiB, 512KiB or bare bytes)",
+        "(write 32MiB, 512KiB or a number of bytes)",
     );
   }
   return bytes;
 }
 
-/** Returns a parser that also accepts `off` and `0`: `Infinity`, no limit. */
+/** Returns a parser that also accepts `off` and `0`, and returns `Infinity`. */
 export function allowOff(parse: SettingParser<number>): SettingParser<number> {
   return (text) => text === "off" || text === "0" ? Infinity : parse(text);
 }
@@ -103,7 +103,7 @@ export function parseWebSocketUrl(text: string): DaemonUrl {
   const redacted = new URL(url);
   redacted.username = "";
   redacted.password = "";
-  // The names are hidden, too: one without a value may itself be a secret.
+  // The query names are hidden, too: one without a value may be a secret.
   if (redacted.search !== "") redacted.search = "?***";
   return {
     href: url.href,
@@ -159,7 +159,7 @@ export function parseHeaders(text: string): readonly Header[] {
     if (FRAMING_HEADER.test(name)) {
       throw new SettingError(
         `header ${name} describes a body or one hop, and the handshake is ` +
-          "a GET without a body (RFC 6455 section 4.1): take it out",
+          "a GET without a body (RFC 6455 section 4.1): remove it",
       );
     }
     names.add(name.toLowerCase());
@@ -192,7 +192,7 @@ export function parseHost(text: string): string {
     !/^[\w.:-]+$/.test(withoutBrackets) || !URL.canParse(`ws://${urlHost}/`)
   ) {
     throw new SettingError(
-      "it is no host name or address (for a URL there is ALWAYSUP_URL)",
+      "it is not a host name or address (for a URL, use ALWAYSUP_URL)",
     );
   }
   return urlHost;
@@ -212,7 +212,10 @@ export function parseDurationOrZero(text: string): number {
   return /^0+(\.0*)?$/.test(text) ? 0 : parseDuration(text);
 }
 
-/** Parses a session id as later exai daemons do; connections append to it. */
+/**
+ * Parses a session id by the rule of newer exai daemons. Each connection
+ * appends characters of its own to it.
+ */
 export const parseSessionId: SettingParser<string> = textMatching(
   /^[\w-]{3,48}$/,
   "it must be 3 to 48 characters of A-Z, a-z, 0-9, _ and -",
@@ -245,7 +248,7 @@ export function parseCertificates(text: string): readonly string[] {
   const found = text.match(PEM_CERTIFICATE);
   if (found !== null) return found;
   throw new SettingError(
-    "there is no certificate in it (PEM, -----BEGIN CERTIFICATE-----)",
+    "it contains no certificate (PEM, -----BEGIN CERTIFICATE-----)",
   );
 }
 

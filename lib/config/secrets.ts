@@ -25,7 +25,10 @@ const SECRET_NAME =
 /** The headers whose values are never secret (RFC 9110, RFC 6454, MCP). */
 const PUBLIC_HEADER =
   /^(accept(-.*)?|cache-control|from|mcp-protocol-version|origin|pragma|referer|user-agent)$/i;
-/** Words and short numbers, which are secrets only if their name says so. */
+/**
+ * Words and short numbers. Such a value counts as a secret only if the name of
+ * its header or query parameter says so.
+ */
 const PLAIN_WORDS =
   /^(v?\d[\d.:-]{0,9}|([a-z]{1,15}|[A-Z]{1,15}|[A-Z][a-z]{1,15})([-_ ./+]([a-z]{1,15}|[A-Z]{1,15}|[A-Z][a-z]{1,15}))*)$/;
 /** The dots at the place where a text was truncated. */
@@ -53,8 +56,8 @@ function mayBeSecretValue(value: string): boolean {
 }
 
 /**
- * Returns the secrets of a URL: its password, and each user or query value that
- * may be a secret. A query name without a value counts as a value.
+ * Returns the secrets of a URL: its password, and its user and each query
+ * value if they may be secrets. A query name without a value counts as a value.
  */
 export function secretsOfUrl({ href, redacted }: DaemonUrl): string[] {
   if (href === redacted) return [];
@@ -70,7 +73,10 @@ export function secretsOfUrl({ href, redacted }: DaemonUrl): string[] {
   return found;
 }
 
-/** Returns a URL's user; it is redacted, but texts with it may be cached. */
+/**
+ * Returns a URL's user in a list, which is empty without a user or for a very
+ * short one. Logs do not show the user, but texts with it may be cached.
+ */
 export function usersOfUrl({ href }: DaemonUrl): string[] {
   const { username } = new URL(href);
   return username.length < MIN_USER_CHARS ? [] : [username];
@@ -103,7 +109,10 @@ export function secretsOfToken(token: string): string[] {
   return token === "" ? [] : [token, ...tokenPartsOf(token)];
 }
 
-/** Returns the possible secrets in `id:word`, JSON or a JWT (RFC 7519). */
+/**
+ * Returns the parts of a text that may be secrets: parts between separators,
+ * as in `id:word` or JSON, and the parts of a JWT (RFC 7519).
+ */
 function tokenPartsOf(text: string): string[] {
   const parts = text.split(/[:|&={}[\]()"'<>,;\s]+/);
   const isJwt = /^[\w-]{8,}(\.[\w-]{8,}){1,4}$/.test(text);
@@ -201,7 +210,10 @@ function decodeEscapes(text: string): string {
 
 const LENIENT_UTF_8 = new TextDecoder();
 
-/** Returns a secret's forms that {@linkcode decodeEscapes} does not undo. */
+/**
+ * Returns the forms of a secret to search for: with and without escapes, with
+ * `+` for spaces, and in Base64. {@linkcode decodeEscapes} undoes other forms.
+ */
 function encodingsOf(secret: string): string[] {
   const plain = decodeEscapes(secret);
   const all = [secret, plain, decodeEscapes(plain.replaceAll("+", " "))];
@@ -232,8 +244,8 @@ function redactTruncated(text: string, secrets: readonly string[]): string {
   const parts = text.split(ELLIPSIS);
   for (let i = 0; i < parts.length - 1; i += 2) {
     const words = parts[i]!;
-    const [escapeRest = ""] = TRUNCATED_ESCAPE.exec(words.slice(-6)) ?? [];
-    const end = words.slice(0, words.length - escapeRest.length);
+    const [escapeStart = ""] = TRUNCATED_ESCAPE.exec(words.slice(-6)) ?? [];
+    const end = words.slice(0, words.length - escapeStart.length);
     const length = secretPrefixLengthOf(end.toLowerCase(), secrets);
     if (length > 0) parts[i] = end.slice(0, -length) + REDACTION_MARK;
   }

@@ -54,7 +54,7 @@ export type Incoming =
     readonly cursor: string | undefined;
     readonly response: Response;
   }
-  /** The daemon answered a probe; `id` is the one in its `ProbeFrame`. */
+  /** The daemon answered a probe, whose `ProbeFrame` has this `id`. */
   | { readonly kind: "probe-answered"; readonly id: Id }
   /** A response to another request of the proxy; `problem` is for the log. */
   | { readonly kind: "own-response"; readonly problem?: string }
@@ -97,11 +97,11 @@ export interface ProbeFrame {
 
 /** The reason why a connection ended, or could not be used. */
 export interface CloseReason {
-  /** The reason for people, without a full stop. */
+  /** The reason as a text for people, without a full stop. */
   readonly reason: string;
   /** True if the daemon refused the connection and would refuse it again. */
   readonly isRefused: boolean;
-  /** The cause for programs; overrides the one that the close event shows. */
+  /** The cause, for programs. It replaces the cause of the close event. */
   readonly cause?: FailureCause;
 }
 
@@ -125,8 +125,8 @@ export interface SessionReplay {
 export type ClosedEvent = Extract<SocketEvent, { type: "closed" }>;
 
 /** A lookup of the ids of the client's requests, for a dialect. */
-export interface ClientIdLookup {
-  /** Returns true if a response with this id, as either type, may arrive. */
+export interface ClientIdAccess {
+  /** Returns true if a response may have this id, as a number or string. */
   isInUse(id: Id): boolean;
   /** Returns the client's id that an id from the daemon may stand for. */
   guessClientId(id: Id): Id | undefined;
@@ -171,7 +171,7 @@ export interface Scheduling {
   canSend(connectionId: number): boolean;
 }
 
-/** The step that comes before a request is encoded for a connection. */
+/** What must happen before a request is encoded for a connection. */
 export type OutcomeStep =
   | { readonly kind: "ready" }
   /** Send this frame first; the request waits until the frame is answered. */
@@ -195,7 +195,7 @@ export interface OutcomePolling {
 export interface Dialect {
   /** The WebSocket subprotocol to offer (RFC 6455 section 1.9). */
   readonly subprotocol?: string;
-  /** The setting of the daemon's time limit for a request, for people. */
+  /** A text for people that names the daemon's time limit for a request. */
   readonly daemonTimeoutSetting?: string;
   /** True if the proxy itself must notify the client of changed lists. */
   readonly shouldCompareLists: boolean;
@@ -218,11 +218,20 @@ export interface Dialect {
   decode(connectionId: number, text: string, now: number): Incoming[];
   /** Records a response, and returns its text for the client. */
   onResponse(request: Request, response: Response): string;
-  /** Returns the response to a request that needs no daemon in this state. */
+  /**
+   * Returns the text of the proxy's own response, if the request needs no
+   * daemon. `daemon` says whether the daemon can be used now.
+   */
   respondLocally(request: Request, daemon: "up" | "down"): string | undefined;
-  /** Records a notification; `replay` means that every handshake sends it. */
+  /**
+   * Records a notification, and returns what the session must do with it. With
+   * `replay`, every handshake sends it.
+   */
   onNotification(notification: Notification): "forward" | "replay" | "drop";
-  /** Returns a probe, unless a pending response will show the same. */
+  /**
+   * Returns a probe. Returns `undefined` if a pending response will also show
+   * that the daemon is alive.
+   */
   buildProbe(connectionId: number): ProbeFrame | undefined;
   /** Returns a frame that requests a page of a list, if possible now. */
   buildListRequest(
@@ -230,7 +239,7 @@ export interface Dialect {
     list: ListKind,
     cursor?: string,
   ): string | undefined;
-  /** Returns a frame that cancels a request. Absent if the daemon has none. */
+  /** Returns a frame that cancels a request. Absent if no such frame exists. */
   buildCancellation?(id: Id, reason: string): string;
   /** Returns why a connection ended; by default, the reason in `closed`. */
   closeReasonOf(
@@ -244,7 +253,7 @@ export interface Dialect {
   onDisconnect(connectionId: number): void;
 
   /** Sets the client's ids, which the proxy's own requests must not use. */
-  useClientIds?(ids: ClientIdLookup): void;
+  useClientIds?(ids: ClientIdAccess): void;
   /** Returns the ids of the proxy's requests, except superseded probes. */
   pendingOwnRequestIds?(connectionId: number): readonly Id[];
   /** Returns true if a request of the proxy with this id is pending. */
@@ -253,6 +262,6 @@ export interface Dialect {
   hasAcknowledgedSubscription?(id: Id): boolean;
   /** Records that a request from the client was answered from the cache. */
   onCachedResponse?(request: Request): void;
-  /** Adds time asleep that the proxy's clock did not count, in ms. */
+  /** Records a sleep of `ms` ms, which the proxy's clock did not count. */
   onSuspended?(ms: number): void;
 }

@@ -46,7 +46,7 @@ export function replaceValue(
   return text.slice(0, span.start) + value + text.slice(span.end);
 }
 
-/** Adds a member as the first one of the object at a path, if it exists. */
+/** Adds a first member to the object at a path, if there is an object. */
 export function prependMember(
   text: string,
   path: readonly string[],
@@ -79,7 +79,7 @@ export interface MemberSpan {
   readonly value: Span;
 }
 
-/** Returns all members of an object in order, including repeated names. */
+/** Returns all members of an object, or elements of an array, in order. */
 export function memberSpansOf(text: string): MemberSpan[] {
   return readChildren(text, skipChars(text, 0)).children;
 }
@@ -98,7 +98,7 @@ export function removeMembers(text: string, names: readonly string[]): string {
   return result + text.slice(all.at(-1)?.value.end ?? text.length);
 }
 
-/** Replaces each string value by the result of `change`, but no name. */
+/** Replaces each string value with the result of `change`; names are kept. */
 export function mapStrings(
   text: string,
   change: (value: string) => string,

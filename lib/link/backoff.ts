@@ -15,21 +15,24 @@ export interface BackoffConfig {
 }
 
 /** The longest delay while a request is waiting, without jitter. */
-const MAX_DEMAND_DELAY_MS = 900;
+const MAX_URGENT_DELAY_MS = 900;
 const JITTER_FRACTION = 0.1;
-/** A second displaced connection is a repeat if it lasted at most this long. */
+/** If the next connection is displaced within this time, it is a recurrence. */
 const MAX_RECURRENCE_LIFETIME_MS = 10_000;
 /** A connection that lasts this long ends repeated displacement. */
 const STABLE_LIFETIME_MS = 60_000;
 const MIN_PHASE_TIMEOUT_MS = 2_000;
-/** The shortest timeout after a long hang: below 3.5 s with the next delay. */
+/** The shortest timeout after a long hang. With a delay it is below 3.5 s. */
 const MIN_TIMEOUT_AFTER_HANGS_MS = 3_000;
 /** The total hang that counts as long: two dials with the short timeout. */
 const LONG_HANG_MS = 4_000;
-/** Time for the delay before the next dial, with jitter, and its response. */
+/** For the delay with jitter before the next dial, and that dial's response. */
 const NEXT_DIAL_MARGIN_MS = 400;
 
-/** Until the WebSocket is open, and until the opening message is answered. */
+/**
+ * `dialing`: until the WebSocket is open. `handshaking`: until the opening
+ * message is answered.
+ */
 export type ConnectingPhase = "dialing" | "handshaking";
 
 /** How a dial or a connection ended, as far as it affects the next dial. */
@@ -42,16 +45,16 @@ export interface DialEnd {
 
 /** When the next dial is due. */
 export interface DialSchedule {
-  /** When the backoff schedule makes the dial; `Infinity` for never. */
+  /** When the dial is due by the backoff schedule; `Infinity` for never. */
   readonly scheduledAt: number;
-  /** When a waiting request makes the dial, unless `scheduledAt` is earlier. */
+  /** When it is due if a request waits, unless `scheduledAt` is earlier. */
   readonly urgentAt: number;
 }
 
 /** The backoff schedule of one link. A dial on demand does not change it. */
 export class Backoff {
   #failures = 0;
-  /** The scheduled time of the next dial, if the last dial came before it. */
+  /** The time that the last dial was scheduled for, if it was made earlier. */
   #pendingScheduledAt: number | undefined;
   #displacement: "none" | "once" | "recurring" = "none";
 
@@ -82,17 +85,17 @@ export class Backoff {
     }
     const isRecurring = this.#displacement === "recurring";
     // A dial that hung has already taken time from the waiting request.
-    const demandMs = isHung && !isRecurring
-      ? Math.min(MAX_DEMAND_DELAY_MS, backoffBase)
-      : MAX_DEMAND_DELAY_MS;
-    const urgentAt = now + this.#addJitter(demandMs);
-    if (isRecurring) return { scheduledAt: Infinity, urgentAt: urgentAt };
+    const urgentDelayMs = isHung && !isRecurring
+      ? Math.min(MAX_URGENT_DELAY_MS, backoffBase)
+      : MAX_URGENT_DELAY_MS;
+    const urgentAt = now + this.#addJitter(urgentDelayMs);
+    if (isRecurring) return { scheduledAt: Infinity, urgentAt };
     if (this.#pendingScheduledAt !== undefined) {
       const scheduledAt = Math.max(this.#pendingScheduledAt, urgentAt);
-      return { scheduledAt, urgentAt: urgentAt };
+      return { scheduledAt, urgentAt };
     }
     const delayMs = Math.min(backoffBase * 2 ** this.#failures++, backoffCap);
-    return { scheduledAt: now + this.#addJitter(delayMs), urgentAt: urgentAt };
+    return { scheduledAt: now + this.#addJitter(delayMs), urgentAt };
   }
 
   #addJitter(ms: number): number {
@@ -100,8 +103,9 @@ export class Backoff {
   }
 
   /**
-   * Returns when to repeat the last dial in another way. If the last dial came
-   * before its scheduled time, only a waiting request repeats it at once.
+   * Returns when to repeat the last dial without the subprotocol. If the last
+   * dial came before its scheduled time, only a waiting request repeats it at
+   * once.
    */
   scheduleRepeat(now: number): DialSchedule {
     return { scheduledAt: this.#pendingScheduledAt ?? now, urgentAt: now };
@@ -110,9 +114,9 @@ export class Backoff {
   /**
    * Records that another client displaced a connection that was ready. The
    * first time may be an accident. If it happens again soon, that client also
-   * redials, and both would displace each other forever: then only a request
-   * makes a dial. The time between the two connections does not count, because
-   * the backoff delay in it grows.
+   * redials, and both would displace each other forever. So from then on, the
+   * link is dialed only for a request. The time between the two connections
+   * does not count, because it contains the backoff delay, which grows.
    */
   onDisplaced(now: number, readySince: number): void {
     const lastedMs = now - readySince;
@@ -150,9 +154,10 @@ export class HandshakeHistory {
    * before this one have hung for `hungMs` in total. A dial may hang because
    * the daemon was still booting, while a new dial would succeed at once. So
    * the timeout is short. It grows with `hungMs`, because the daemon may have
-   * become slow. A daemon that can be reached again has then answered within
-   * 3.5 s, or within half of `hungMs`. A daemon that has never answered gets
-   * the full timeout, because some start a process for each connection.
+   * become slow. Once the daemon can be reached again, it takes at most 3.5 s,
+   * or half of `hungMs`, until it has answered. A daemon that has never
+   * answered gets the full timeout, because some start a process for each
+   * connection.
    */
   urgentTimeoutMs(phase: ConnectingPhase, hungMs: number): number {
     if (!this.#lastDurationMs.has("handshaking")) return this.maxTimeoutMs;

@@ -23,7 +23,7 @@
  * | `main-only`                     | the time is over; the second one was never ready: the daemon is busy or frozen | `known` one | sends the queue |
  * | `main-only`                     | the time is over; only the second one has answered | `displaced`          | drops the main one    |
  * | `main-only`                     | the time is over in any other case                 | `known` one          | drops the main one    |
- * | `both-connections`, `main-only` | the time is over, but the process was late, for the first time | the same, longer |               |
+ * | `both-connections`, `main-only` | the time is over, but the process was late; at most once | the same, with more time |               |
  * | `both-connections`, `main-only` | `abandonCheck`: a sleep, a full queue, the loss of the main one | `known` one | closes the second one |
  * | any but `configured`            | `onMainConnectionClosed`: by the daemon, within 2 s of the dial or opening of a second one | `displaced` | during a check, dials again at once |
  * | `displaced`                     | `onMainConnectionReady`                            | `known` one          | caches the result, if `isCertain` and within 1 s |
@@ -47,7 +47,7 @@ const CAPACITY_CHECK_MS = 450;
 const MAIN_ONLY_CHECK_MS = 100;
 /** The longest main handshake after which a check may start. */
 export const QUICK_HANDSHAKE_MS = 150;
-/** A step that ends later than this is extended: the process was late. */
+/** If a timeout is noticed later than this, the step gets more time. */
 const TIMER_LAG_MS = 50;
 /** A close this soon after a second dial or opening is attributed to it. */
 const DISPLACEMENT_WINDOW_MS = 2_000;
@@ -73,7 +73,7 @@ interface CapacityCheck {
   readonly mainProbeId?: string | undefined;
   readonly isSecondReady?: boolean;
   readonly hasSecondAnswered?: boolean;
-  /** True once the main one has answered beside the second one. */
+  /** True once the main one has answered while the second one was open. */
   readonly hasMainAnswered?: boolean;
   readonly isSecondLost?: boolean;
   /** True once it got more time, because the process was late. */
@@ -91,7 +91,7 @@ type CapacityState =
     readonly kind: "displaced";
     readonly since: number;
     readonly previousCapacity: ConnectionCapacity;
-    /** True if it closed cleanly or during a check: the daemon did not die. */
+    /** True if the main one closed cleanly or in a check: the daemon lives. */
     readonly isCertain: boolean;
   };
 
@@ -180,7 +180,7 @@ export class CapacityDetector {
   onSecondLost(): CheckStep {
     const state = this.#state;
     if (state.kind !== "both-connections") {
-      throw new Error(`No second connection can be lost: it is ${state.kind}`);
+      throw new Error(`No second one can be lost: the state is ${state.kind}`);
     }
     return this.#closeSecond({ ...state, isSecondLost: true });
   }
@@ -238,12 +238,12 @@ export class CapacityDetector {
     this.#secondConnectionAt = at;
   }
 
-  /** Records that the second one ended: it cannot displace the main one. */
+  /** Records the end of the second one: it no longer displaces the main one. */
   onSecondConnectionClosed(): void {
     this.#secondConnectionAt = -Infinity;
   }
 
-  /** Records a close by the daemon; returns true if a second one caused it. */
+  /** Records that the daemon closed the main one; true if the second is why. */
   onMainConnectionClosed(isClean: boolean, now: number): boolean {
     const isRecent = now <= this.#secondConnectionAt + DISPLACEMENT_WINDOW_MS;
     this.#secondConnectionAt = -Infinity;

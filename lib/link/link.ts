@@ -17,12 +17,12 @@
  *
  * `deadline` returns when something is due, and `nextAction` then returns what.
  *
- * | state             | what is due by itself                                         | event                                         | next          |
+ * | state             | what is due without an event                                        | event                                         | next          |
  * | ----------------- | ------------------------------------------------------------- | --------------------------------------------- | ------------- |
- * | `waiting`         | a dial, at `scheduledAt`; if it is urgent, at `demandAt`      | `dial`                                        | `dialing`     |
+ * | `waiting`         | a dial, at `scheduledAt`; if it is urgent, at `urgentAt`      | `dial`                                        | `dialing`     |
  * |                   | removal of a pool link, unless it is wanted or refused        |                                               |               |
  * |                   |                                                               | `tryRedialAfterRefusal`: a request arrives, 5 s or more after the last dial | `waiting`, due now |
- * |                   |                                                               | `dialForRequest`: a request arrives, and another client has the connection | `waiting`, due at `demandAt` |
+ * |                   |                                                               | `dialForRequest`: a request arrives, and another client has the connection | `waiting`, due at `urgentAt` |
  * | `dialing`         | a disconnect, at `until`; if it is urgent, at `urgentUntil`   | `onOpen`                                      | `handshaking` |
  * | `handshaking`     | the same, once the opening message is sent                    | `onHandshakeSent`, `resetHandshake`           | `handshaking` |
  * |                   |                                                               | `becomeReady`: the daemon has answered        | `ready`       |
@@ -31,13 +31,14 @@
  * | any but `waiting` |                                                               | `onDisconnect`                                | `waiting`     |
  * | any               |                                                               | `onResume`: the program slept                 | the same      |
  *
- * The length of a sleep is added to the times of a state. After it, a waiting
+ * While the program sleeps, no time passes for a link: what the clock counted
+ * of the sleep is added to the times of the state. After a sleep, a waiting
  * link dials at once, unless it is refused or displaced by another client. A
  * ready link is probed at once.
  *
  * An event throws in a state without a row for it; only `tryRedialAfterRefusal` and
- * `dialForRequest` then change nothing. Facts about the connection, such as
- * `onBacklog` records, are dropped when it ends, and ignored in `waiting`.
+ * `dialForRequest` then change nothing. Facts about the connection, for
+ * example from `onBacklog`, are dropped when it ends, and ignored in `waiting`.
  *
  * @module
  */
@@ -68,9 +69,9 @@ export interface LinkConfig extends LivenessConfig, BackoffConfig {
 const BACKOFF_RESET_MS = 5_000;
 /** After a sleep that is longer than this, the peer has given up a dial. */
 const LONG_SLEEP_MS = 10_000;
-/** How long after a refused dial a request may trigger the next one. */
+/** The least time between a refused dial and a dial for a new request. */
 const MIN_REFUSED_REDIAL_MS = 5_000;
-/** A dial that hung for more than this many urgent timeouts was not urgent. */
+/** A dial that hung for over this times its urgent timeout was not urgent. */
 const MAX_URGENT_HANG_FACTOR = 1.5;
 const POOL_IDLE_MS = 60_000;
 const NEVER = { until: Infinity, urgentUntil: Infinity };
@@ -203,7 +204,7 @@ export class Link {
     this.#role = "draining";
   }
 
-  /** True if it is a second connection, which tests and carries no calls. */
+  /** True for a second connection, which tests the daemon without any calls. */
   get isSecondConnection(): boolean {
     return this.role === "standby" || this.role === "capacity-check";
   }
@@ -281,8 +282,8 @@ export class Link {
     return this.#isBacklogged;
   }
 
-  /** True if the daemon has answered a message after the last one-way one. */
-  get hasReceivedAllOneWay(): boolean {
+  /** True if the daemon answered a message written after all one-way ones. */
+  get hasDaemonReadAllOneWay(): boolean {
     // Before that, an error without an id may refer to the one-way message.
     return this.#lastOneWayNumber < this.#lastAnsweredNumber;
   }
@@ -349,15 +350,15 @@ export class Link {
   }
 
   /** waiting -> waiting: lets a request redial a link that is displaced. */
-  dialForRequest(now: number): void {
+  scheduleDialForRequest(now: number): void {
     if (this.#state.phase !== "waiting" || !this.isDisplaced) return;
-    const { urgentAt: urgentAt } = this.#state;
+    const { urgentAt } = this.#state;
     // The outage begins with this request: none needed the link before.
     this.#downSince = now;
     this.#state = {
       phase: "waiting",
       scheduledAt: urgentAt,
-      urgentAt: urgentAt,
+      urgentAt,
     };
   }
 
@@ -393,7 +394,7 @@ export class Link {
   }
 
   /** Returns the age of the phase in ms; `undefined` after its full timeout. */
-  shortenedPhaseMs(now: number): number | undefined {
+  ageBeforeFullTimeoutMs(now: number): number | undefined {
     const state = this.#state;
     const isShortened = "until" in state && now < state.until;
     return isShortened ? now - state.since : undefined;
@@ -458,10 +459,10 @@ export class Link {
     this.#downSince = now;
   }
 
-  /** Handles a sleep; `now` includes `monotonicGapMs` of its whole length. */
+  /** Handles a sleep of `totalSleepMs`; `now` counts `monotonicGapMs` of it. */
   onResume(now: number, monotonicGapMs: number, totalSleepMs: number): void {
     const state = this.#state;
-    // After a long sleep the peer has given up the dial, so it ends soon.
+    // After a long sleep the peer has given up the dial: shorten its timeout.
     const maxUntil = totalSleepMs > LONG_SLEEP_MS
       ? now + AFTER_SLEEP_TIMEOUT_MS
       : Infinity;
@@ -511,10 +512,10 @@ export class Link {
     this.#lastFailure = cause;
     // A dial that was not urgent may have hung for its full timeout. It must
     // not make the next urgent timeout longer, so it does not count.
-    const hadNoDemand = "urgentUntil" in state && now - state.since >
+    const wasNotUrgent = "urgentUntil" in state && now - state.since >
         MAX_URGENT_HANG_FACTOR * (state.urgentUntil - state.since);
     if (!cause.isHung) this.#hungSince = undefined;
-    else if (hadNoDemand) this.#hungSince = now;
+    else if (wasNotUrgent) this.#hungSince = now;
     else this.#hungSince ??= this.#dialedAt;
     const { displaced = "no" } = cause;
     if (displaced === "no") this.#backoff.endDisplacement();

@@ -157,8 +157,8 @@ export class LinkSet {
   /** When the main link's outage began; `Infinity` if usable or unneeded. */
   get downSince(): number {
     const { main } = this;
-    const isWaiting = main.isHandshakeUnsent || main.isDisplaced;
-    return this.isMainUsable || isWaiting ? Infinity : main.downSince;
+    const isUnneeded = main.isHandshakeUnsent || main.isDisplaced;
+    return this.isMainUsable || isUnneeded ? Infinity : main.downSince;
   }
 
   /** Like `downSince`, but `Infinity` while suspect or unverified, too. */

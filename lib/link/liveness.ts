@@ -26,7 +26,7 @@
  * |              | `suspect`               | `waiveSuspicion`: the second connection shows nothing        | `waived`    |
  * |              | `suspect`, `waived`     | `onFrame`; `onResume`; `onReplaced`                          | `none`      |
  * | call delay   | `undefined`             | `delayCall`: a call must wait for the answer to a probe      | a time      |
- * |              | a time                  | this time; `onFrame`; `onResume`; `endCallDelay`; `cancelCallDelay`; `waiveSuspicion`; `onReplaced` | `undefined` |
+ * |              | a time                  | this time is reached; `onFrame`; `onResume`; `endCallDelay`; `cancelCallDelay`; `waiveSuspicion`; `onReplaced` | `undefined` |
  *
  * `deferProbe` throws if the connection is verified, and `markSuspect` throws
  * if it is suspect or waived. Other events without a row change nothing.
@@ -42,7 +42,7 @@
  * | carries calls                         | after each `--ping-interval` of silence | a probe                            |
  * | carries calls                         | after `--ping-interval` plus `--ping-timeout` of silence | suspicion, if a second connection may be opened |
  * | carries only abandoned calls          | at `deadAt`                             | disconnect                         |
- * | carries requests of the proxy itself  | as without calls, but not before it was ready for 60 s | a probe, then disconnect |
+ * | carries requests of the proxy itself  | as with no call, but only once it has been ready for 60 s | a probe, then disconnect |
  * | is a pool link with a call; or has no call, but another link has, and there is a pool | never | nothing              |
  * | `unprobed`                            | at once                                 | a probe                            |
  * | `probed`, `deferred`, carries no call | after 1 s without an answer             | disconnect                         |
@@ -65,7 +65,7 @@ export interface ConnectionUsage {
   readonly load:
     | "idle"
     | "own-requests" // only requests of the proxy itself are in flight
-    | "busy-on-other-link" // the daemon may work on a call there only
+    | "busy-on-other-link" // the daemon may work on a call, but only on that link
     | "busy"; // the daemon may be working on a call on this connection
   /** True if probes may be sent while the connection carries a call. */
   readonly mayProbe: boolean;
@@ -87,7 +87,7 @@ export type LivenessAction =
 const OWN_REQUESTS_GRACE_MS = 60_000;
 const CALL_PROBE_DELAY_MS = 250;
 const PRE_CALL_PROBE_INTERVAL_MS = 1_000;
-/** How long after a handshake calls do not wait for a probe. */
+/** For this long after a handshake, calls do not wait for a probe. */
 const JUST_READY_MS = 100;
 /** How long a call waits for a probe if no second connection may be opened. */
 export const MAX_CALL_DELAY_MS = 250;
@@ -121,7 +121,7 @@ type Suspicion =
 const NOT_SUSPECT: Suspicion = { name: "none", noticeAt: Infinity };
 
 interface Probe {
-  /** `undefined` if a pending response serves as the answer. */
+  /** `undefined` if any frame serves as the answer. */
   readonly id: string | undefined;
   readonly writeNumber: number;
   sentAt: number;
@@ -147,7 +147,7 @@ export class Liveness {
   #lastPreCallProbeAt = -Infinity;
   #lastWriteNumber = 0;
   #unansweredProbes: Probe[] = [];
-  #hasUnansweredProbe = false;
+  #isAwaitingFrame = false;
   #answeredProbeCount = 0;
   #lastAnsweredProbeNumber = 0;
   #firstProbeAnsweredAt = Infinity;
@@ -219,7 +219,7 @@ export class Liveness {
     this.#callProbeAt = now + CALL_PROBE_DELAY_MS;
   }
 
-  /** Returns true if a probe must precede a call while none is in flight. */
+  /** Given that no call is in flight: true if a probe must precede the next. */
   needsPreCallProbe(now: number): boolean {
     return this.config.pingInterval < Infinity &&
       now >= this.#lastPreCallProbeAt + PRE_CALL_PROBE_INTERVAL_MS;
@@ -230,9 +230,9 @@ export class Liveness {
     this.#lastPreCallProbeAt = now;
   }
 
-  /** Returns true if a call may wait: no frame has followed the last probe. */
+  /** Returns true if calls must wait: no frame has followed the last probe. */
   mustCallsWait(now: number): boolean {
-    return this.#hasUnansweredProbe && now >= this.#readySince + JUST_READY_MS;
+    return this.#isAwaitingFrame && now >= this.#readySince + JUST_READY_MS;
   }
 
   /** Delays calls until the next frame, but for `ms` at most. */
@@ -254,10 +254,10 @@ export class Liveness {
   endCallDelay(now: number): void {
     this.#callDelayUntil = undefined;
     this.#lastPreCallProbeAt = now;
-    this.#hasUnansweredProbe = false;
+    this.#isAwaitingFrame = false;
   }
 
-  /** Schedules an extra probe, even if frames arrive before it. */
+  /** Schedules an extra probe, which frames that arrive first do not cancel. */
   scheduleProbe(at: number): void {
     this.#extraProbeAt = at;
   }
@@ -274,7 +274,7 @@ export class Liveness {
     const probes = this.#unansweredProbes;
     probes.push({ id, writeNumber, sentAt: now, wasSentWithoutCalls });
     if (probes.length > MAX_UNANSWERED_PROBES) probes.shift();
-    this.#hasUnansweredProbe = true;
+    this.#isAwaitingFrame = true;
     if (now >= this.#callProbeAt) this.#callProbeAt = Infinity;
     if (now >= this.#extraProbeAt) this.#extraProbeAt = Infinity;
     if (now >= this.#silenceProbeAt) {
@@ -301,14 +301,15 @@ export class Liveness {
     this.#verification = { name: "deferred", until };
   }
 
-  /** Uses an unverified connection anyway: losing its calls would cost more. */
+  /** Makes the connection usable, even if no answer has verified it. */
   endVerification(): void {
     this.#verification = VERIFIED;
   }
 
   /**
-   * Records a frame. After a sleep it proves nothing, because it may be older:
-   * an unverified connection ignores it, unless it is suspect.
+   * Records a frame. After a sleep, a frame proves nothing, because it may have
+   * arrived before the sleep. So an unverified connection ignores frames,
+   * unless the connection is also suspect.
    */
   onFrame(now: number): void {
     if (this.isUnverified && !this.isUnderSuspicion) return;
@@ -317,7 +318,7 @@ export class Liveness {
     this.#verification = VERIFIED;
     this.#suspicion = NOT_SUSPECT;
     if (this.areCallsWaiting) this.endCallDelay(now);
-    this.#hasUnansweredProbe = false;
+    this.#isAwaitingFrame = false;
     if (this.#firstProbeWithoutFrame === undefined) return;
     // Any frame answers a probe without an id.
     this.#unansweredProbes = this.#unansweredProbes
@@ -325,7 +326,7 @@ export class Liveness {
     for (const probe of this.#unansweredProbes) probe.hasFrameSince = true;
   }
 
-  /** Records an answer; returns the write number of its probe, if it counts. */
+  /** Records an answer; returns its pending probe's write number, if any. */
   onProbeAnswered(id: string, now: number): number | undefined {
     const probes = this.#unansweredProbes;
     const index = probes.findIndex((probe) => probe.id === id);
@@ -347,9 +348,7 @@ export class Liveness {
   }
 
   get #firstProbeWithoutFrame(): Probe | undefined {
-    return this.#unansweredProbes.find(({ hasFrameSince: hasFrameSince }) =>
-      !hasFrameSince
-    );
+    return this.#unansweredProbes.find(({ hasFrameSince }) => !hasFrameSince);
   }
 
   /**
@@ -359,7 +358,7 @@ export class Liveness {
    * from answering. Second, no frame has followed a later probe for
    * `--ping-timeout`. The last call is that of the moment when the suspicion
    * began, because later ones cannot have caused the silence. Once the
-   * suspicion is waived, it is `lastCallNumber`, the last one in flight now.
+   * suspicion is waived, `lastCallWriteNumber` counts: the last one in flight.
    */
   isDead(lastCallWriteNumber: number, now: number): boolean {
     const suspicion = this.#suspicion;
@@ -376,15 +375,16 @@ export class Liveness {
    * Returns when a connection that carries only abandoned calls counts as
    * dead: `--ping-timeout` after a probe that was sent before the calls, if no
    * frame has followed. That is too weak a proof while the client waits for a
-   * call: the daemon may answer the probe after the call. The proof of `isDead`
-   * is impossible here: an answered probe ends the abandoned calls before it.
+   * call: the daemon may answer the probe after the call. `isDead` cannot prove
+   * it here, because it needs an answered probe after the last call, and such
+   * an answer ends the abandoned calls.
    */
   deadAt({ hasOnlyAbandonedCalls }: ConnectionUsage): number {
     if (!hasOnlyAbandonedCalls || this.#answeredProbeCount === 0) {
       return Infinity;
     }
     const probe = this.#unansweredProbes.find((
-      { hasFrameSince: hasFrameSince, wasSentWithoutCalls },
+      { hasFrameSince, wasSentWithoutCalls },
     ) => !hasFrameSince && wasSentWithoutCalls);
     return (probe?.sentAt ?? Infinity) + this.config.pingTimeout;
   }
@@ -400,8 +400,8 @@ export class Liveness {
     const noticeAt = now;
     this.#suspicion = {
       name: "suspect",
-      lastCallWriteNumber: lastCallWriteNumber,
-      canBeProvedDead: canBeProvedDead,
+      lastCallWriteNumber,
+      canBeProvedDead,
       noticeAt,
     };
   }
@@ -435,7 +435,7 @@ export class Liveness {
     for (const probe of this.#unansweredProbes) probe.sentAt = now;
   }
 
-  /** Handles a sleep; `now` includes `monotonicGapMs` of its length. */
+  /** Handles a sleep; `now` counts `monotonicGapMs` milliseconds of it. */
   onResume(now: number, monotonicGapMs: number): void {
     this.#readySince += monotonicGapMs;
     this.#firstProbeAnsweredAt += monotonicGapMs;
@@ -444,7 +444,7 @@ export class Liveness {
     this.#lastFrameAt = now;
     this.#startSilence(now);
     this.#unansweredProbes = [];
-    this.#hasUnansweredProbe = false;
+    this.#isAwaitingFrame = false;
     this.#callProbeAt += monotonicGapMs;
     this.#extraProbeAt += monotonicGapMs;
     this.#suspicion = NOT_SUSPECT;
@@ -470,7 +470,7 @@ export class Liveness {
   #actionAt(usage: ConnectionUsage): number {
     const { pingInterval, pingTimeout } = this.config;
     const verification = this.#verification;
-    // The second connection decides what happens to this one.
+    // Under suspicion, the second connection decides what happens to this one.
     if (verification.name !== "verified") {
       return this.isUnderSuspicion ? Infinity : verification.until;
     }

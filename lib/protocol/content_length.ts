@@ -41,12 +41,12 @@ export class ContentLengthParser {
   #remainingBytes = Infinity;
   #hasReportedHeader = false;
 
-  /** Creates a parser. A body of more than these bytes is read as lines. */
+  /** Creates a parser. A body over `maxBodyBytes` is read as lines. */
   constructor(maxBodyBytes: number) {
     this.#maxBodyBytes = maxBodyBytes;
   }
 
-  /** The bytes of the body from this line on; `Infinity` outside a body. */
+  /** The body's bytes after its complete lines; `Infinity` outside a body. */
   get remainingBytes(): number {
     return this.#remainingBytes;
   }

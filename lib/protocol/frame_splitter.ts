@@ -15,7 +15,7 @@ import {
 } from "../json/spans.ts";
 import { isRecord } from "./jsonrpc.ts";
 
-/** A JSON text in a frame. Its own member names contain no escapes. */
+/** A JSON text in a frame. Its top-level member names contain no escapes. */
 export interface JsonPiece {
   /** The JSON text. */
   readonly text: string;
@@ -38,8 +38,9 @@ export type MessagePredicate = (value: Record<string, unknown>) => boolean;
 
 const MAX_PIECES = 1_000;
 /**
- * How many invalid objects are examined that are not closed on their line. For
- * each one, the search for its end may reach the end of the frame.
+ * The maximum number of invalid objects that are examined although they are
+ * not closed on their line. For each one, the search for its end may reach the
+ * end of the frame.
  */
 const MAX_BROKEN_OBJECTS = 10;
 /** How many characters of such an object are searched for message members. */
@@ -54,7 +55,7 @@ const FRAME_BLANKS = " \t\r\n\0\x1e\ufeff";
  * not an object follows them. JSON inside other text is ignored, because a log
  * line may quote a message.
  *
- * @param memberNames the members of a message, which show a broken message
+ * @param memberNames a broken object with one of these members is a message
  */
 export function splitFrame(
   text: string,
@@ -77,7 +78,7 @@ export function splitFrame(
   return { jsonPieces, otherTexts: [], isTruncated: false };
 }
 
-/** Splits lines. A line may hold several messages, a message several lines. */
+/** Splits lines. A line may hold several messages; a message may span lines. */
 function splitLines(
   text: string,
   isMessage: MessagePredicate,

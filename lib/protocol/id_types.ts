@@ -13,7 +13,10 @@ function idTypeOf(id: Id): IdJsonType {
   return id.startsWith('"') ? "string" : "number";
 }
 
-/** Converts an id to the other JSON type; a string must be an integer. */
+/**
+ * Converts an id to the other JSON type. Returns `undefined` for a string whose
+ * text is not an integer.
+ */
 export function toOtherIdType(id: Id): Id | undefined {
   if (idTypeOf(id) === "number") return JSON.stringify(id);
   const text = JSON.parse(id) as string;
@@ -33,7 +36,7 @@ export class ObservedIdTypes {
     return this.#type === "both";
   }
 
-  /** Records the type of a client's id. Ignores a string without a number. */
+  /** Records the type of a client's id. Ignores a string that is no integer. */
   observe(id: Id): void {
     if (toOtherIdType(id) === undefined) return;
     const type = idTypeOf(id);

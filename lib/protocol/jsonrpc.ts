@@ -17,8 +17,8 @@ import type {
 
 /**
  * A message id as a JSON text, which can be inserted into a response unchanged.
- * `0` and `"0"` are different ids. `null` is only the id of an invalid message:
- * MCP does not allow a request with that id.
+ * `0` and `"0"` are different ids. Only an invalid message has the id
+ * `null`: MCP does not allow a request with that id.
  */
 export type Id = string;
 
@@ -63,8 +63,8 @@ export interface InvalidMessage {
   /** The id of the message; `undefined` if there is no usable one. */
   readonly id: Id | undefined;
   /**
-   * The kind that the sender intended. `any` counts as a request from the
-   * client, and as a response from the daemon.
+   * The kind that the sender intended. With `any`, a message from the client
+   * counts as a request, and a message from the daemon as a response.
    */
   readonly intendedKind: "request-or-notification" | "response" | "any";
   /** The broken rule, for people, without a full stop. */
@@ -152,7 +152,7 @@ export function isNotificationMethod(method: Method): boolean {
   return method.startsWith("notifications/") || isInitializedMethod(method);
 }
 
-/** Returns true if a method ends the handshake; `initialized` is old. */
+/** Returns true if a method ends the handshake, by its new or old name. */
 export function isInitializedMethod(method: Method): boolean {
   return method === "notifications/initialized" || method === "initialized";
 }

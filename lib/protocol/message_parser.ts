@@ -33,8 +33,9 @@ import type { Method } from "./mcp_types.ts";
 
 /**
  * Parses one line. A batch (JSON-RPC 2.0 section 6; in MCP only 2025-03-26)
- * gives one message for each element. SDK peers reject null as the value of an
- * absent member, so such members are removed from the forwarded text.
+ * gives one message for each element. Some peers write null instead of leaving
+ * out a member. SDK peers reject this, so such members are removed from the
+ * forwarded text.
  */
 export function parseMessages(text: string): Message[] {
   // A parser may ignore a byte order mark (RFC 8259 section 8.1).
@@ -117,7 +118,7 @@ function readLargeResponse(text: string): Response | undefined {
   if (!isPlain) return undefined;
   const envelopeText = start + end;
   const envelope = classifyMessage(tryParseJson(envelopeText), envelopeText);
-  // If its text must change, the frame is parsed like any other.
+  // If the envelope's text must change, the frame is parsed like any other.
   const isUnchanged = envelope.kind === "response" &&
     envelope.id !== undefined && envelope.text === envelopeText;
   if (!isUnchanged) return undefined;
@@ -168,7 +169,7 @@ const NO_JSON = "it is not JSON (JSON-RPC 2.0 section 4)";
 const TOO_MANY_PIECES =
   "a frame holds more than 1,000 messages or lines, and the rest is dropped";
 const ONLY_RESPONSES_BESIDE_TEXT =
-  "beside other text in a frame only answers are taken";
+  "a frame that also has other text may contain only responses";
 
 function createInvalidMessage(
   reason: string,
@@ -347,7 +348,7 @@ const ERROR_TEXT_MEMBERS = [
 /**
  * Returns a valid error (JSON-RPC 2.0 section 5.1), and the response's text
  * with that error. A code becomes -32603 if it is neither an integer nor a
- * string with one. If that code is a string, the message begins with it.
+ * string with one. If it is another string, the message begins with it.
  */
 function normalizeError(
   value: unknown,
@@ -365,9 +366,11 @@ function normalizeError(
   const code = Number.isSafeInteger(number) ? number as number : undefined;
   const statedTexts = [
     code === undefined ? members.code : undefined,
-    [value, ...ERROR_TEXT_MEMBERS.map((name) => members[name])].find(isWords),
+    [value, ...ERROR_TEXT_MEMBERS.map((name) => members[name])].find(
+      isNonEmptyString,
+    ),
   ];
-  const message = statedTexts.filter(isWords).join(": ") ||
+  const message = statedTexts.filter(isNonEmptyString).join(": ") ||
     quoteError(value, text);
   const data = findValue(text, ["error", "data"]);
   const withoutData = JSON.stringify({
@@ -383,7 +386,7 @@ function normalizeError(
   };
 }
 
-function isWords(value: unknown): boolean {
+function isNonEmptyString(value: unknown): boolean {
   return typeof value === "string" && value !== "";
 }
 

@@ -57,21 +57,24 @@ export function isSubscriptionMethod(method: Method | undefined): boolean {
 }
 
 /**
- * Returns true if a request waits for as long as the client wants. An error
- * would end a subscription, or make the client use an older MCP version (MCP
- * 2026-07-28).
+ * Returns true if a request waits for as long as the client wants, because an
+ * error would end a subscription, or would make a client that discovers the
+ * server use an older MCP version (MCP 2026-07-28).
  */
 export function isLongLived(method: Method): boolean {
   return isSubscriptionMethod(method) || method === "server/discover";
 }
 
-/** Returns true if clients open with a method. Its result names the daemon. */
+/**
+ * Returns true if a client's first request may have this method. The result
+ * names the daemon.
+ */
 export function isOpeningMethod(method: Method): boolean {
   return method === "initialize" || method === "server/discover";
 }
 
-/** Returns true if a daemon may need some time to answer such a request. */
-export function mayTakeLong(method: Method): boolean {
+/** Returns true if a daemon may need some time for a request of this method. */
+export function mayKeepDaemonBusy(method: Method): boolean {
   return method !== "ping" && !isLongLived(method);
 }
 

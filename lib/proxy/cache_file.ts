@@ -38,7 +38,10 @@ const SAVE_DELAY_MS = 50;
 const CHECK_DELAY_MS = 500;
 /** The longest delay before a check while the proxy exits, in milliseconds. */
 const CLOSE_CHECK_DELAY_MS = 50;
-/** The most attempts to write results. As many failures cause a warning. */
+/**
+ * The most attempts to write results. The same number of failures in a row
+ * causes a warning.
+ */
 const MAX_WRITE_ATTEMPTS = 4;
 /** The most cache files of one daemon; each set of credentials has its own. */
 const MAX_FILES_PER_DAEMON = 8;
@@ -61,7 +64,7 @@ export interface CacheFile {
   readonly isReadOnly?: true;
 }
 
-/** Reads the cache file; `undefined` if `--cache` is off or has no folder. */
+/** Reads the cache file; `undefined` if `--cache` is off or gives no path. */
 export function readCacheFile(
   setting: string,
   cacheKey: CacheKey,
@@ -175,8 +178,8 @@ export class CacheWriter {
       if (mustNotReplace) throw new Error(file.problem);
       const merged = mergeCachedResults(file.results, results);
       this.#write(file.path, serializeCache(cacheKey, merged));
-      // `discover` and `one` have lifetimes that begin with a write. A second
-      // write would extend them.
+      // The lifetimes in `discover` and `one` (daemons with one connection)
+      // begin with each write. A second write would extend them.
       const { initialize, lists } = results;
       this.#unconfirmed = { initialize, lists };
       this.#hasWritten = true;
@@ -189,14 +192,14 @@ export class CacheWriter {
   }
 
   #warn(path: string, error: unknown): void {
-    const text = `What the daemon says of itself is not kept in ${path}: ` +
-      `${errorMessageOf(error)} (--cache off switches the cache off).`;
+    const text = `The daemon's results cannot be saved to the cache ${path}: ` +
+      `${errorMessageOf(error)} (--cache off disables the cache).`;
     this.#log(createLogEffect("warn", "cache", text));
   }
 
   #write(path: string, text: string): void {
     if (new TextEncoder().encode(text).length > MAX_CACHE_FILE_BYTES) {
-      throw new Error("it would be too large");
+      throw new Error("the file would be larger than 8 MiB");
     }
     writeAtomic(this.#host, path, text);
     try {

@@ -36,7 +36,7 @@ export function readHealthFile(
 }
 
 /**
- * Returns the predicate of a log message whose subject is the health file.
+ * Describes the health file. The text follows its path in a log message.
  *
  * @param disconnectedForMs how long ago the last connection was lost, in
  * milliseconds; `undefined` if there was none
@@ -46,10 +46,10 @@ export function describeHealthFile(
   disconnectedForMs: number | undefined,
 ): string {
   if (found === "missing") {
-    return "is missing: the daemon was never started there, or writes " +
-      "another one.";
+    return "cannot be read: the daemon never ran there, or it writes " +
+      "a different file.";
   }
-  if (found === "unreadable") return "cannot be read as one.";
+  if (found === "unreadable") return "is not a valid health file.";
   const age = formatSeconds(found.ageMs);
   if (found.ageMs > HEALTH_FRESH_MS) {
     return `is stale (${age} old): the daemon is down, or busy with a call ` +
@@ -57,8 +57,8 @@ export function describeHealthFile(
   }
   // The daemon does not remove its file when it ends.
   return disconnectedForMs !== undefined && found.ageMs >= disconnectedForMs
-    ? `is ${age} old, from before the connection was lost: it says nothing ` +
-      "about now."
-    : `is fresh (${age} old): the daemon ran then. If it still does, check ` +
+    ? `is ${age} old and was written before the connection was lost, so it does not ` +
+      "show whether the daemon is running now."
+    : `is fresh (${age} old): the daemon was running then. If it still is, check ` +
       "EXAI_WS_HOST and EXAI_WS_PORT.";
 }

@@ -48,7 +48,7 @@ const CLOSE_GRACE_MS = 50;
  * milliseconds. After two seconds, the client kills the process.
  */
 const DRAIN_STDOUT_MS = 1_800;
-/** The least time for this after the end of the session, in milliseconds. */
+/** The least time that stdout gets to drain once the session ends, in ms. */
 const MIN_DRAIN_STDOUT_MS = 300;
 
 /**
@@ -116,7 +116,7 @@ class Proxy {
     if (cacheFile?.problem !== undefined) {
       const { path, problem } = cacheFile;
       const text = `The cache ${path} is not used: ${problem} (--cache off ` +
-        "switches it off).";
+        "disables the cache).";
       log(createLogEffect("warn", "cache", text));
     }
     if (cacheFile !== undefined && cacheFile.isReadOnly === undefined) {
@@ -183,7 +183,10 @@ class Proxy {
   };
   readonly #backPressure = new BackPressure(this.#handle);
 
-  /** Handles the queued events. The next turn detects a sleep in this turn. */
+  /**
+   * Handles the queued events. If the machine sleeps during this turn, the next
+   * turn detects it.
+   */
   #runTurn(): void {
     this.#isInTurn = true;
     const now = performance.now();
@@ -290,7 +293,10 @@ class Proxy {
     }
   }
 
-  /** Writes the status file. Drops it if another user may have written it. */
+  /**
+   * Writes the status file. Stops its updates if another user may have written
+   * it.
+   */
   #updateStatusFile(file: StatusFile): void {
     const wallClockOffsetMs = Date.now() - this.#now;
     try {
@@ -302,8 +308,10 @@ class Proxy {
       const isUnreported = isNotOwned &&
         error.path !== this.#cacheFile?.untrustedPath;
       const text =
-        `No file for \`alwaysup status\`: ${errorMessageOf(error)} ` +
-        "(--status off does without).";
+        `\`alwaysup status\` cannot show this proxy: ${
+          errorMessageOf(error)
+        } ` +
+        "(--status off disables the status file).";
       this.#writeLog(isUnreported ? "warn" : "debug", "unseen", text);
     }
   }

@@ -6,7 +6,7 @@
 
 import type { SessionEvent } from "../events.ts";
 
-/** The longest delay, in milliseconds, that may only mean a busy machine. */
+/** The longest delay, in milliseconds, that a busy machine alone may cause. */
 const SLEEP_THRESHOLD_MS = 3_000;
 
 /** Detects sleep by comparing the clocks with those of the last check. */

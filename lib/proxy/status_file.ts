@@ -126,7 +126,7 @@ export interface RunningProxies {
   readonly isComplete: boolean;
 }
 
-/** Finds the running proxies; removes our files of those that have ended. */
+/** Finds the running proxies; removes our files of ended proxies. */
 export function findRunningProxies(host: Host): RunningProxies {
   const proxies: ProxyStatus[] = [];
   const problems: string[] = [];
@@ -155,7 +155,7 @@ export function findRunningProxies(host: Host): RunningProxies {
       const why = errorMessageOf(error);
       problems.push(
         error instanceof UntrustedFileError
-          ? `${path} is not believed: ${why}`
+          ? `${path} is ignored: ${why}`
           : `${path} cannot be read (${why})`,
       );
     }

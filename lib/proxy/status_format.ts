@@ -35,7 +35,7 @@ export function toPublicStatus(
   return running;
 }
 
-const STATUS_FORMAT_VERSION = 1;
+const STATUS_FORMAT_VERSION = 2;
 
 /** Returns the text of a status file, with all times by the wall clock. */
 export function serializeStatus(
@@ -47,9 +47,7 @@ export function serializeStatus(
     /^(since|nextAt)$/.test(name)
       ? Math.round(Number(value) + wallClockOffsetMs)
       : value;
-  // Older versions require `sign`, which says how to see that the proxy runs.
-  const format = { alwaysup: STATUS_FORMAT_VERSION, sign: "heartbeat" };
-  const status = { ...format, ...info, ...snapshot };
+  const status = { alwaysup: STATUS_FORMAT_VERSION, ...info, ...snapshot };
   return `${JSON.stringify(status, toWallClock)}\n`;
 }
 
@@ -57,7 +55,7 @@ const MEMBER_TYPES = {
   pid: "number",
   startedAt: "number",
   reconnects: "number",
-  owed: "number",
+  pendingRequests: "number",
   version: "string",
   runtime: "string",
   url: "string",
@@ -71,9 +69,9 @@ export function parseStatus(text: string): ProxyStatus | undefined {
     return undefined;
   }
   const { client = "", lastError = "", lastErrorCause: cause } = parsed;
-  // Older versions write neither. `answersDuringCalls` may also be unknown.
+  // Both may be absent: `answersDuringCalls` is while it is unknown.
   const { connections = "unknown", answersDuringCalls = false } = parsed;
-  const isStatus = isConnectionState(parsed.standing) &&
+  const isStatus = isConnectionState(parsed.connectionState) &&
     Object.entries(MEMBER_TYPES).every(([name, type]) =>
       typeof parsed[name] === type
     ) &&
@@ -96,7 +94,7 @@ function isConnectionState(value: unknown): value is ConnectionState {
     case "waiting":
       return typeof attempt === "number" && typeof nextAt === "number";
     case "dialing":
-    case "greeting":
+    case "handshaking":
       return typeof attempt === "number";
     default:
       return phase === "open" || phase === "displaced";
@@ -105,28 +103,28 @@ function isConnectionState(value: unknown): value is ConnectionState {
 
 /** Describes a connection's state, e.g. `waiting, attempt 14, next in 12 s`. */
 export function describeConnectionState(
-  standing: ConnectionState,
+  state: ConnectionState,
   now: number,
 ): string {
-  switch (standing.phase) {
+  switch (state.phase) {
     case "ready":
-      return `ready ${formatDuration(now - standing.since)}`;
+      return `ready ${formatDuration(now - state.since)}`;
     case "checking":
       return "silent, being checked";
     case "waiting": {
-      const { attempt, nextAt } = standing;
+      const { attempt, nextAt } = state;
       return `waiting, attempt ${attempt}, next in ${
         formatDuration(nextAt - now)
       }`;
     }
     case "dialing":
-      return `dialing, attempt ${standing.attempt}`;
-    case "greeting":
-      return `greeting, attempt ${standing.attempt}`;
+      return `dialing, attempt ${state.attempt}`;
+    case "handshaking":
+      return `handshaking, attempt ${state.attempt}`;
     case "open":
-      return "open, the client has not spoken";
+      return "open, waiting for the client's first message";
     case "displaced":
-      return "another client has the connection, dialed with the next request";
+      return "another client has the connection; the next request reconnects";
   }
 }
 

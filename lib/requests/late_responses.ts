@@ -7,7 +7,7 @@
 
 import type { Id } from "../protocol/jsonrpc.ts";
 
-/** Ids per connection: responses to cancelled requests may never arrive. */
+/** The most ids kept per connection, because some responses never arrive. */
 const MAX_LATE_IDS = 1_000;
 /** How long an abandoned call counts as running, if no response arrives. */
 const MAX_ABANDONED_CALL_MS = 60_000;

@@ -21,7 +21,7 @@ export class MessageQueue {
   #textLength = 0;
   /** How many queued requests are not long-lived. */
   shortLivedCount = 0;
-  /** How many queued requests are long-lived, but not subscriptions. */
+  /** How many queued requests are `server/discover`, which is long-lived. */
   discoverCount = 0;
 
   /** Creates an empty queue; `limit` is the largest number of messages. */
@@ -83,7 +83,7 @@ export class MessageQueue {
   }
 
   /** Returns the entries, oldest first, without the delayed ones. */
-  all(): PendingEntry[] {
+  undelayed(): PendingEntry[] {
     return sortByArrival(this.#entries)
       .filter(({ state }) => state !== "delayed");
   }
@@ -96,7 +96,7 @@ export class MessageQueue {
   /**
    * Yields the writable entries, oldest first, and each entry once. The caller
    * may remove an entry or leave it in the queue. Once the caller adds a role
-   * to `fullRoles`, no more entries of that role are yielded.
+   * to `unavailableRoles`, no more entries of that role are yielded.
    */
   *writable(unavailableRoles: ReadonlySet<LinkRole>): Iterable<PendingEntry> {
     const skipped: PendingEntry[] = [];

@@ -17,15 +17,16 @@
  *
  * - The connection is lost. The request is queued again if it may be sent
  *   twice, or if the daemon can be asked for its outcome. Otherwise it fails.
- *   At the second loss it always fails, unless it is long-lived. But a request
- *   that opens a connection (the handshake) is always queued again.
+ *   At the second loss it fails, unless it is long-lived. A request that opens
+ *   a connection (the handshake) is queued again after every loss.
  * - The daemon has no room for the request, or has no outcome of it yet. The
  *   request is delayed, and then sent again.
  * - The response is unreadable. A request that may be sent twice is sent again.
  * - The proxy moves to another connection. Long-lived requests move with it.
  *
- * If a tool call may be sent twice only because of the tool's hint, the tool
- * list of the connection for the second write must first confirm the hint.
+ * If a tool call may be sent twice only because of the tool's hint, the hint
+ * must be confirmed before the second write, by the tool list of the connection
+ * that will carry it.
  *
  * | state                        | event                                               | next                 |
  * | ---------------------------- | --------------------------------------------------- | -------------------- |
@@ -220,12 +221,12 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
     return this.#state.kind === "sent" ? this.#state.sentAt : -Infinity;
   }
 
-  /** The position among the connection's writes; 0 for a handshake or none. */
+  /** The position among the connection's writes; 0 if unsent or a handshake. */
   get writeNumber(): number {
     return this.#state.kind === "sent" ? this.#state.writeNumber : 0;
   }
 
-  /** Set if a hint must be confirmed; `connectionId` once it was requested. */
+  /** Set if a hint must be confirmed; the id, once the list was requested. */
   get hintRequirement(): { readonly connectionId?: number } | undefined {
     if (this.#state.kind === "waiting-for-hint") return this.#state;
     return this.#hintTimeLeftMs === undefined ? undefined : {};
@@ -247,7 +248,7 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
     if (!mayBeSent) throw this.#unexpected("send");
     // If this connection is lost, the next one must confirm the hint again.
     if (this.state === "waiting-for-hint") this.requireHint(now);
-    // A handshake request waits for a usable link until its own response.
+    // A handshake request makes the link usable only when it is answered.
     const isHandshakeRequest = writeNumber === "handshake";
     if (!isHandshakeRequest) this.stopQueueTimer(now);
     this.#waitNoticeAt = Infinity;
@@ -257,7 +258,7 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
       connectionId,
       sentAt: now,
       writeNumber: isHandshakeRequest ? 0 : writeNumber,
-      isHandshakeRequest: isHandshakeRequest,
+      isHandshakeRequest,
       until: isHandshakeRequest ? Infinity : now + this.timeouts.idle.ms,
     };
   }
@@ -286,14 +287,14 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
   park(): void {
     const state = this.#state;
     if (state.kind === "waiting-for-hint") state.isParked = true;
-    else throw this.#unexpected("awaitToolList");
+    else throw this.#unexpected("park");
   }
 
   /** Makes a parked entry in `waiting-for-hint` writable again. */
   unpark(): void {
     const state = this.#state;
     if (state.kind === "waiting-for-hint") state.isParked = false;
-    else throw this.#unexpected("onToolList");
+    else throw this.#unexpected("unpark");
   }
 
   /** Ends the polling: the next write makes the daemon execute the request. */

@@ -64,7 +64,7 @@ export class ServerRequests {
     return { connectionId, text: replaceValue(text, ["id"], open.id) };
   }
 
-  /** Returns the client's progress with the daemon's token, if it sent one. */
+  /** Returns the client's progress with the daemon's token, if that exists. */
   forwardProgress(notification: Notification): RoutedFrame | undefined {
     const open = this.#open.get(getNestedId(notification, "progressToken")!);
     if (open?.progressToken === undefined) return undefined;

@@ -20,7 +20,7 @@ export interface Timeout {
 export interface Timeouts {
   /** From the arrival of the request to the response; `undefined` for none. */
   readonly total: Timeout | undefined;
-  /** The longest time in which the daemon may show no work on the request. */
+  /** How long the daemon may show no sign that it works on the request. */
   readonly idle: Timeout;
 }
 
@@ -61,13 +61,19 @@ export function timeoutsOf(
   let total = { setting: "--request-timeout", ms: config.requestTimeout };
   let idle = { setting: "--idle-timeout", ms: idleMs };
   const providers = providersOf(message, config.providers);
-  const totalOf = providers.find((it) => it.total < Infinity);
-  const idleOf = providers.find((it) => it.idle < Infinity);
-  if (totalOf !== undefined) {
-    total = { setting: `${totalOf.name}_STREAM_TIMEOUT`, ms: totalOf.total };
+  const totalProvider = providers.find((it) => it.total < Infinity);
+  const idleProvider = providers.find((it) => it.idle < Infinity);
+  if (totalProvider !== undefined) {
+    total = {
+      setting: `${totalProvider.name}_STREAM_TIMEOUT`,
+      ms: totalProvider.total,
+    };
   }
-  if (idleOf !== undefined) {
-    idle = { setting: `${idleOf.name}_STREAM_IDLE_TIMEOUT`, ms: idleOf.idle };
+  if (idleProvider !== undefined) {
+    idle = {
+      setting: `${idleProvider.name}_STREAM_IDLE_TIMEOUT`,
+      ms: idleProvider.idle,
+    };
   }
   // A long-lived request waits until there is a daemon. An error would end a
   // subscription, or suggest that the daemon has an older protocol version.
@@ -86,10 +92,12 @@ function providersOf(
 ): readonly Provider[] {
   if (method !== "tools/call" || providers.length === 0) return [];
   const model = getMember(params, "arguments", "model");
-  const longest = providers.toSorted((a, b) => b.name.length - a.name.length);
+  const longestFirst = providers.toSorted((a, b) =>
+    b.name.length - a.name.length
+  );
   for (const text of [model, getMember(params, "name")]) {
     if (typeof text !== "string") continue;
-    const found = longest.filter(({ name }) => prefixOf(name).test(text));
+    const found = longestFirst.filter(({ name }) => prefixOf(name).test(text));
     if (found.length > 0) return found;
   }
   return [];

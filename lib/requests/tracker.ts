@@ -13,7 +13,7 @@ import type { Id, OutboundMessage, Request } from "../protocol/jsonrpc.ts";
 import {
   isLongLived,
   isSubscriptionMethod,
-  mayTakeLong,
+  mayKeepDaemonBusy,
 } from "../protocol/methods.ts";
 import { IndexedMinHeap } from "./deadlines.ts";
 import { LateResponses } from "./late_responses.ts";
@@ -40,7 +40,7 @@ export interface DueEntries {
   }[];
 }
 
-/** Requests in the order of writes; the daemon may need long for `calls`. */
+/** Requests in the order of writes; `calls` are those that may take long. */
 interface InFlight {
   readonly entries: Set<PendingEntry>;
   readonly calls: Set<PendingEntry>;
@@ -103,7 +103,7 @@ export class RequestTracker {
 
   /** Returns the queued entries, oldest first, without the delayed ones. */
   undelayedEntries(): readonly ReadonlyEntry[] {
-    return this.#queue.all();
+    return this.#queue.undelayed();
   }
 
   /** True if some entry may be written as soon as a link can carry it. */
@@ -117,8 +117,10 @@ export class RequestTracker {
   }
 
   /** Yields the writable entries; see {@linkcode MessageQueue.writable}. */
-  writableEntries(fullRoles: ReadonlySet<LinkRole>): Iterable<ReadonlyEntry> {
-    return this.#queue.writable(fullRoles);
+  writableEntries(
+    unavailableRoles: ReadonlySet<LinkRole>,
+  ): Iterable<ReadonlyEntry> {
+    return this.#queue.writable(unavailableRoles);
   }
 
   /** Returns the request with this id that has no response yet. */
@@ -172,7 +174,7 @@ export class RequestTracker {
       { entries: new Set(), calls: new Set() };
     this.#inFlight.set(connectionId, inFlight);
     inFlight.entries.add(entry);
-    if (mayTakeLong(method)) inFlight.calls.add(entry);
+    if (mayKeepDaemonBusy(method)) inFlight.calls.add(entry);
     this.#deadlines.set(entry, entry.deadline);
   }
 
@@ -254,7 +256,7 @@ export class RequestTracker {
   ): void {
     const { id, method } = message;
     this.lateResponses.add(id, connectionId);
-    if (mayTakeLong(method) && writeNumber > probeNumber) {
+    if (mayKeepDaemonBusy(method) && writeNumber > probeNumber) {
       this.lateResponses.addAbandonedCall(id, connectionId, writeNumber, now);
     }
   }

@@ -179,7 +179,7 @@ function ownerOfNewFilesIn(folder: string): number | undefined {
   const userId = ownerOfNewFile({ dir: folder, suffix: ".tmp" }) ??
     ownerOfNewFile({}) ??
     ignoreNotFound(() => Deno.statSync(getEnv("HOME") ?? "").uid) ?? null;
-  if (userId === null) throw new Error("no file can be made");
+  if (userId === null) throw new Error("no file can be created");
   userIdByFolder.set(folder, userId);
   return userId;
 }

@@ -76,9 +76,9 @@ export interface Host {
    */
   watchDialErrors(): () => SocketErrorInfo | undefined;
   /**
-   * Returns the options with which `fetch` makes a WebSocket handshake with a
-   * WebSocket's authorities and proxies. Returns `undefined` if `fetch` cannot
-   * do this.
+   * Returns the options that make `fetch` perform a WebSocket handshake, with
+   * the same authorities and proxies as a WebSocket. Returns `undefined` if
+   * `fetch` cannot do this.
    */
   handshakeFetchOptions(): Promise<Record<string, unknown> | undefined>;
   /** True if the stream is a terminal. */

@@ -47,7 +47,7 @@ export async function nodeHost(): Promise<Host> {
   isWindows = process.platform === "win32";
   if (!isBun && parseInt(node!) < MIN_NODE_VERSION) {
     const why =
-      `Node ${node} is too old, it must be ${MIN_NODE_VERSION} or newer`;
+      `Node ${node} is too old: use Node ${MIN_NODE_VERSION} or newer`;
     fs.writeSync(2, `alwaysup: ${why}\n`);
     process.exit(1);
   }
@@ -118,8 +118,8 @@ const SHARED_HOST_MEMBERS: Omit<
     }
     if (tls.setDefaultCACertificates === undefined) {
       throw new Error(
-        `Node ${process.versions.node} cannot read it, only 22.19, 24.5 and ` +
-          "newer can; set NODE_EXTRA_CA_CERTS to this path instead",
+        `Node ${process.versions.node} cannot use it; use Node 22.19, 24.5 or ` +
+          "newer, or set NODE_EXTRA_CA_CERTS to this path",
       );
     }
     tls.setDefaultCACertificates([

@@ -19,7 +19,7 @@ export function stateFolder(host: Host): string | undefined {
   return folder && `${folder}/alwaysup`;
 }
 
-/** Returns the parent of the state folder: on Linux XDG's, else the usual. */
+/** Returns the parent of the state folder: XDG's, or the system's usual one. */
 function userStateFolder({ os, getEnv }: Host): string | undefined {
   const home = getEnv("HOME");
   switch (os) {
@@ -61,16 +61,16 @@ export function untrustedReason(
   path: string,
   { isSymlink, isFile, userId, mode = 0 }: FileInfo,
 ): string | undefined {
-  if (isSymlink) return "it is a link, and none is followed here";
-  if (!isFile) return "it is no regular file";
+  if (isSymlink) return "it is a link, and alwaysup does not follow links here";
+  if (!isFile) return "it is not a regular file";
   const folder = parentFolderOf(path) || "./";
   if (userId !== undefined && userId !== host.ownerOfNewFilesIn(folder)) {
-    return `it belongs to another user (${userId}), and only what is yours ` +
-      "is believed";
+    return `it belongs to another user (${userId}), and alwaysup only uses ` +
+      "files that belong to you";
   }
   if ((mode & 0o022) !== 0) {
-    return `others may write it (mode ${mode.toString(8)}), and only what ` +
-      "nobody else can write is believed";
+    return `other users may write to it (mode ${mode.toString(8)}), and ` +
+      "alwaysup only uses files that nobody else can write to";
   }
   return undefined;
 }
@@ -86,7 +86,7 @@ export function secureOwnFolder(host: Host, folder: string): void {
   if (info === undefined) return;
   const { isSymlink, isFolder, userId, mode = 0 } = info;
   const refuse = (what: string, advice: string): never => {
-    const rule = "and must be a folder of yours alone";
+    const rule = "and must be a folder that belongs to you";
     throw new UntrustedFileError(
       folder,
       `${folder} ${what}, ${rule}: ${advice}`,
@@ -113,8 +113,8 @@ function userIdOrThrow(host: Host, folder: string): number | undefined {
     const why = errorMessageOf(error);
     throw new UntrustedFileError(
       folder,
-      `nobody can tell whether ${folder} is yours (${why}): it must be a ` +
-        "folder of yours, in which you may write",
+      `the owner of ${folder} cannot be checked (${why}): it must be a ` +
+        "folder that belongs to you and that you can write to",
     );
   }
 }
@@ -144,7 +144,7 @@ export function readTrusted(
     if (text !== undefined) return { text, ageMs };
     // Another process has just replaced the file.
   }
-  throw new Error("others replace it all the time");
+  throw new Error("other programs replace it too often to read it");
 }
 
 /** Throws if a file is larger than `maxBytes`. */
@@ -169,7 +169,7 @@ export function writeAtomic(host: Host, path: string, text: string): void {
   }
 }
 
-/** Throws if `writeAtomic` could not write the file. */
+/** Throws if `writeAtomic` would fail to write the file. */
 export function checkWritable(host: Host, path: string): void {
   assertRegularFile(host, path);
   host.remove(writeTempFile(host, path, "", 0o600));
@@ -178,7 +178,7 @@ export function checkWritable(host: Host, path: string): void {
 function assertRegularFile(host: Host, path: string): void {
   const info = host.lstat(path);
   if (info !== undefined && !info.isFile) {
-    throw new Error(`${path} is no regular file`);
+    throw new Error(`${path} is not a regular file`);
   }
 }
 
@@ -197,5 +197,5 @@ export function writeTempFile(
   const suffix = Math.floor(Math.random() * 2 ** 32).toString(36);
   const tempPath = `${path}.${host.pid}-${suffix}.tmp`;
   if (host.createFile(tempPath, text, mode)) return tempPath;
-  throw new Error(`${tempPath} is there already`);
+  throw new Error(`${tempPath} already exists`);
 }

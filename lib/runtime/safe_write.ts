@@ -1,6 +1,6 @@
 /**
- * Reads and changes files of the user's. Neither a failure nor a power cut
- * loses data. A file's links, owner and permissions are preserved.
+ * Reads and changes the user's files. Neither a failure nor a power cut loses
+ * data. A file's links, owner and permissions are preserved.
  *
  * @module
  */
@@ -19,7 +19,7 @@ const WINDOWS_RENAME_RETRY_MS = 20;
 /** The longest chain of symlinks that is followed; Linux has the same limit. */
 const MAX_SYMLINKS = 40;
 
-/** Reads a regular file of the user's; `undefined` if it does not exist. */
+/** Reads a user's file, which must be regular; `undefined` if it is missing. */
 export function readUserFile(
   host: Host,
   path: string,
@@ -27,7 +27,7 @@ export function readUserFile(
 ): string | undefined {
   const info = host.stat(path);
   if (info === undefined) return undefined;
-  if (!info.isFile) throw new Error("it is no file");
+  if (!info.isFile) throw new Error("it is not a regular file");
   assertSize(info, maxBytes);
   return host.readFile(path);
 }
@@ -47,7 +47,7 @@ export async function createSafely(
     await host.fsync(tempPath);
     await renameWithRetries(host, tempPath, path, () => {
       if (host.lstat(path) === undefined) return;
-      throw new Error("somebody else has just made it");
+      throw new Error("another program has just created it");
     });
   } finally {
     host.remove(tempPath);
@@ -62,7 +62,7 @@ function resolveDanglingLinks(host: Host, file: string): string {
     const to = host.readLink(path);
     path = /^([a-z]:)?[/\\]/i.test(to) ? to : parentFolderOf(path) + to;
   }
-  throw new Error("its links lead nowhere");
+  throw new Error("its chain of symbolic links is too long (more than 40)");
 }
 
 /**
@@ -99,7 +99,7 @@ export async function overwriteSafely(
       // A file that is not writable has not changed, and needs no repair.
       if (host.readFile(file) !== before) host.writeFile(file, before);
     } catch {
-      const hint = `it is damaged now: put ${backupPath} in its place`;
+      const hint = `the file is damaged now: replace it with ${backupPath}`;
       throw new Error(`${errorMessageOf(error)}; ${hint}`);
     }
     throw error;
@@ -196,7 +196,7 @@ function assertUnchanged(
     now.size === before.size && now.modifiedAt === before.modifiedAt;
   if (isSame) return;
   throw new Error(
-    "another program has just changed it; that stays, so try again",
+    "another program has just changed it, and that change was kept: try again",
   );
 }
 

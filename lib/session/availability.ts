@@ -97,8 +97,8 @@ export class Availability {
     const hasCall = tracker.hasCallInFlight(connectionId);
     const hasAbandonedCall = tracker.lateResponses
       .hasAbandonedCall(connectionId);
-    // Nobody waits for an abandoned call. It must not keep a draining link, or
-    // a connection that has to be verified after a sleep.
+    // Nobody waits for an abandoned call. It is no reason to keep a draining
+    // link open, or a connection that does not answer its probe after a sleep.
     const isBusy = hasCall || hasAbandonedCall && role !== "draining" &&
         link.liveness?.isUnverified !== true;
     const isWanted = this.#isWanted(link);
@@ -119,8 +119,8 @@ export class Availability {
     if (link.role === "pool") {
       return this.links.isMainUsable && tracker.writableCount("pool") > 0;
     }
-    // Only a request triggers a dial of a displaced link. `server/discover`
-    // has no queue timeout, so it would wait forever if it did not count.
+    // Only a request triggers a dial of a displaced link. That includes
+    // `server/discover`: it has no queue timeout, and could wait forever.
     return link.role === "main" && link.isDisplaced
       ? tracker.hasQueuedNonSubscription
       : tracker.hasQueuedShortLivedRequest;

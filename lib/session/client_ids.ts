@@ -6,14 +6,14 @@
  * @module
  */
 
-import type { ClientIdLookup } from "../dialects/dialect.ts";
+import type { ClientIdAccess } from "../dialects/dialect.ts";
 import { ObservedIdTypes, toOtherIdType } from "../protocol/id_types.ts";
 import type { Id } from "../protocol/jsonrpc.ts";
 import type { PendingRequest } from "../requests/request_state.ts";
 import type { RequestTracker } from "../requests/tracker.ts";
 
 /** The ids of the client's requests. */
-export class ClientIds implements ClientIdLookup {
+export class ClientIds implements ClientIdAccess {
   readonly #types = new ObservedIdTypes();
   #hasRetypedIds = false;
 
@@ -66,7 +66,7 @@ export class ClientIds implements ClientIdLookup {
     }
   }
 
-  /** Returns true if a late response may be taken for the one to this id. */
+  /** Returns true if a late response may be mistaken for this id's response. */
   mayGetLateResponse(id: Id): boolean {
     const { lateResponses } = this.tracker;
     const confusable = this.#confusableIdOf(id);

@@ -32,7 +32,7 @@ import type { SecondConnections } from "./second_connections.ts";
 import type { Sender } from "./sender.ts";
 import { CONTENT_LENGTH_ADVICE } from "./session_log.ts";
 import { clientNameOf } from "./snapshot.ts";
-import { type SessionBase, SessionPart } from "./session_part.ts";
+import { SessionPart, type SharedObjects } from "./session_part.ts";
 
 /** A client's notification methods, except those that end the handshake. */
 const CLIENT_NOTIFICATIONS: readonly Method[] = [
@@ -47,7 +47,7 @@ export class ClientMessages extends SessionPart {
 
   /** Creates the part before the client has sent a message. */
   constructor(
-    base: SessionBase,
+    base: SharedObjects,
     private readonly offlineResponses: OfflineResponses,
     private readonly sender: Sender,
     private readonly connections: Connections,
@@ -92,11 +92,14 @@ export class ClientMessages extends SessionPart {
     // If another request with this id is pending, this error would answer it.
     if ((this.tracker.find(id)?.message ?? message) !== message) return;
     this.tracker.close(id);
-    const errorText = "A bug in alwaysup stopped it";
+    const errorText = "A bug in alwaysup stopped the request";
     this.effects.errorToClient(id, ErrorCode.internal, errorText);
   }
 
-  /** Handles a line that was too long to read. Only its ends are known. */
+  /**
+   * Handles a line that was too long to read. Only its beginning and its end
+   * are known.
+   */
   handleLineTooLong(
     { bytes, head, tail }: Extract<InputLine, { type: "line-too-long" }>,
   ): void {
@@ -104,7 +107,7 @@ export class ClientMessages extends SessionPart {
     const id = recoverRequestId(head, tail);
     if (id === undefined || this.tracker.find(id) !== undefined) return;
     const errorText =
-      `The request has ${bytes} bytes, which is too much to be read`;
+      `The request has ${bytes} bytes, which is too much to read`;
     this.effects.errorToClient(id, ErrorCode.tooLarge, errorText, {
       reason: "too_large",
       delivered: "no",
@@ -112,7 +115,7 @@ export class ClientMessages extends SessionPart {
     });
   }
 
-  /** Logs the first header (no `body`), or rejects the requests in a body. */
+  /** Without a `body`, logs the headers; else rejects the requests in it. */
   handleContentLength(body: string | undefined): void {
     if (body === undefined) {
       return this.effects.log.contentLengthHeaders();
@@ -135,7 +138,7 @@ export class ClientMessages extends SessionPart {
     this.#clientName ??= clientNameOf(request);
     // Dials a displaced link, even if the proxy answers the request itself,
     // because a cached result may be out of date.
-    if (method !== "ping") this.links.main.dialForRequest(this.now);
+    if (method !== "ping") this.links.main.scheduleDialForRequest(this.now);
     const daemon = this.links.isMainUsable ? "up" : "down";
     const localResponse = this.dialect.respondLocally(request, daemon);
     if (localResponse !== undefined) {
@@ -174,12 +177,15 @@ export class ClientMessages extends SessionPart {
         this.availability.outageOfLink(refusingLink),
       );
     }
-    return this.#isQueueFull(request)
+    return this.#isQueueFullAfterSend(request)
       ? errors.queueFull(this.rules.deliveryOf({ message: request }))
       : undefined;
   }
 
-  /** Removes the id, because a daemon would reject the method of a request. */
+  /**
+   * Answers the request, and handles it as a notification: a daemon would
+   * reject a request with the method of a notification.
+   */
   #handleNotificationWithId(request: Request): void {
     const { id, method, params } = request;
     // If a request with this id is pending, this result would answer it.
@@ -190,8 +196,11 @@ export class ClientMessages extends SessionPart {
     this.#handleNotification({ kind: "notification", method, params, text });
   }
 
-  /** Sends all that can be sent. Returns true if the queue is still full. */
-  #isQueueFull(message: OutboundMessage): boolean {
+  /**
+   * If the queue is full, sends all that can be sent. Returns true if the queue
+   * is full after that.
+   */
+  #isQueueFullAfterSend(message: OutboundMessage): boolean {
     if (!this.tracker.isFull(message)) return false;
     this.sender.advance();
     if (!this.tracker.isFull(message)) return false;
@@ -217,7 +226,7 @@ export class ClientMessages extends SessionPart {
     if (handling === "drop") return;
     if (handling === "replay" && this.links.main.phase !== "ready") return;
     const isTooLarge = notification.text.length > this.config.maxMessage;
-    if (isTooLarge || this.#isQueueFull(notification)) {
+    if (isTooLarge || this.#isQueueFullAfterSend(notification)) {
       return this.effects.log.notificationDropped(notification);
     }
     // Log the total only when the queue is empty, because the queue may fill
@@ -249,7 +258,9 @@ export class ClientMessages extends SessionPart {
   }
 
   #handleResponse({ id, text }: Response): void {
-    const errorText = `The answer has ${text.length} characters`;
+    const errorText =
+      `The client's answer has ${text.length} characters, more than ` +
+      "--max-message allows";
     const isTooLarge = id !== undefined && text.length > this.config.maxMessage;
     const forwarded = isTooLarge
       ? buildErrorResponse(id, ErrorCode.tooLarge, errorText)
@@ -269,7 +280,8 @@ export class ClientMessages extends SessionPart {
     this.effects.log.invalidMessage("client", message, size);
     const { id, intendedKind, reason } = message;
     if (id !== undefined && intendedKind === "response") {
-      const text = `The client's answer is no JSON-RPC message: ${reason}`;
+      const text =
+        `The client's answer is not a valid JSON-RPC message: ${reason}`;
       const error = buildErrorResponse(id, ErrorCode.internal, text);
       return this.#forward("an answer", this.serverRequests.resolve(id, error));
     }

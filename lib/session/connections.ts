@@ -17,13 +17,13 @@ import type { OfflineResponses } from "./offline_responses.ts";
 import type { ResponseCache } from "./response_cache.ts";
 import type { Sender } from "./sender.ts";
 import { type ReconnectInfo, timeoutReason } from "./session_log.ts";
-import { type SessionBase, SessionPart } from "./session_part.ts";
+import { SessionPart, type SharedObjects } from "./session_part.ts";
 
 /** The part of a session that makes connections ready and ends them. */
 export class Connections extends SessionPart {
   /** Creates the part for links that were never connected. */
   constructor(
-    base: SessionBase,
+    base: SharedObjects,
     private readonly cache: ResponseCache,
     private readonly listSync: ListSync,
     private readonly offlineResponses: OfflineResponses,
@@ -32,7 +32,10 @@ export class Connections extends SessionPart {
     super(base);
   }
 
-  /** Makes a link ready. A main link also gets the replay and the queue. */
+  /**
+   * Makes a link ready. On the main link, also replays the client's session and
+   * sends the queue, at once or after the capacity check.
+   */
   onReady(link: Link): void {
     const reconnect = {
       attempt: link.attemptCount,
@@ -55,7 +58,7 @@ export class Connections extends SessionPart {
     }
     if (this.links.capacity.onMainConnectionReady(this.now)) {
       this.effects.log.singleConnectionKept();
-      this.cache.storeKeepsOneConnection();
+      this.cache.recordOneConnection();
     }
     if (!this.#startCapacityCheck(link)) this.replay(link);
   }
@@ -126,7 +129,7 @@ export class Connections extends SessionPart {
     else if (link.role === "pool") this.closeUnneeded(link);
   }
 
-  /** Closes and removes a link that is no longer needed, but never the main. */
+  /** Closes and removes an unneeded link, which must not be the main link. */
   closeUnneeded(link: Link): void {
     const { phase, connectionId, role } = link;
     this.links.remove(link);
@@ -134,7 +137,7 @@ export class Connections extends SessionPart {
     this.effects.close(connectionId);
     this.recoverRequests(connectionId);
     this.effects.log.unneededConnectionClosed();
-    if (role === "pool") this.#failRefusedRequests();
+    if (role === "pool") this.#failRequestsOfRefusedLinks();
   }
 
   /** Ends a connection, and recovers its requests by the delivery contract. */
@@ -150,7 +153,7 @@ export class Connections extends SessionPart {
     // Use cached results first, because the next steps may fail the requests.
     if (role === "main") this.offlineResponses.respondToPending(connectionId);
     const failedCount = this.recoverRequests(connectionId, cause.tooLarge);
-    this.#failRefusedRequests();
+    this.#failRequestsOfRefusedLinks();
     switch (role) {
       case "capacity-check":
         return;
@@ -180,11 +183,11 @@ export class Connections extends SessionPart {
       main.liveness?.waiveSuspicion(this.now);
     }
     this.effects.log.standbyFailed(reason);
-    // No client waits for a call on the main link, so ending its connection
-    // risks nothing.
-    const isMainIdle = main.liveness?.isUnderSuspicion &&
+    // If no client waits for a call on the main link, then ending its
+    // connection risks nothing.
+    const mayEndMain = main.liveness?.isUnderSuspicion &&
       !this.tracker.hasCallInFlight(main.connectionId);
-    if (!isMainIdle || isDaemonSilent) return this.sender.advance();
+    if (!mayEndMain || isDaemonSilent) return this.sender.advance();
     this.endConnection(main, { reason: timeoutReason("ready") });
   }
 
@@ -210,7 +213,7 @@ export class Connections extends SessionPart {
   }
 
   #logFailedAttempt(link: Link, cause: DisconnectCause, attempt: number): void {
-    // Without a delay, the next dial repeats the attempt, but without the
+    // A delay of 0 means that the next dial repeats this attempt without the
     // subprotocol.
     const { retryAfterMs = 0 } = this.availability.outageOfLink(link);
     this.effects.log.attemptFailed(attempt, cause, retryAfterMs);
@@ -272,7 +275,7 @@ export class Connections extends SessionPart {
       : errors.outcomeUnknown(delivery, "connection_lost");
   }
 
-  #failRefusedRequests(): void {
+  #failRequestsOfRefusedLinks(): void {
     if (![...this.links].some((link) => link.refusal !== undefined)) return;
     for (const entry of this.tracker.undelayedEntries()) {
       const { message, key } = entry;

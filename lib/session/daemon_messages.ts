@@ -27,7 +27,7 @@ import {
   isResultUnparsed,
   isSubscriptionMethod,
   listKindOf,
-  mayTakeLong,
+  mayKeepDaemonBusy,
 } from "../protocol/methods.ts";
 import { requireResult } from "../protocol/message_parser.ts";
 import type { Method } from "../protocol/mcp_types.ts";
@@ -44,7 +44,7 @@ import type { SecondConnections } from "./second_connections.ts";
 import { isAttemptLogged } from "./session_log.ts";
 import { SubscriptionEnds } from "./subscription_ends.ts";
 import type { UnclearResponses } from "./unclear_responses.ts";
-import { type SessionBase, SessionPart } from "./session_part.ts";
+import { SessionPart, type SharedObjects } from "./session_part.ts";
 
 /** The part of a session that handles the daemon's messages. */
 export class DaemonMessages extends SessionPart {
@@ -55,7 +55,7 @@ export class DaemonMessages extends SessionPart {
 
   /** Creates the part before the daemon has sent a message. */
   constructor(
-    base: SessionBase,
+    base: SharedObjects,
     private readonly cache: ResponseCache,
     private readonly listSync: ListSync,
     private readonly offlineResponses: OfflineResponses,
@@ -120,7 +120,8 @@ export class DaemonMessages extends SessionPart {
     const inFlight = [...this.tracker.inFlightOn(connectionId)]
       .filter(({ message }) => !isLongLived(message.method)).length;
     const wasChecked = capacity.isChecking;
-    // Other codes mean that the daemon shuts down, or report an error.
+    // A code that cannot mean a displacement means that the daemon shuts down,
+    // or it reports an error.
     const isClean = mayMeanDisplacement(code);
     // 1006 means no close frame. On a suspect connection, which was silent, the
     // cause is probably the network.
@@ -132,7 +133,7 @@ export class DaemonMessages extends SessionPart {
     const mayBeCausedByRequest = link.role !== "main" || inFlight > 0 ||
       this.dialect.hasPendingOwnRequest(connectionId);
     return {
-      cause: causeOf(event),
+      cause: failureCauseOf(event),
       ...this.dialect.closeReasonOf(connectionId, event, link.phase),
       isSelfCaused: isCausedBySecond && wasChecked,
       displaced: isCausedBySecond || !isClean
@@ -159,7 +160,7 @@ export class DaemonMessages extends SessionPart {
     const entry = this.clientIds.findInFlight(incoming.id, connectionId);
     if (entry === undefined) return;
     this.tracker.complete(entry.key, connectionId);
-    const errorText = "A bug in alwaysup stopped the answer";
+    const errorText = "A bug in alwaysup stopped the daemon's answer";
     this.effects.errorToClient(entry.key, ErrorCode.internal, errorText);
   }
 
@@ -245,9 +246,9 @@ export class DaemonMessages extends SessionPart {
       );
     }
     if (!isResultUnparsed(entry.message.method)) {
-      const used = requireResult(response);
-      if (used.kind === "invalid") {
-        return this.#handleInvalid(link, used, response.text.length);
+      const checked = requireResult(response);
+      if (checked.kind === "invalid") {
+        return this.#handleInvalid(link, checked, response.text.length);
       }
     }
     const { key: id } = entry;
@@ -298,7 +299,7 @@ export class DaemonMessages extends SessionPart {
     const { message, key } = entry;
     const { connectionId } = link;
     const response = this.offlineResponses
-      .emptyListForMissingMethod(message, rawResponse);
+      .replaceMissingMethodError(message, rawResponse);
     const text = this.effects.redactError(
       response,
       this.dialect.onResponse(message, response),
@@ -316,7 +317,7 @@ export class DaemonMessages extends SessionPart {
       this.tracker.lateResponses.add(key, connectionId, "unclear");
     }
     link.onAnswered(entry.writeNumber);
-    if (mayTakeLong(message.method)) {
+    if (mayKeepDaemonBusy(message.method)) {
       this.probes.onCallAnswered(link, entry);
     }
     // A response to the client's ping proves as much as one to a probe.
@@ -335,7 +336,7 @@ export class DaemonMessages extends SessionPart {
     else link.resetHandshake(this.now);
   }
 
-  /** Records a list's page. Without the method, the daemon's list is empty. */
+  /** Records a page of a list. If the method is missing, the list is empty. */
   #recordList(
     link: Link,
     { method, params }: Request,
@@ -414,12 +415,13 @@ export class DaemonMessages extends SessionPart {
         : reject(ErrorCode.internal, "This connection is not in use yet");
     }
     if (this.serverRequests.isFull) {
-      const errorText = "The client leaves too many requests unanswered";
+      const errorText = "Too many requests to the client are still unanswered";
       return reject(ErrorCode.overloaded, errorText);
     }
     const { length } = text;
     if (length > this.config.maxMessage) {
-      const errorText = `The request has ${length} characters (--max-message)`;
+      const errorText =
+        `The request has ${length} characters, more than --max-message allows`;
       return reject(ErrorCode.tooLarge, errorText);
     }
     this.effects.toClient(
@@ -432,7 +434,10 @@ export class DaemonMessages extends SessionPart {
     this.effects.toDaemonOneWay(link, response);
   }
 
-  /** Removes the id, because a client would reject the method of a request. */
+  /**
+   * Answers the request, and handles it as a notification: a client would
+   * reject a request with the method of a notification.
+   */
   #handleNotificationWithId(link: Link, request: Request): void {
     const { id, method, params } = request;
     this.effects.toDaemonOneWay(link, buildResultResponse(id, {}));
@@ -447,7 +452,7 @@ export class DaemonMessages extends SessionPart {
       return this.#handleCancellation(link, notification);
     }
     if (isRedundantNotification(link, method)) {
-      return this.#forwardNotification(notification);
+      return this.#forwardOrLogNotification(notification);
     }
     if (method === "notifications/tasks/status") {
       this.#tasks.onTaskStatus(params);
@@ -455,11 +460,11 @@ export class DaemonMessages extends SessionPart {
     const text = method === "notifications/progress"
       ? this.#translateProgress(link, notification)
       : notification.text;
-    this.#forwardNotification(notification, text);
+    this.#forwardOrLogNotification(notification, text);
   }
 
   /** Sends `text` to the client; if undefined, only logs the notification. */
-  #forwardNotification(notification: Notification, text?: string): void {
+  #forwardOrLogNotification(notification: Notification, text?: string): void {
     const { log } = this.effects;
     if (text === undefined) {
       log.unexpectedMessage("daemon", notification.method);
@@ -477,12 +482,12 @@ export class DaemonMessages extends SessionPart {
     const daemonToken = getNestedId(notification, "progressToken");
     if (daemonToken === undefined) return undefined;
     const value = getMember(params, "progress");
-    const isFor = (token: Id): boolean =>
+    const acceptFor = (token: Id): boolean =>
       this.tracker.acceptProgress(token, value, connectionId, this.now) ||
       this.#tasks.matchesProgress(token, value, connectionId);
-    if (isFor(daemonToken)) return text;
+    if (acceptFor(daemonToken)) return text;
     const clientToken = this.tracker.progressTokens.guessClientId(daemonToken);
-    if (clientToken === undefined || !isFor(clientToken)) return undefined;
+    if (clientToken === undefined || !acceptFor(clientToken)) return undefined;
     return replaceValue(text, ["params", "progressToken"], clientToken);
   }
 
@@ -504,7 +509,7 @@ export class DaemonMessages extends SessionPart {
       };
       return this.subscriptionEnds.hold(entry, endMessage);
     }
-    this.#forwardNotification(
+    this.#forwardOrLogNotification(
       notification,
       this.serverRequests.forwardCancellation(connectionId, notification),
     );
@@ -531,19 +536,23 @@ export class DaemonMessages extends SessionPart {
       return this.unclear.awaitValidResponse(entry, reason);
     }
     this.tracker.complete(entry.key, connectionId);
-    const errorText = `The daemon's answer is no JSON-RPC message: ${reason}`;
+    const errorText =
+      `The daemon's answer is not a valid JSON-RPC message: ${reason}`;
     this.effects.errorToClient(entry.key, ErrorCode.internal, errorText);
     if (link.phase === "handshaking") link.resetHandshake(this.now);
   }
 }
 
 /** Returns the cause that the close code or the runtime shows, if any. */
-function causeOf(event: ClosedEvent): FailureCause | undefined {
+function failureCauseOf(event: ClosedEvent): FailureCause | undefined {
   if (event.code === 1008) return "policy violation";
-  return event.mayBePortClosed ? "nobody there" : undefined;
+  return event.mayHaveNoListener ? "nobody there" : undefined;
 }
 
-/** Returns `debug` for most attempts: a wrong server may fail all of them. */
+/**
+ * Returns `warn` for a ready link. Before that, returns `debug` for most
+ * attempts, because a wrong server may cause the log line on every attempt.
+ */
 function logLevelFor({ phase, attemptCount: attempt }: Link): "warn" | "debug" {
   return phase === "ready" || isAttemptLogged(attempt) ? "warn" : "debug";
 }

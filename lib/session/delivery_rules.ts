@@ -28,7 +28,10 @@ export interface DeliveryState {
   readonly isIdempotent: boolean;
   /** True while a tool list must confirm that the request is idempotent. */
   readonly isHintUnconfirmed: boolean;
-  /** True if the request is in flight, or was and is polled for its outcome. */
+  /**
+   * True if the request is in flight, or if it was in flight and the proxy now
+   * polls for its outcome.
+   */
   readonly isSentOrPolled: boolean;
   /** `unknown` once the daemon may have started the request, else `no`. */
   readonly delivered: "no" | "unknown";

@@ -83,14 +83,17 @@ export class Effects {
     return this.#redact(text).slice(0, MAX_DAEMON_TEXT_CHARS);
   }
 
-  /** Removes secrets from errors, also from a tool's: people read errors. */
+  /**
+   * Removes secrets from an error response, or from a result with `isError`,
+   * because people read errors. Returns any other text unchanged.
+   */
   redactError(response: Response, text: string): string {
     if (this.#redact === NO_REDACTION) return text;
     if (response.error === undefined) {
       // Fast path: a result without these texts has no `isError: true`, and
       // need not be parsed. An escape may hide the member's name.
       if (!/"isError"\s*:\s*true|\\u/.test(text)) return text;
-      // A result that is not JSON may be an error.
+      // `result` is undefined if its text is not JSON. It may be an error.
       if (response.result === undefined) return this.#redact(text);
       if (getMember(response.result, "isError") !== true) return text;
     }

@@ -19,13 +19,13 @@ import {
 } from "../protocol/jsonrpc.ts";
 import type { DeliveryState } from "./delivery_rules.ts";
 
-/** The state of a link that is down. */
+/** The state of a link that is down, or that the daemon does not read. */
 export interface LinkOutage {
   /** The daemon's URL, without secrets. */
   readonly url: string;
   /** True if the daemon is connected but does not read its input. */
   readonly isBacklogged: boolean;
-  /** Why the last dial or connection ended; undefined before the first end. */
+  /** Why the last dial or connection ended; undefined if none has ended. */
   readonly lastFailure: string | undefined;
   /** Why the daemon refuses the proxy; undefined if it does not. */
   readonly refusal: string | undefined;
@@ -45,7 +45,7 @@ export function formatSeconds(ms: number): string {
   return `${(ms / 1000).toFixed(1)} s`;
 }
 
-/** Formats a setting's milliseconds as seconds, with all the user's digits. */
+/** Formats a setting in milliseconds as seconds, without rounding it. */
 function formatSetting(ms: number): string {
   return ms % 100 === 0 ? formatSeconds(ms) : `${ms / 1000} s`;
 }
@@ -71,7 +71,7 @@ export function daemonUnavailable(
     : `${cause} (${down}, ${attempts}, ${next})`;
   const advice = refusal === undefined
     ? "Start the daemon, or wait, and try again."
-    : "Trying again will not help before that is mended.";
+    : "Trying again will not help until this is fixed.";
   return buildError(
     delivery,
     ErrorCode.unavailable,
@@ -98,16 +98,18 @@ export function outcomeUnknown(
     ? "the proxy was stopped"
     : "the connection to the daemon was lost";
   const advice = delivery.isIdempotent
-    ? "It only reads, or sets what is set already."
+    ? delivery.connectionLosses > 1
+      ? "Repeating it changes nothing, but may crash the daemon again."
+      : "It is safe to send again: repeating it changes nothing."
     : "It may or may not have been executed, and was not sent again" +
       (delivery.isHintUnconfirmed
-        ? ", because the new daemon's tools/list did not confirm that it may " +
-          "be: "
+        ? ", because the new daemon's tools/list did not confirm that this " +
+          "is safe: "
         : ": ") +
       "check its effect before you repeat it.";
   const { connectionLosses: losses } = delivery;
   const lossNote = losses > 1
-    ? ` It was in flight on ${losses} lost connections and may be what ends ` +
+    ? ` It was in flight on ${losses} lost connections and may crash ` +
       "the daemon."
     : "";
   const request = describeRequest(delivery);
@@ -131,16 +133,16 @@ export function responseUnreadable(
   attempts: number,
 ): string {
   const advice = delivery.isIdempotent
-    ? "It only reads, or sets what is set already: it may be tried again."
+    ? "It is safe to try again: repeating it changes nothing."
     : "It may or may not have been executed: check its effect before you " +
       "repeat it.";
-  const what = attempts > 1 ? ", also when it was sent again" : "";
+  const what = attempts > 1 ? ", even after it was sent again" : "";
   const { isIdempotent: retryable } = delivery;
   return buildError(
     delivery,
     ErrorCode.outcomeUnknown,
     `Outcome unknown: the daemon did not answer ${describeRequest(delivery)} ` +
-      `in a form that can be understood${what} (${received}). ${advice}`,
+      `with a message that alwaysup can read${what} (${received}). ${advice}`,
     { reason: "unreadable_answer", delivered: "unknown", retryable },
   );
 }
@@ -152,8 +154,8 @@ export function stoppedBeforeSend(delivery: DeliveryState): string {
   return buildError(
     delivery,
     ErrorCode.unavailable,
-    `The proxy was stopped while ${describeRequest(delivery)} waited for its ` +
-      `turn: it was not ${what}.`,
+    `The proxy was stopped while ${describeRequest(delivery)} waited in the ` +
+      `queue: it was not ${what}.`,
     { reason: "stopped", delivered, retryable: isRetryable(delivery) },
   );
 }
@@ -169,10 +171,10 @@ export function timedOut(
   const limit = `${timeout.setting} is ${formatSetting(timeout.ms)}`;
   const value = lastProgress?.value === undefined
     ? ""
-    : ` of ${lastProgress.value}`;
+    : ` (${lastProgress.value})`;
   const progressText = lastProgress === undefined
     ? "no progress was seen"
-    : `last progress${value} ${formatSeconds(lastProgress.agoMs)} before`;
+    : `last progress${value} ${formatSeconds(lastProgress.agoMs)} ago`;
   return buildError(
     delivery,
     ErrorCode.timedOut,
@@ -190,9 +192,9 @@ export function idAwaitsLateResponse(id: Id): string {
   return buildErrorResponse(
     id,
     ErrorCode.invalidRequest,
-    `Invalid Request: a request under id ${id} was cancelled or has timed ` +
-      "out, and its answer may still come. An id is used once in a session " +
-      "(MCP, basic): send the request under another id",
+    `Invalid Request: a request with id ${id} was cancelled or has timed ` +
+      "out, and its response may still arrive. An id may be used only once in " +
+      "a session (MCP, basic): send the request with another id",
   );
 }
 
@@ -201,7 +203,7 @@ export function queueFull(delivery: DeliveryState): string {
   return buildError(
     delivery,
     ErrorCode.overloaded,
-    "Too much waits for the daemon already (--queue-limit, or 64 MiB): " +
+    "The queue for the daemon is full (--queue-limit messages, or 64 MiB): " +
       `${describeRequest(delivery)} was not accepted. Try again when the ` +
       "daemon is back.",
     { reason: "overloaded", delivered: "no", retryable: true },
@@ -215,7 +217,7 @@ export function messageTooLarge(
   limit: number,
 ): string {
   const [what, outcome] = delivery.isSentOrPolled
-    ? ["The daemon's answer", "was answered, and the answer dropped"]
+    ? ["The daemon's answer", "was answered, but the answer was dropped"]
     : ["The request", "was not sent"];
   return buildError(
     delivery,
@@ -249,28 +251,28 @@ export function responseTooLargeForSocket(delivery: DeliveryState): string {
   return buildError(
     delivery,
     ErrorCode.tooLarge,
-    "The daemon's answer is larger than a WebSocket message may be here " +
+    "The daemon's answer exceeds this runtime's limit for a WebSocket message " +
       "(64 or 128 MiB), which ended the connection: " +
-      `${describeRequest(delivery)} was answered, and the answer is lost. ` +
-      "Ask for less at a time.",
+      `${describeRequest(delivery)} was answered, but the answer is lost. ` +
+      "Request less data at a time.",
     { reason: "too_large", delivered: "yes", retryable: false },
   );
 }
 
-/** Builds progress: a request waits, or its link is silent (no `outage`). */
+/** Builds a progress notification; without `outage`, the link is silent. */
 export function waitProgress(
   { progressToken, progress }: Omit<WaitNotice, "message">,
   outage?: LinkOutage,
 ): string {
   const { attempt, retryAfterMs } = outage ?? {};
   const next = retryAfterMs === Infinity
-    ? "next with another request"
+    ? "next when another request arrives"
     : retryAfterMs === undefined || retryAfterMs === 0
     ? "under way"
     : `next in ${Math.ceil(retryAfterMs / 1000)} s`;
   const message = outage === undefined
-    ? "The daemon is silent: a second connection is to show whether it is " +
-      "busy, or the connection dead"
+    ? "The daemon is silent. A second connection checks whether the daemon is " +
+      "busy or the connection is dead"
     : `Waiting for the daemon (attempt ${attempt}, ${next})`;
   const params = { progressToken: 0, progress, message };
   const text = buildNotification("notifications/progress", params);

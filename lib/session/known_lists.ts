@@ -7,7 +7,7 @@
 import { isRecord } from "../protocol/jsonrpc.ts";
 import { type ListKind, nextCursorOf } from "../protocol/methods.ts";
 
-/** The most pages of a list to compare. A longer list counts as unchanged. */
+/** The maximum number of pages to compare. Longer lists count as unchanged. */
 const MAX_COMPARED_PAGES = 100;
 
 /** The result of a comparison; `more` if the page at `cursor` is needed. */

@@ -11,7 +11,7 @@ import type { Probes } from "./probes.ts";
 import type { SecondConnections } from "./second_connections.ts";
 import type { Sender } from "./sender.ts";
 import { timeoutReason } from "./session_log.ts";
-import { type SessionBase, SessionPart } from "./session_part.ts";
+import { SessionPart, type SharedObjects } from "./session_part.ts";
 
 /** The part of a session that acts on the deadlines of the links. */
 export class LinkTimers extends SessionPart {
@@ -19,9 +19,9 @@ export class LinkTimers extends SessionPart {
   #isStdoutFull = false;
   #stdoutDrainedAt = -Infinity;
 
-  /** Creates the part for a client that reads. */
+  /** Creates the part with stdout not full. */
   constructor(
-    base: SessionBase,
+    base: SharedObjects,
     private readonly sender: Sender,
     private readonly probes: Probes,
     private readonly connections: Connections,
@@ -36,7 +36,7 @@ export class LinkTimers extends SessionPart {
    */
   onStdoutFull(): void {
     this.#isStdoutFull = true;
-    const reason = "the client reads too slowly, and 64 MiB wait for it";
+    const reason = "the client reads too slowly (64 MiB of output are unread)";
     for (const link of this.links) {
       if (!this.links.has(link) || link.phase === "waiting") continue;
       this.connections.endConnection(link, { reason, isStdoutFull: true });
@@ -82,7 +82,7 @@ export class LinkTimers extends SessionPart {
     }
   }
 
-  /** Adds the length of a sleep, in ms. Links handle a sleep themselves. */
+  /** Moves only the drain time by `ms`: links handle a sleep themselves. */
   postpone(ms: number): void {
     this.#stdoutDrainedAt += ms;
   }
@@ -104,7 +104,7 @@ export class LinkTimers extends SessionPart {
         return this.connections.closeUnneeded(link);
       case "disconnect": {
         const isHung = link.phase !== "ready";
-        const shortenedMs = link.shortenedPhaseMs(this.now);
+        const shortenedMs = link.ageBeforeFullTimeoutMs(this.now);
         const reason = timeoutReason(link.phase, shortenedMs);
         return this.connections.endConnection(link, { reason, isHung });
       }

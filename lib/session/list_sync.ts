@@ -26,7 +26,7 @@ import {
 } from "../protocol/methods.ts";
 import { KnownLists } from "./known_lists.ts";
 import type { ResponseCache } from "./response_cache.ts";
-import { type SessionBase, SessionPart } from "./session_part.ts";
+import { SessionPart, type SharedObjects } from "./session_part.ts";
 
 /** The delays before the retries: the daemon may still be loading. */
 const RETRY_DELAYS_MS = [1_000, 2_000, 4_000, 8_000];
@@ -43,7 +43,7 @@ export class ListSync extends SessionPart {
   readonly #retries = new Map<ListKind, ListRetry>();
 
   /** Creates the part for a client that has seen no list. */
-  constructor(base: SessionBase, private readonly cache: ResponseCache) {
+  constructor(base: SharedObjects, private readonly cache: ResponseCache) {
     super(base);
   }
 
@@ -118,7 +118,7 @@ export class ListSync extends SessionPart {
     if (connectionId !== this.links.main.connectionId) return;
     const failures = this.#retries.get(list)?.failures ?? 0;
     this.effects.log.stateNotRestored(this.effects.shorten(
-      `The daemon did not list its ${list} again: ${problem}`,
+      `The daemon did not return its list of ${list}: ${problem}`,
     ));
     const delayMs = RETRY_DELAYS_MS[failures];
     if (delayMs === undefined) {

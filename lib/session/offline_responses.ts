@@ -1,9 +1,9 @@
 /**
- * Answers requests while the main link is unusable: from the cache, or
- * `initialize` with a placeholder. Cached results of `initialize` and
- * `server/discover` are sent at once. A cached list is sent at once if the
- * daemon is known to be down. Otherwise it is sent after `--initialize-grace`.
- * The placeholder is always sent after that time.
+ * Answers requests from the cache while the main link is unusable. An
+ * `initialize` that is not cached gets a placeholder. Cached results of
+ * `initialize` and `server/discover` are sent at once. A cached list is sent at
+ * once if the daemon is known to be down, and otherwise after
+ * `--initialize-grace`. The placeholder is always sent after that time.
  *
  * @module
  */
@@ -27,7 +27,7 @@ import { DeadlineMap, type ExpiringValue } from "../requests/deadlines.ts";
 import { timeoutsOf } from "../requests/timeouts.ts";
 import type { ListSync } from "./list_sync.ts";
 import type { ResponseCache } from "./response_cache.ts";
-import { type SessionBase, SessionPart } from "./session_part.ts";
+import { SessionPart, type SharedObjects } from "./session_part.ts";
 
 interface GraceTimer extends ExpiringValue {
   readonly request: Request;
@@ -42,7 +42,7 @@ export class OfflineResponses extends SessionPart {
 
   /** Creates a part for which no request waits yet. */
   constructor(
-    base: SessionBase,
+    base: SharedObjects,
     private readonly cache: ResponseCache,
     private readonly listSync: ListSync,
   ) {
@@ -62,7 +62,8 @@ export class OfflineResponses extends SessionPart {
       this.#respondToInitialize(request, result, "cached");
       return true;
     }
-    // A result of `server/discover` contains its own lifetime (`ttlMs`).
+    // A cached result of `server/discover` is still fresh: the cache returns it
+    // only within its lifetime (`ttlMs`).
     const isFresh = request.method === "server/discover";
     if (!isFresh && !this.availability.isKnownDown) {
       this.#startGrace(request);
@@ -106,7 +107,7 @@ export class OfflineResponses extends SessionPart {
     }
   }
 
-  /** Answers from the cache, but never an `initialize` after it was sent. */
+  /** Answers a request from the cache, unless it is an `initialize`. */
   #tryRespondFromCache(request: Request): void {
     if (request.method === "initialize") return;
     const result = this.cache.lookUp(request);
@@ -157,7 +158,7 @@ export class OfflineResponses extends SessionPart {
       serverInfo: { name: "alwaysup", version: this.config.version },
       instructions:
         `The daemon at ${this.config.redactedUrl} is not up yet. Its ` +
-        "tools appear when it is; calls made now wait for it.",
+        "tools appear when it is up; calls made before that wait for it.",
     } satisfies InitializeResult;
     this.#respondToInitialize(request, JSON.stringify(result), "placeholder");
   }
@@ -190,8 +191,11 @@ export class OfflineResponses extends SessionPart {
     return wasActive;
   }
 
-  /** Returns an empty list for "method not found" if a placeholder was used. */
-  emptyListForMissingMethod(request: Request, response: Response): Response {
+  /**
+   * Replaces the error "method not found" for a list by an empty list, if a
+   * placeholder was used. Returns any other response unchanged.
+   */
+  replaceMissingMethodError(request: Request, response: Response): Response {
     const isMethodMissing = this.#wasPlaceholderUsed &&
       response.error?.code === ErrorCode.methodNotFound;
     const listKind = isMethodMissing ? listKindOf(request.method) : undefined;

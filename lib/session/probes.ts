@@ -21,8 +21,9 @@ export class Probes extends SessionPart {
   }
 
   /**
-   * Sends a probe and returns its id; `undefined` if a pending response shows
-   * the same. After a sleep, the probe is then deferred until the link is free.
+   * Sends a probe and returns its id. Sends none and returns `undefined` if a
+   * response is pending that shows as much as the answer to a probe. If the
+   * link is unverified after a sleep, the probe is deferred until it is free.
    */
   send(link: Link): Id | undefined {
     const { connectionId, liveness, role } = link;
@@ -80,7 +81,10 @@ export class Probes extends SessionPart {
     return true;
   }
 
-  /** Records that probes wait for calls, if this call has shown it. */
+  /**
+   * Records that the daemon answers no probes during calls, if a probe that was
+   * sent after this call is unanswered for a second.
+   */
   onCallAnswered({ liveness }: Link, { writeNumber }: PendingRequest): void {
     if (liveness?.hasUnansweredProbeAfter(writeNumber, this.now)) {
       this.#answersDuringCalls ??= false;

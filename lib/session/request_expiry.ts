@@ -16,13 +16,13 @@ import type { Timeout } from "../requests/timeouts.ts";
 import type { Connections } from "./connections.ts";
 import * as errors from "./errors.ts";
 import type { Sender } from "./sender.ts";
-import { type SessionBase, SessionPart } from "./session_part.ts";
+import { SessionPart, type SharedObjects } from "./session_part.ts";
 
 /** Sends the notices that are due, and times out the client's messages. */
 export class RequestExpiry extends SessionPart {
   /** Creates a part that reads the deadlines from the tracker. */
   constructor(
-    base: SessionBase,
+    base: SharedObjects,
     private readonly sender: Sender,
     private readonly connections: Connections,
   ) {

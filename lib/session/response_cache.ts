@@ -8,14 +8,14 @@
 import { DaemonCache } from "../cache/cache.ts";
 import { createRedactor } from "../config/secrets.ts";
 import { getMember, type Request, type Response } from "../protocol/jsonrpc.ts";
-import { type SessionBase, SessionPart } from "./session_part.ts";
+import { SessionPart, type SharedObjects } from "./session_part.ts";
 
 /** The cache of a session. If caching is off, it stays empty. */
 export class ResponseCache extends SessionPart {
   readonly #cache: DaemonCache | undefined;
 
   /** Creates a cache with the results from the cache file. */
-  constructor(base: SessionBase) {
+  constructor(base: SharedObjects) {
     super(base);
     const { cachedResults, secrets } = this.config;
     this.#cache = cachedResults &&
@@ -53,8 +53,8 @@ export class ResponseCache extends SessionPart {
   }
 
   /** Stores that the daemon keeps only one connection per client. */
-  storeKeepsOneConnection(): void {
-    this.#cache?.storeKeepsOneConnection(
+  recordOneConnection(): void {
+    this.#cache?.recordOneConnection(
       this.dialect.daemonName ?? "",
       this.now,
     );

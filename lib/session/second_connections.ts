@@ -34,16 +34,16 @@ import type { Id } from "../protocol/jsonrpc.ts";
 import type { Connections } from "./connections.ts";
 import type { Probes } from "./probes.ts";
 import type { ResponseCache } from "./response_cache.ts";
-import { type SessionBase, SessionPart } from "./session_part.ts";
+import { SessionPart, type SharedObjects } from "./session_part.ts";
 
-/** With this many draining links, none is closed, and no standby is opened. */
+/** With this many draining links, no standby is opened, so none is added. */
 const MAX_DRAINING_LINKS = 16;
 
 /** Opens, evaluates and closes the second connections of a session. */
 export class SecondConnections extends SessionPart {
   /** Creates a part without a second connection. */
   constructor(
-    base: SessionBase,
+    base: SharedObjects,
     private readonly cache: ResponseCache,
     private readonly probes: Probes,
     private readonly connections: Connections,
@@ -53,14 +53,14 @@ export class SecondConnections extends SessionPart {
 
   /** Returns when `advance` is due: `-Infinity` at once, `Infinity` never. */
   deadline(): number {
-    return this.#isCheckedLinkLost || this.#mustOpenStandby
+    return this.#isCheckLinkLost || this.#mustOpenStandby
       ? -Infinity
       : this.links.capacity.deadline();
   }
 
-  /** Takes a due step of the capacity check, and opens a missing standby. */
+  /** Takes a due step of the capacity check; opens a standby if needed. */
   advance(): void {
-    const step = this.#isCheckedLinkLost
+    const step = this.#isCheckLinkLost
       ? this.links.capacity.onSecondLost()
       : this.links.capacity.advance(this.now);
     if (step !== undefined) this.#performCheckStep(step);
@@ -68,7 +68,7 @@ export class SecondConnections extends SessionPart {
     if (this.#mustOpenStandby) this.links.add("standby", this.now);
   }
 
-  get #isCheckedLinkLost(): boolean {
+  get #isCheckLinkLost(): boolean {
     return this.links.capacity.isAwaitingSecond &&
       this.links.capacityCheck === undefined;
   }
@@ -135,10 +135,10 @@ export class SecondConnections extends SessionPart {
   /** Handles the end of the handshake on a second link. */
   onReady(link: Link): void {
     const { main } = this.links;
-    const isMainIdle = link.role === "standby" &&
+    const mayFailOverAtOnce = link.role === "standby" &&
       main.liveness?.isUnverified === false &&
       !this.tracker.isBusy(main.connectionId);
-    if (isMainIdle) return this.#failOver(link);
+    if (mayFailOverAtOnce) return this.#failOver(link);
     this.probes.send(link);
     if (!this.links.capacity.isAwaitingSecond) return;
     if (link.role === "capacity-check") {
@@ -152,12 +152,12 @@ export class SecondConnections extends SessionPart {
     if (main.liveness?.isUnderSuspicion !== true) return;
     const { connectionId, downSince } = main;
     // If there is a pool, the main link only carries short requests.
-    const isDead = dialect.scheduling !== undefined ||
+    const mayCloseMain = dialect.scheduling !== undefined ||
       !tracker.isBusy(connectionId) ||
       main.liveness.isDead(tracker.lastCallWriteNumber(connectionId), this.now);
     main.liveness.onReplaced(this.now);
     links.promote(standby);
-    if (isDead) {
+    if (mayCloseMain) {
       const reason = "the connection is silent, and the daemon answers on " +
         "another one";
       links.remove(main);
@@ -178,7 +178,7 @@ export class SecondConnections extends SessionPart {
     const { main } = this.links;
     switch (step?.kind) {
       case "close-second":
-        this.#closeCheckedLink();
+        this.#closeCheckLink();
         return this.links.capacity.setMainProbe(this.probes.send(main));
       case "conclude":
         return this.#onCheckConcluded(step);
@@ -194,23 +194,23 @@ export class SecondConnections extends SessionPart {
     { capacity, isProven }: Extract<CheckStep, { kind: "conclude" }>,
   ): void {
     this.effects.log.capacityDetermined(capacity, isProven);
-    if (isProven) this.cache.storeKeepsOneConnection();
+    if (isProven) this.cache.recordOneConnection();
     const { main } = this.links;
     // Calls have waited for the check, and must not wait for a probe as well.
     main.liveness?.endCallDelay(this.now);
     this.connections.replay(main);
   }
 
-  /** Ends a running capacity check, and assumes that the daemon keeps one. */
+  /** Ends a running capacity check; the capacity is assumed to be one. */
   abortCapacityCheck(): void {
     if (!this.links.capacity.isChecking) return;
-    this.#closeCheckedLink();
+    this.#closeCheckLink();
     this.links.capacity.abandonCheck();
     const { main } = this.links;
     if (main.phase === "ready") this.connections.replay(main);
   }
 
-  #closeCheckedLink(): void {
+  #closeCheckLink(): void {
     const { capacityCheck } = this.links;
     if (capacityCheck !== undefined) {
       this.connections.closeUnneeded(capacityCheck);

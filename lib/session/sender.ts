@@ -10,7 +10,7 @@ import { getMember, type Request } from "../protocol/jsonrpc.ts";
 import {
   isOpeningMethod,
   listKindOf,
-  mayTakeLong,
+  mayKeepDaemonBusy,
 } from "../protocol/methods.ts";
 import type {
   PendingRequest,
@@ -20,9 +20,9 @@ import type { ToolHint } from "../requests/tool_hints.ts";
 import * as errors from "./errors.ts";
 import type { ListSync } from "./list_sync.ts";
 import type { Probes } from "./probes.ts";
-import { type SessionBase, SessionPart } from "./session_part.ts";
+import { SessionPart, type SharedObjects } from "./session_part.ts";
 
-/** The result of a send attempt; after `closed` the client has an error. */
+/** The result of a send attempt; `closed`: the client got an error response. */
 type SendOutcome = "written" | "waits" | "closed";
 
 /** Sends the client's messages, the handshakes and the deferred probes. */
@@ -33,7 +33,7 @@ export class Sender extends SessionPart {
 
   /** Creates a sender that has not sent anything. */
   constructor(
-    base: SessionBase,
+    base: SharedObjects,
     private readonly listSync: ListSync,
     private readonly probes: Probes,
   ) {
@@ -87,7 +87,8 @@ export class Sender extends SessionPart {
       const link = this.#linkFor(entry, role);
       if (link !== undefined) {
         this.#write(link, entry);
-        // An entry that needs one certain link may leave other links unused.
+        // If an entry needs one particular link, other links of its role may
+        // still be free, so such an entry does not count.
       } else if (entry.hintRequirement?.connectionId === undefined) {
         unavailableRoles.add(role);
         if (role === "pool") waitingForPool = tracker.writableCount(role);
@@ -125,8 +126,9 @@ export class Sender extends SessionPart {
     // The capacity check may cost the main connection and the requests on it.
     const isBlocked = role === "main" && this.links.capacity.isChecking &&
       message.kind === "request";
-    const hintedOn = hintRequirement?.connectionId;
-    return !isBlocked && (hintedOn ?? connectionId) === connectionId;
+    const requiredConnectionId = hintRequirement?.connectionId;
+    return !isBlocked &&
+      (requiredConnectionId ?? connectionId) === connectionId;
   }
 
   #write(link: Link, entry: ReadonlyEntry): SendOutcome {
@@ -141,10 +143,10 @@ export class Sender extends SessionPart {
       return "written";
     }
     const { method } = message;
-    const isCall = mayTakeLong(method);
+    const isCall = mayKeepDaemonBusy(method);
     const isFirstCall = isCall && !this.tracker.isBusy(connectionId);
     const request = entry as PendingRequest;
-    const obstacle = this.#obstacleOf(link, request, isFirstCall);
+    const obstacle = this.#outcomeBeforeWrite(link, request, isFirstCall);
     if (obstacle !== undefined) return obstacle;
     const text = this.dialect.encode(connectionId, message, this.now);
     if (text === undefined) return "waits";
@@ -163,7 +165,7 @@ export class Sender extends SessionPart {
     return "written";
   }
 
-  #obstacleOf(
+  #outcomeBeforeWrite(
     link: Link,
     entry: PendingRequest,
     isFirstCall: boolean,
@@ -187,8 +189,8 @@ export class Sender extends SessionPart {
       }
     }
     if (isFirstCall && this.probes.probeBeforeCall(link)) {
-      // The hint is confirmed, so its time limit must not run while the call
-      // waits for the probe.
+      // The hint is confirmed: pause its time limit while the call waits for
+      // the probe. It is looked up again after that.
       if (isHintNeeded) this.tracker.requireHint(key, this.now);
       return "waits";
     }
@@ -207,7 +209,8 @@ export class Sender extends SessionPart {
 
   /**
    * Returns the tool's hint on this link, whose daemon may be another version
-   * than the one that lost the call. Requests the tool list if it is unknown.
+   * than the one that lost the call. If the hint is unknown, requests the tool
+   * list.
    */
   #hintOrRequestIt(
     link: Link,

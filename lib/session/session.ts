@@ -33,7 +33,7 @@ import { ResponseCache } from "./response_cache.ts";
 import { SecondConnections } from "./second_connections.ts";
 import { Sender } from "./sender.ts";
 import type { SessionConfig } from "./session_config.ts";
-import type { SessionBase } from "./session_part.ts";
+import type { SharedObjects } from "./session_part.ts";
 import { Shutdown } from "./shutdown.ts";
 import { connectionStateOf, type Snapshot } from "./snapshot.ts";
 import { UnclearResponses } from "./unclear_responses.ts";
@@ -53,7 +53,7 @@ const BUG_BACKOFF_MS = 1_000;
 
 /** The behaviour of the proxy, from events to effects. */
 export class Session {
-  readonly #base: SessionBase;
+  readonly #base: SharedObjects;
   readonly #cache: ResponseCache;
   readonly #sender: Sender;
   readonly #probes: Probes;
@@ -117,7 +117,8 @@ export class Session {
     this.#daemonMessages = daemon;
     this.#linkTimers = links;
     this.#shutdown = shutdown;
-    // Local responses come first: their requests must not expire instead.
+    // Local responses come first, so that a request that is due for one does
+    // not time out in the same step.
     const requestTimers = [offline, expiry, ends, unclear, lists, sender];
     this.#timedParts = [...requestTimers, shutdown, links, second];
   }
@@ -137,9 +138,9 @@ export class Session {
     const { availability, links: { main } } = this.#base;
     return {
       client: this.#clientMessages.clientName,
-      standing: connectionStateOf(main, availability.usageOf(main)),
+      connectionState: connectionStateOf(main, availability.usageOf(main)),
       reconnects: Math.max(0, availability.timesConnected - 1),
-      owed: this.pendingRequestCount,
+      pendingRequests: this.pendingRequestCount,
       lastError: main.lastFailure,
       lastErrorCause: main.lastCause,
       connections: availability.connectionCapacity,
@@ -238,7 +239,7 @@ function createBase(
   dialect: Dialect,
   random: () => number,
   now: number,
-): SessionBase {
+): SharedObjects {
   const effects = new Effects(config, now);
   const links = new LinkSet(config, random, now);
   const tracker: RequestTracker = new RequestTracker(

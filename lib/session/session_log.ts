@@ -55,7 +55,7 @@ export class SessionLog {
 
   /** Logs that the client sends `Content-Length` headers. */
   contentLengthHeaders(): void {
-    const what = "What the client says is not passed on";
+    const what = "The client's messages are not forwarded";
     this.#log("error", "framed-input", `${what}: ${CONTENT_LENGTH_ADVICE}.`);
   }
 
@@ -67,16 +67,16 @@ export class SessionLog {
     level: LogLevel = "warn",
   ): void {
     const about = id === undefined ? "" : `, id ${truncate(id)}`;
-    const text = `The ${side} sent what is no JSON-RPC message (${size} ` +
+    const text = `The ${side} sent an invalid JSON-RPC message (${size} ` +
       `characters${about}): ${reason}.`;
     this.#log(level, `invalid-from-${side}`, text);
   }
 
   /** Logs that the client reused the id of an unanswered request. */
   duplicateId({ id, method }: Request): void {
-    const text = `Dropped a second request under id ${truncate(id)} ` +
-      `(${truncate(method)}): the first one is not answered yet, and an ` +
-      "error would answer that.";
+    const text = `Dropped a second request with id ${truncate(id)} ` +
+      `(${truncate(method)}): the first request has no response yet, and the ` +
+      "client would take an error for its response. Use each id only once.";
     this.#log("warn", "duplicate-id", text);
   }
 
@@ -90,7 +90,7 @@ export class SessionLog {
   /** Logs the total of dropped notifications, if it is new, and resets it. */
   logDroppedTotal(): void {
     if (this.#droppedCount > this.#loggedDroppedCount) {
-      this.#logDropped("in all");
+      this.#logDropped("in total");
     }
     this.#droppedCount = this.#loggedDroppedCount = 0;
   }
@@ -98,23 +98,24 @@ export class SessionLog {
   #logDropped(scope: string): void {
     const count = this.#droppedCount;
     this.#loggedDroppedCount = count;
-    const total = count === 1 ? "" : ` (${count} notifications ${scope})`;
+    const total = count === 1 ? "" : `; ${count} notifications ${scope}`;
     const text = `Dropped ${truncate(this.#lastDropped!.method)}: it was too ` +
-      `large, the queue was full, or the daemon was away for too long.${total}`;
+      "large, the queue was full, or there was no connection for too long " +
+      `(--max-message, --queue-limit, --queue-timeout)${total}.`;
     this.#log("warn", "dropped-notification", text);
   }
 
   /** Logs that a notification from the daemon was over the size limit. */
   notificationTooLarge({ method, text: { length } }: Notification): void {
-    const text = `Dropped ${truncate(method)}: it has ${length} characters ` +
-      "(--max-message).";
+    const text = `Dropped ${truncate(method)}: it has ${length} characters, ` +
+      "more than --max-message allows.";
     this.#log("warn", "dropped-notification", text);
   }
 
   /** Logs that a message was dropped because it refers to nothing pending. */
   unexpectedMessage(side: "client" | "daemon", description: string): void {
     const text = `Dropped ${truncate(description)} from the ${side}: it ` +
-      "belongs to nothing that is open.";
+      "refers to nothing that is pending.";
     this.#log("debug", `stray-from-${side}`, text);
   }
 
@@ -127,7 +128,7 @@ export class SessionLog {
   /** Logs that a result without a request id was dropped. */
   resultWithoutId(): void {
     const text = "Dropped a result without the id of a request from the " +
-      "daemon: some bridges lose ids that are texts. Mend the bridge, or use " +
+      "daemon: some bridges lose ids that are strings. Fix the bridge, or use " +
       "a client whose ids are numbers.";
     this.#log("warn", "unnamed-result", text);
   }
@@ -144,7 +145,7 @@ export class SessionLog {
     this.#log("debug", "opened", `The WebSocket to ${this.url} is open.`);
   }
 
-  /** Logs that the daemon is connected; `reconnect` is set if it was before. */
+  /** Logs a connection; `reconnect` is set if it is not the first one. */
   connected(reconnect: ReconnectInfo | undefined): void {
     const daemon = `to WebSocket daemon at ${this.url}`;
     if (reconnect === undefined) {
@@ -198,14 +199,16 @@ export class SessionLog {
 
   /** Logs that the main connection is silent, and a second one is opened. */
   connectionSuspected(): void {
-    const text = `The connection to ${this.url} is silent: a second one is ` +
-      "to show whether it is dead, or the daemon busy.";
+    const text =
+      `The connection to ${this.url} is silent: a second connection will ` +
+      "show whether it is dead or the daemon is busy.";
     this.#log("debug", "suspected", text);
   }
 
   /** Logs that the standby ended before it showed that the daemon is alive. */
   standbyFailed(reason: string): void {
-    const text = `A second connection to ${this.url} shows nothing: ${reason}.`;
+    const text =
+      `The second connection to ${this.url} ended without a result: ${reason}.`;
     this.#log("debug", "standby-failed", text);
   }
 
@@ -214,39 +217,42 @@ export class SessionLog {
     const text = capacity === "many"
       ? `The daemon at ${this.url} keeps several connections for a client.`
       : isProven
-      ? `The daemon at ${this.url} keeps one connection for a client.`
-      : `Whether the daemon at ${this.url} keeps several connections for a ` +
-        "client was not shown: it counts as keeping one.";
-    this.#log("debug", "keeps", text);
+      ? `The daemon at ${this.url} keeps only one connection for a client.`
+      : `It is unknown whether the daemon at ${this.url} keeps several connections for ` +
+        "a client: the proxy assumes that it keeps one.";
+    this.#log("debug", "capacity-determined", text);
   }
 
   /** Logs that a second connection made the daemon close the first one. */
   singleConnectionKept(): void {
     const text = `The daemon at ${this.url} keeps one connection for a ` +
-      "client: the first one was lost when a second one was opened. No " +
-      "further one is opened.";
+      "client: the first one was lost when a second one was opened. The " +
+      "proxy opens no second one from now on.";
     this.#log("info", "keeps-one", text);
   }
 
   /** Logs that the standby has replaced a connection that may be busy. */
   failedOver(inFlightCount: number): void {
     const text = `The WebSocket daemon at ${this.url} is silent on a ` +
-      `connection with requests in flight (${inFlightCount}), which may take ` +
-      "their time; a second connection carries what comes now.";
+      `connection with requests in flight (${inFlightCount}), which may still ` +
+      "be running; new messages use a second connection.";
     this.#log("info", "busy", text);
   }
 
   /** Logs that the program or the machine slept, for `sleptMs` in total. */
   resumedAfterSleep(sleptMs: number): void {
-    const text = `Awake after ${formatSeconds(sleptMs)}: nothing expires for ` +
-      "that, and the connection is checked.";
+    const text =
+      `Resumed after a sleep of ${
+        formatSeconds(sleptMs)
+      }: the sleep does not count ` +
+      "towards timeouts, and the connection is checked.";
     this.#log("info", "resumed", text);
   }
 
   /** Logs that a pool connection is ready. */
   poolConnectionReady(): void {
-    const text = `Another connection to ${this.url} carries calls.`;
-    this.#log("debug", "widened", text);
+    const text = `Opened another connection to ${this.url} for calls.`;
+    this.#log("debug", "pool-connected", text);
   }
 
   /** Logs that the proxy closed a connection that it no longer needs. */
@@ -268,36 +274,36 @@ export class SessionLog {
     }
     const level = isAttemptLogged(attempt) ? "info" : "debug";
     const text = `Attempt ${attempt} to open a further ${what} for calls ` +
-      `failed: ${reason}. Calls wait for it, or for one that is free.`;
+      `failed: ${reason}. Calls wait until a connection is free.`;
     this.#log(level, "pool-attempt-failed", text);
   }
 
   /** Logs that the client's `initialize` was answered without the daemon. */
   initializedLocally(source: "cached" | "placeholder"): void {
     const text = source === "cached"
-      ? `The client was told what is remembered of the daemon at ${this.url}.`
-      : `The client was told that the daemon at ${this.url} is not up yet ` +
+      ? `The client's initialize was answered from the cache, without the daemon at ${this.url}.`
+      : `The client's initialize got a placeholder: the daemon at ${this.url} is not up yet ` +
         "(--initialize-grace).";
-    this.#log("info", "introduced", text);
+    this.#log("info", "initialized-locally", text);
   }
 
   /** Logs that a result was not cached because it contains a secret. */
   responseNotCached(method: string): void {
     const text = `The daemon's answer to ${truncate(method)} is not cached: ` +
-      "a secret that was sent to it is in the answer.";
+      "it contains a secret that was sent to the daemon.";
     this.#log("warn", "withheld", text);
   }
 
   /** Logs that one of the daemon's lists has changed. */
   listChanged(list: string): void {
-    const text = `The daemon's ${list} have changed; the client was told.`;
+    const text = `The daemon's ${list} have changed; the client was notified.`;
     this.#log("info", "list-changed", text);
   }
 
   /** Logs that the daemon reads too slowly, so messages are queued instead. */
   connectionBacklogged(): void {
     const text = `The WebSocket daemon at ${this.url} reads too slowly, and ` +
-      "64 MiB wait for it: what comes now waits here (--queue-limit).";
+      "64 MiB wait for it: new messages are queued (--queue-limit).";
     this.#log("warn", "unread", text);
   }
 
@@ -308,7 +314,7 @@ export class SessionLog {
 
   /** Logs that the proxy exits after `ms` (`--give-up-after`) of outage. */
   gaveUp(ms: number): void {
-    const text = `No link to the WebSocket daemon at ${this.url} for ` +
+    const text = `No connection to the WebSocket daemon at ${this.url} for ` +
       `${formatSeconds(ms)} (--give-up-after): exiting.`;
     this.#log("error", "gave-up", text);
   }
@@ -332,7 +338,8 @@ export class SessionLog {
 /** Creates the log line for an exception that is a bug of the proxy. */
 export function bugReport(error: unknown): LogEffect {
   const what = errorMessageOf(error);
-  const text = `A bug in alwaysup, please report it: ${what}. It goes on.`;
+  const text =
+    `A bug in alwaysup, please report it: ${what}. The proxy continues.`;
   return createLogEffect("error", "bug", text);
 }
 
@@ -352,7 +359,7 @@ export function timeoutReason(
 ): string {
   const limit = shortenedMs === undefined
     ? "--handshake-timeout"
-    : `${formatSeconds(shortenedMs)}, while a request waits`;
+    : `the limit is ${formatSeconds(shortenedMs)} because a request waits`;
   switch (phase) {
     case "ready":
       return "the daemon did not answer a ping in time (--ping-timeout)";
@@ -368,7 +375,7 @@ function describeNextDial(next: NextDial): string {
     case Infinity:
       return ". Reconnecting with the next request.";
     case "drained":
-      return ". Reconnecting when the client has read.";
+      return ". Reconnecting when the client has read its output.";
     case "replaced":
       return ". Another connection takes over.";
     default:

@@ -18,7 +18,7 @@ import type { Effects } from "./effects.ts";
 import type { SessionConfig } from "./session_config.ts";
 
 /** The objects that all parts of a session share. */
-export type SessionBase = Omit<SessionPart, "now">;
+export type SharedObjects = Omit<SessionPart, "now">;
 
 /** A part of a session, with access to the shared objects. */
 export abstract class SessionPart {
@@ -44,7 +44,7 @@ export abstract class SessionPart {
   readonly rules: DeliveryRules;
 
   /** Creates a part that uses these shared objects. */
-  constructor(base: SessionBase) {
+  constructor(base: SharedObjects) {
     this.config = base.config;
     this.effects = base.effects;
     this.dialect = base.dialect;

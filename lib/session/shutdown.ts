@@ -23,7 +23,7 @@ import type { PendingRequest } from "../requests/request_state.ts";
 import type { Connections } from "./connections.ts";
 import * as errors from "./errors.ts";
 import type { LinkTimers } from "./link_timers.ts";
-import { type SessionBase, SessionPart } from "./session_part.ts";
+import { SessionPart, type SharedObjects } from "./session_part.ts";
 import type { SubscriptionEnds } from "./subscription_ends.ts";
 
 /** How long the daemon may answer after stdin ended or a signal came, in ms. */
@@ -44,7 +44,7 @@ export class Shutdown extends SessionPart {
 
   /** Creates a part for a session that is running. */
   constructor(
-    base: SessionBase,
+    base: SharedObjects,
     private readonly connections: Connections,
     private readonly subscriptionEnds: SubscriptionEnds,
     private readonly linkTimers: LinkTimers,
@@ -103,9 +103,9 @@ export class Shutdown extends SessionPart {
   advance(): void {
     const state = this.#state;
     if (state.phase === "over") return;
-    const isLeft = state.phase === "leaving" &&
+    const isLeavingOver = state.phase === "leaving" &&
       (this.now >= state.until || this.#hasNothingToAwait);
-    if (isLeft) return this.#end(0);
+    if (isLeavingOver) return this.#end(0);
     if (this.now < this.#giveUpAt) return;
     this.effects.log.gaveUp(this.config.giveUpAfter);
     this.#end(1);
@@ -130,12 +130,12 @@ export class Shutdown extends SessionPart {
     for (const entry of this.tracker.closeAll()) {
       if (entry.message.kind === "notification") continue;
       const request = entry as PendingRequest;
-      this.effects.toClient(this.#lastError(request));
+      this.effects.toClient(this.#shutdownError(request));
     }
     this.#exit(code);
   }
 
-  #lastError(entry: PendingRequest): string {
+  #shutdownError(entry: PendingRequest): string {
     const delivery = this.rules.deliveryOf(entry);
     if (delivery.isSentOrPolled || delivery.isHintUnconfirmed) {
       return errors.outcomeUnknown(delivery, "stopped");

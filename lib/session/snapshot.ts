@@ -13,7 +13,7 @@ import { META_KEYS } from "../protocol/mcp_types.ts";
 /** The state of the main connection; times are in ms on the session's clock. */
 export type ConnectionState =
   | { readonly phase: "ready"; readonly since: number }
-  /** The program slept or the connection is silent, and it is being checked. */
+  /** Checked after a sleep of the program, or because the link is silent. */
   | { readonly phase: "checking"; readonly since: number }
   /** The next dial is due at `nextAt`. */
   | {
@@ -21,7 +21,7 @@ export type ConnectionState =
     readonly attempt: number;
     readonly nextAt: number;
   }
-  | { readonly phase: "dialing" | "greeting"; readonly attempt: number }
+  | { readonly phase: "dialing" | "handshaking"; readonly attempt: number }
   /** The WebSocket is open, and waits for the client's first request. */
   | { readonly phase: "open" }
   /** Another client took over; only the next request causes a dial. */
@@ -29,19 +29,19 @@ export type ConnectionState =
 
 /** A summary of a session at one moment. */
 export interface Snapshot {
-  /** The name and version that the client reports; `undefined` until then. */
+  /** The client's reported name and version; `undefined` before the report. */
   readonly client: string | undefined;
   /** The state of the main connection. */
-  readonly standing: ConnectionState;
+  readonly connectionState: ConnectionState;
   /** How many times the daemon was connected again after an outage. */
   readonly reconnects: number;
   /** The number of the client's requests that have no response yet. */
-  readonly owed: number;
+  readonly pendingRequests: number;
   /** The reason why the last dial or connection ended, for people. */
   readonly lastError: string | undefined;
   /** The same reason as a code for programs, if it is a known cause. */
   readonly lastErrorCause?: FailureCause | undefined;
-  /** How many connections the daemon keeps per client. */
+  /** Whether the daemon keeps one or many connections open per client. */
   readonly connections: ConnectionCapacity | "unknown";
   /** True if the daemon answers probes during calls; `undefined` if unknown. */
   readonly answersDuringCalls: boolean | undefined;
@@ -68,7 +68,7 @@ export function connectionStateOf(
     case "handshaking":
       return main.isHandshakeUnsent
         ? { phase: "open" }
-        : { phase: "greeting", attempt };
+        : { phase: "handshaking", attempt };
     case "dialing":
       return { phase, attempt };
   }

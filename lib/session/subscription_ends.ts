@@ -11,7 +11,7 @@ import type { Link } from "../link/link.ts";
 import type { Notification, Response } from "../protocol/jsonrpc.ts";
 import { DeadlineMap, type ExpiringValue } from "../requests/deadlines.ts";
 import type { PendingRequest } from "../requests/request_state.ts";
-import { type SessionBase, SessionPart } from "./session_part.ts";
+import { SessionPart, type SharedObjects } from "./session_part.ts";
 
 /** How long the end of a subscription is delayed, in milliseconds. */
 const HOLD_MS = 1_000;
@@ -28,7 +28,7 @@ export class SubscriptionEnds extends SessionPart {
 
   /** Creates a part without delayed ends. */
   constructor(
-    base: SessionBase,
+    base: SharedObjects,
     private readonly completeRequest: (
       link: Link,
       entry: PendingRequest,

@@ -68,9 +68,9 @@ export class UnclearResponses extends SessionPart {
       `${error?.code}: ${error?.message}`,
     );
     this.effects.log.errorWithoutId(description);
-    const isParseFailure = error?.code === PARSE_ERROR ||
+    const isInvalidMessageError = error?.code === PARSE_ERROR ||
       error?.code === ErrorCode.invalidRequest;
-    const entry = isParseFailure ? this.#onlyCandidate(link) : undefined;
+    const entry = isInvalidMessageError ? this.#onlyCandidate(link) : undefined;
     if (entry === undefined) return;
     const own = this.dialect.pendingOwnRequestIds?.(link.connectionId);
     this.awaitValidResponse(entry, description, own);
@@ -79,7 +79,7 @@ export class UnclearResponses extends SessionPart {
   /** Returns the request that the error refers to, if only one is possible. */
   #onlyCandidate(link: Link): PendingRequest | undefined {
     const { connectionId, phase } = link;
-    const isAmbiguous = phase !== "ready" || !link.hasReceivedAllOneWay ||
+    const isAmbiguous = phase !== "ready" || !link.hasDaemonReadAllOneWay ||
       this.tracker.lateResponses.hasExpected(connectionId);
     if (isAmbiguous) return undefined;
     let candidate: PendingRequest | undefined;
@@ -129,8 +129,8 @@ export class UnclearResponses extends SessionPart {
       const mayBeOwnRequest = unclear.otherCandidates.some((other) =>
         this.dialect.isOwnRequestPending?.(other)
       );
-      const descriptionAt = unclear.until - VALID_RESPONSE_TIMEOUT_MS;
-      if (mayBeOwnRequest || lastProgressAt(entry) > descriptionAt) continue;
+      const receivedAt = unclear.until - VALID_RESPONSE_TIMEOUT_MS;
+      if (mayBeOwnRequest || lastProgressAt(entry) > receivedAt) continue;
       const isRetried = this.wasRetried(entry.message);
       if (this.rules.mayRetry(entry.message) && !isRetried) {
         this.#retry(entry.message);

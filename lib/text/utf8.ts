@@ -4,7 +4,7 @@
  * @module
  */
 
-/** Says which encoding a text has instead; it quotes nothing of the text. */
+/** The bytes are not UTF-8. The message quotes nothing of them. */
 export class NotUtf8Error extends Error {}
 
 /**

@@ -24,7 +24,7 @@ export interface SocketClose extends SocketErrorInfo {
 /** The reason and the facts that a {@linkcode SocketClose} shows. */
 export type CloseDetails = Omit<
   Extract<SocketEvent, { type: "closed" }>,
-  "type" | "connectionId" | "code" | "agoMs"
+  "type" | "connectionId" | "code" | "endedMsAgo"
 >;
 
 /** Close codes (RFC 6455 section 7.4.1 and the IANA registry). */
@@ -69,7 +69,7 @@ const DIAL_FAILURES: readonly (readonly [
   [
     CERTIFICATE_NAME_ERROR,
     "its certificate is for another name",
-    "use one of its names in the URL, or have one issued for the URL's host",
+    "use one of the certificate's names in the URL, or issue a certificate for the URL's host",
   ],
   [
     /peer certificate: (certificate expired|Expired)|^CERT_HAS_EXPIRED$/m,
@@ -79,28 +79,28 @@ const DIAL_FAILURES: readonly (readonly [
   [
     /peer certificate: (certificate not valid yet|NotValidYet)|^CERT_NOT_YET_VALID$/m,
     "its certificate is not valid yet",
-    "check this machine's clock, or have one issued that is valid now",
+    "check this machine's clock, or issue a certificate that is valid now",
   ],
   [
     /UnknownIssuer|^UNABLE_TO_|SELF_SIGNED_CERT/m,
-    "its certificate is self-signed, or its issuer is unknown here",
-    "name its issuer's certificate with --ca-file, or have the daemon send " +
+    "its certificate is self-signed, or this machine does not trust its issuer",
+    "give its issuer's certificate with --ca-file, or make the daemon send " +
     "its whole chain",
   ],
   [
     /extended key usage|InvalidPurpose|CaUsedAsEndEntity|KEY_USAGE_BIT_INCORRECT|^INVALID_PURPOSE$/m,
-    "its certificate is not one for servers",
-    "have one issued for servers",
+    "its certificate is not a server certificate",
+    "issue a server certificate for it",
   ],
   [
     /CertificateRequired|ALERT_CERTIFICATE_REQUIRED/,
-    "it wants a certificate of the client's, and alwaysup has none",
-    "have a TLS proxy before the daemon show one, or use a token instead",
+    "it requires a client certificate, and alwaysup has none",
+    "put a TLS proxy with such a certificate in front of the daemon, or use a token instead",
   ],
   [
     /invalid peer certificate|CERT_/,
-    "its certificate is not valid here",
-    "have a new one issued",
+    "this machine does not accept its certificate",
+    "issue a new certificate",
   ],
   [
     /corrupt message|WRONG_VERSION_NUMBER|HTTP_REQUEST/,
@@ -109,8 +109,8 @@ const DIAL_FAILURES: readonly (readonly [
   ],
   [
     /ProtocolVersion|ALERT_PROTOCOL_VERSION/,
-    "it speaks no version of TLS that is taken here",
-    "have it speak TLS 1.2 or 1.3",
+    "it supports no TLS version that this machine accepts",
+    "enable TLS 1.2 or 1.3 on it",
   ],
   [
     /NO_APPLICATION_PROTOCOL/,
@@ -120,7 +120,7 @@ const DIAL_FAILURES: readonly (readonly [
     /^received fatal alert: (?!NoApplicationProtocol)|^EPROTO$|^ERR_SSL_/m,
     "the TLS handshake failed",
   ],
-  [UNKNOWN_HOST, "its host name is not known"],
+  [UNKNOWN_HOST, "its host name cannot be resolved"],
   [
     /^connection (closed|error(?! detected))|^[Cc]onnection (ended|reset)|handshake eof|^unexpected end of file|^broken pipe|^operation was canceled|^ECONNRESET$|^UND_ERR_SOCKET$/m,
     "it closed the connection during the handshake",
@@ -132,7 +132,7 @@ const DIAL_FAILURES: readonly (readonly [
   ],
   [
     /upgrade header|connection header|accept header|Sec-WebSocket-/i,
-    "its answer to the handshake is not a WebSocket's",
+    "its response to the handshake is not a WebSocket response",
   ],
 ];
 
@@ -149,10 +149,10 @@ export function withoutUrl(text: string): string {
 }
 
 /** Returns the message and code of an error of `fetch`, without the URL. */
-export function fetchErrorInfo(error: unknown): SocketErrorInfo {
+export function infoOfFetchError(error: unknown): SocketErrorInfo {
   const { cause = error } = error as { cause?: unknown };
   const message = withoutUrl(errorMessageOf(cause));
-  // Deno gives this error no code. Here, its cause is never an HTTP/2 dial.
+  // Deno gives this error no code. With `fetch`, HTTP/2 never causes it.
   const errorCode = message.includes("NoApplicationProtocol")
     ? "NO_APPLICATION_PROTOCOL"
     : systemErrorCode(cause);
@@ -186,7 +186,8 @@ export function classifyDialError(
   { message, errorCode, hasTlsSucceeded }: SocketErrorInfo,
 ): CloseDetails | undefined {
   if (hasTlsSucceeded) {
-    const summary = "the TLS handshake succeeded, but not the WebSocket's";
+    const summary =
+      "the TLS handshake succeeded, but the WebSocket handshake failed";
     return failedDial(summary, "run alwaysup doctor");
   }
   const errorText = `${errorCode}\n${message}`;
@@ -199,7 +200,7 @@ export function classifyDialError(
     ...failedDial(names ? `${summary} (${names})` : summary, advice),
     ...(pattern === UNKNOWN_HOST && { mayHaveReachedServer: false }),
     ...(pattern === UNREACHABLE_ADDRESS &&
-      { mayHaveReachedServer: false, mayBePortClosed: true }),
+      { mayHaveReachedServer: false, mayHaveNoListener: true }),
   };
 }
 
@@ -219,7 +220,7 @@ export function diagnoseClose(close: SocketClose): CloseDetails {
   const mayHaveReachedServer = true;
   if (code === 1005) {
     const reason = "the connection was closed without a close code";
-    return { reason, mayHaveReachedServer: mayHaveReachedServer };
+    return { reason, mayHaveReachedServer };
   }
   if (code !== 0 && code !== 1006) {
     const details = [CLOSE_CODE_MEANINGS[code], sanitizeLine(reason, 200)]
@@ -227,25 +228,25 @@ export function diagnoseClose(close: SocketClose): CloseDetails {
     return {
       reason: `the connection was closed with code ${code}` +
         (details && ` (${details})`),
-      mayHaveReachedServer: mayHaveReachedServer,
+      mayHaveReachedServer,
       ...(reason !== "" && { closeFrameReason: reason }),
     };
   }
   const matches = (pattern: RegExp): boolean =>
     pattern.test(message) || pattern.test(errorCode);
   if (matches(OVERSIZE_ERROR)) {
-    const reason = "the daemon sent a message larger than can be received here";
+    const reason = "the daemon sent a message that is too large to be received";
     return {
       reason,
-      mayHaveReachedServer: mayHaveReachedServer,
+      mayHaveReachedServer,
       isOversized: true,
     };
   }
   return {
     reason: matches(INVALID_FRAME_ERROR)
-      ? "the daemon sent bytes that are no valid WebSocket frame"
+      ? "the daemon sent an invalid WebSocket frame"
       : "the connection was closed without a close frame",
-    mayHaveReachedServer: mayHaveReachedServer,
+    mayHaveReachedServer,
   };
 }
 
@@ -255,7 +256,7 @@ function diagnoseFailedDial(close: SocketClose): CloseDetails {
   if (!status) {
     const unknown = "nothing listens there, or the WebSocket handshake failed";
     return classifyDialError(close) ??
-      { ...failedDial(unknown), mayBePortClosed: true };
+      { ...failedDial(unknown), mayHaveNoListener: true };
   }
   const reason = `it answered the WebSocket handshake with HTTP ${status}`;
   return { reason, status, mayHaveReachedServer: true };

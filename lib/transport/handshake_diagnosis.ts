@@ -7,7 +7,7 @@
 
 import type { Config } from "../config/config.ts";
 import type { Host, SocketErrorInfo } from "../runtime/host.ts";
-import { classifyDialError, fetchErrorInfo } from "./failure_reasons.ts";
+import { classifyDialError, infoOfFetchError } from "./failure_reasons.ts";
 
 /** How long a diagnosis is reused, because dials can follow each other fast. */
 const DIAGNOSIS_TTL_MS = 5_000;
@@ -44,7 +44,7 @@ async function diagnoseDial(
     const isTls = config.url.startsWith("wss:");
     return isTls ? { ...nothing, hasTlsSucceeded: true } : undefined;
   } catch (error) {
-    const found = fetchErrorInfo(error);
+    const found = infoOfFetchError(error);
     // An error without a known cause must not replace the WebSocket's error.
     return classifyDialError(found) && found;
   }

@@ -34,7 +34,7 @@ const STRICT_UTF_8 = new TextDecoder("utf-8", { fatal: true });
  * Creates the transport that uses the runtime's WebSocket.
  *
  * @param maxDiagnosisMs how long a diagnosis may delay the `closed` event of a
- * failed dial, in milliseconds; must not delay the next dial
+ * failed dial, in milliseconds; short enough not to delay the next dial
  */
 export function createWebSocketTransport(
   config: Config,
@@ -61,7 +61,7 @@ export function createWebSocketTransport(
         });
         return new WebSocketConnection(socket, connectionId, emit, explain);
       } catch {
-        const reason = "this runtime takes no such URL or header";
+        const reason = "the runtime does not accept the URL or a header";
         const closed = { code: 0, reason, mayHaveReachedServer: false };
         queueMicrotask(() => emit({ type: "closed", connectionId, ...closed }));
         return { send: () => {}, backlog: 0, close: () => Promise.resolve() };
@@ -156,7 +156,7 @@ class WebSocketConnection implements TransportConnection {
       type: "closed",
       connectionId: this.#connectionId,
       code,
-      endedMsAgo: endedMsAgo,
+      endedMsAgo,
       ...diagnoseClose({ wasOpen, code, reason, ...this.#lastError }),
     });
   }

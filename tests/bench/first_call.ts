@@ -63,7 +63,7 @@ export async function measureFirstCalls(
     ? [CONFIGURED, ...MEASURED_MODES]
     : MEASURED_MODES;
   print(
-    "First call of a process, from the answer to initialize, in ms " +
+    "First call of a process, from the response to initialize, in ms " +
       `(p50 max), ${times} times each`,
   );
   const cells = modes.map(({ name }) => name.padStart(16));

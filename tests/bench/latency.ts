@@ -103,7 +103,7 @@ async function measureNetwork(): Promise<void> {
   relay.blackhole();
   const { at } = await processes.proxy.waitForResponse(1);
   printFigure(
-    "a black hole with a call in flight is left after",
+    "black hole with a call in flight: error after",
     at - start,
     20_000,
   );
@@ -114,7 +114,11 @@ async function measureNetwork(): Promise<void> {
   await processes.proxy.stderr.waitForLine((line) =>
     line.includes("ping in time")
   );
-  printFigure("an idle one after", performance.now() - start, 10_500);
+  printFigure(
+    "black hole while idle: noticed after",
+    performance.now() - start,
+    10_500,
+  );
   await processes.proxy.callTool(3, "write");
   await processes.proxy.waitForResponse(3);
   processes.proxy.process.kill("SIGSTOP");
@@ -125,7 +129,7 @@ async function measureNetwork(): Promise<void> {
   await processes.proxy.callTool(4, "write");
   const { at: awake } = await processes.proxy.waitForResponse(4);
   printFigure(
-    "awake on another network: the next answer after",
+    "after a sleep, on another network: next response after",
     awake - start,
     2_000,
   );
@@ -198,10 +202,10 @@ async function measureOpenings(): Promise<void> {
       } (at most 1)`,
   );
   print(
-    `a sibling that asks server/discover and ends: ${
+    `a process that gets server/discover and exits: ${
       probe.toFixed(0)
     } ms, one ` +
-      `that says initialize: ${legacy.toFixed(0)} ms: ratio ` +
+      `that gets initialize: ${legacy.toFixed(0)} ms: ratio ` +
       `${(probe / legacy).toFixed(2)} (at most 1.3)`,
   );
 }

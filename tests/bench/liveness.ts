@@ -50,7 +50,7 @@ const LINK_STATES: readonly LinkState[] = ["living", "freezing", "idle"];
 const MAX_PARALLEL_STARTS = 2;
 
 function exitWithUsage(): never {
-  print(`Say deno task liveness [--kinds ${DAEMON_KINDS.join(",")}] ...`);
+  print(`Usage: deno task liveness [--kinds ${DAEMON_KINDS.join(",")}] ...`);
   Deno.exit(2);
 }
 

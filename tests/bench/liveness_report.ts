@@ -168,7 +168,7 @@ function problemsOf(
       found.push(`${id}: executed ${times} times`);
     }
     if (outcome === "answered" && times === 0) {
-      found.push(`${id}: answered, and not executed`);
+      found.push(`${id}: answered, but not executed`);
     }
     const isWhole = linkState === "living" || role === "before" ||
       role === "after";
@@ -178,7 +178,7 @@ function problemsOf(
   }
   if (linkState === "living" && !isChosen) {
     for (const { id } of endedWhileExecuting(outcomes)) {
-      found.push(`${id}: ended although the daemon was at it`);
+      found.push(`${id}: ended while the daemon executed it`);
     }
   }
   const keepsTwo = learnedFacts?.connections === "many" && kind !== "frozen" ||
@@ -205,11 +205,11 @@ export function reportLiveness(
 ): string[] {
   print(
     'Times in seconds. "told": from the freeze to -31002; "again": from the ' +
-      'freeze to the second execution of what is read-only;\n"call": from the ' +
+      'freeze to the second execution of a read-only call;\n"call": from the ' +
       'call to its answer. "work", "look": executions per call. "ended": ' +
       'although the daemon was at them. "2nd", "after":\nlater calls that ' +
       'were answered. "conns": connections that the daemon saw. ' +
-      '"steps": messages of progress.\n',
+      '"steps": progress notifications.\n',
   );
   printRow(COLUMNS);
   const failures: string[] = [];
@@ -232,7 +232,7 @@ export function reportLiveness(
       runs.flatMap(({ outcomes }) => outcomes).length
     } calls; over a living link ${
       endedWhileExecuting(all).length
-    } of ${all.length} calls were ended although the daemon was at them.`,
+    } of ${all.length} calls were ended while the daemon executed them.`,
   );
   return failures;
 }

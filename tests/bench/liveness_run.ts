@@ -123,7 +123,7 @@ export async function runLiveness(
         : kind === "stalled"
         ? "child-sync"
         : kind,
-      closesAbruptly: number % 4 >= 2,
+      isRude: number % 4 >= 2,
       usesRelay: linkState !== "living",
     });
     await processes.initialize();
@@ -171,7 +171,7 @@ async function startMainCall(
   if (kind === "stalled") {
     await processes.callAndWait("before-look", "look");
     await delay(PROBE_PAUSE_MS);
-    stall = processes.suspendChild(
+    stall = processes.suspendFirstChild(
       CHILD_SUSPEND_MS[number % CHILD_SUSPEND_MS.length]!,
     );
   }

@@ -54,7 +54,7 @@ import { seededRandom } from "../simulation/scheduler.ts";
 const KINDS: readonly string[] = ["kill", ...FAULTS];
 
 function exitWithUsage(): never {
-  print(`Say deno task recovery [--kinds ${KINDS.join(",")}] ...`);
+  print(`Usage: deno task recovery [--kinds ${KINDS.join(",")}] ...`);
   Deno.exit(2);
 }
 

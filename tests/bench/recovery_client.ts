@@ -47,7 +47,7 @@ export interface RecoveryCall {
 /**
  * Matches each log line about a dial that failed or that led to a connection.
  */
-export const DIAL_LOG_LINE = /Attempt \d+ |onnected to |Another connection/;
+export const DIAL_LOG_LINE = /Attempt \d+ |onnected to |[Aa]nother connection/;
 
 /** The ids of the requests that `connect` sends. */
 const OPENING_IDS = new Set<unknown>([0, "list"]);
@@ -173,7 +173,9 @@ export class RecoveryClient extends ProxyProcess {
         problems.push(`${call.id}: wrong answer ${received.slice(0, 200)}`);
       }
     }
-    for (const id of answers.keys()) problems.push(`${id}: nobody asked`);
+    for (const id of answers.keys()) {
+      problems.push(`${id}: answered, but never requested`);
+    }
     return problems;
   }
 

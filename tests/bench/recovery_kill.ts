@@ -249,7 +249,7 @@ function recordLags(
     if (answeredAt >= from) result.errorMs.push(answeredAt - from);
   }
   const seen = client.loggedDials - dialsBefore;
-  if (seen === 0) result.problems.push("no log line tells of a dial");
+  if (seen === 0) result.problems.push("no log line reports a dial");
   const waiting = client.calls.filter((call) => !inFlight.has(call));
   const waitedMs = totalWaitMs(waiting, end);
   const calls = client.calls.length;

@@ -187,8 +187,8 @@ export function reportRecovery(
   isStrict: boolean,
 ): string[] {
   print(
-    "Lag from the moment that the daemon can be reached to the answer of a " +
-      "call that waits, in ms.\n" +
+    "Lag from the moment that the daemon can be reached to the response to a " +
+      "waiting call, in ms.\n" +
       `Targets: max ${MAX_LAG_MS}; ${SILENT_OUTAGES.join(", ")}: max ` +
       `${MAX_SILENT_LAG_MS} after up to 5 s of silence ("<=5s"),\nelse at most ` +
       `half of the silence or ${MAX_SILENT_LAG_MS} (">5s": max of lag / half ` +
@@ -207,7 +207,7 @@ export function reportRecovery(
     for (const problem of problems) failures.push(`${which}: ${problem}`);
     for (const { seen, allowed } of dials) {
       if (seen <= allowed) continue;
-      failures.push(`${which}: ${seen} dials where ${allowed} are allowed`);
+      failures.push(`${which}: ${seen} dials, but ${allowed} are allowed`);
     }
     const late = lateCount(result);
     if (isStrict && late > 0) failures.push(`${which}: ${late} late`);

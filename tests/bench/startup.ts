@@ -18,7 +18,7 @@ import {
   npmFile,
 } from "../../.ci/build/install_packages.ts";
 import { FakeWebSocketServer } from "../helpers/fake_websocket_server.ts";
-import { ChildProcess, HELLO } from "../helpers/process.ts";
+import { ChildProcess, INITIALIZE_LINE } from "../helpers/process.ts";
 import { print } from "../helpers/print.ts";
 
 const ROUNDS = Number(Deno.args[0] ?? 21);
@@ -73,7 +73,7 @@ async function measure(
   const startedAt = performance.now();
   const env = { ALWAYSUP_CACHE: "off" };
   await using child = new ChildProcess(command, [...args, url], env);
-  await child.write(HELLO);
+  await child.write(INITIALIZE_LINE);
   const { at } = await child.stdout.waitForLine(() => true);
   const status = await Deno.readTextFile(`/proc/${child.process.pid}/status`);
   const mib = Number(/VmRSS:\s+(\d+)/.exec(status)![1]) / 1024;

@@ -11,7 +11,11 @@ import {
   FakeWebSocketServer,
   respondToAll,
 } from "../helpers/fake_websocket_server.ts";
-import { ChildProcess, HELLO, proxyCommand } from "../helpers/process.ts";
+import {
+  ChildProcess,
+  INITIALIZE_LINE,
+  proxyCommand,
+} from "../helpers/process.ts";
 import { print } from "../helpers/print.ts";
 
 const ROUNDS = Number(Deno.args[0] ?? 11);
@@ -99,7 +103,7 @@ async function measureRound(
 ): Promise<RoundFigures> {
   const startedAt = performance.now();
   await using child = startProgram(which, url, stateFolder);
-  await child.write(HELLO);
+  await child.write(INITIALIZE_LINE);
   let seen = 0;
   const answered = async (): Promise<number> =>
     (await child.stdout.waitForLine(() => true, seen++)).at;
@@ -147,13 +151,13 @@ async function measureRound(
 }
 
 const ROWS: [name: keyof RoundFigures, label: string][] = [
-  ["start", "start to the answer to initialize, ms"],
+  ["start", "start to the response to initialize, ms"],
   ["p50", "one call after the other, median, ms"],
   ["p99", "one call after the other, 99th percentile, ms"],
   ["pipelined", `${PIPELINED} calls at once, ms`],
   ["cpu", "CPU for these, ms"],
-  ["structured", `${STRUCTURED} structured answers of 100 kB, ms`],
-  ["large", "20 MB there and back, ms"],
+  ["structured", `${STRUCTURED} structured responses of 82 kB, ms`],
+  ["large", "20 MB to the daemon and back, ms"],
   ["idle", "memory when idle, MiB"],
   ["after", "memory after all that, MiB"],
 ];

@@ -21,7 +21,7 @@ import {
   type ServerBehavior,
 } from "../helpers/fake_websocket_server.ts";
 import { withWaitLimit } from "../helpers/time_limit.ts";
-import { HELLO, ProxyProcess } from "../helpers/process.ts";
+import { INITIALIZE_LINE, ProxyProcess } from "../helpers/process.ts";
 
 /** The proxy's timeouts. They are long because an emulated program is slow. */
 const EMULATION_TIMEOUT = "5m";
@@ -40,15 +40,15 @@ interface EmulatorPart {
   /** The path in the packages, from the root. */
   readonly path: string;
   /** The path of a file that exists once all is complete, from `path` on. */
-  readonly proof: string;
-  /** Packages of Debian and Ubuntu, downloaded in turn until `proof` exists. */
+  readonly lastFile: string;
+  /** Packages of Debian and Ubuntu, downloaded in turn until `lastFile` exists. */
   readonly packages: readonly string[];
 }
 
 const EMULATOR: EmulatorPart = {
   name: "qemu-aarch64-static",
   path: "usr/bin/qemu-aarch64-static",
-  proof: "",
+  lastFile: "",
   // Since Debian 13, the first package has only a link to the second one.
   packages: ["qemu-user-static", "qemu-user"],
 };
@@ -60,7 +60,7 @@ const EMULATOR: EmulatorPart = {
 const LIBRARIES: EmulatorPart = {
   name: "libraries",
   path: "usr/aarch64-linux-gnu",
-  proof: "/lib/libstdc++.so.6",
+  lastFile: "/lib/libstdc++.so.6",
   packages: [
     ...["libc6-arm64-cross", "libgcc-s1-arm64-cross"],
     "libstdc++6-arm64-cross",
@@ -111,10 +111,12 @@ async function runQuietly(
 async function download(parts: readonly EmulatorPart[]): Promise<void> {
   for (const program of ["apt-get", "dpkg"]) {
     if (await isOnPath(program)) continue;
-    throw new Error(`There is no ${program} here to get QEMU with; ${ADVICE}`);
+    throw new Error(
+      `${program} is not on PATH, so QEMU cannot be downloaded; ${ADVICE}`,
+    );
   }
   const names = parts.map(({ name }) => name).join(" and ");
-  printProgress(`apt downloads what dist/arm64/ lacks: ${names}`);
+  printProgress(`apt downloads files that dist/arm64/ lacks: ${names}`);
   const work = `${DIST}arm64.new`;
   await Deno.remove(work, { recursive: true }).catch(() => {});
   await Deno.mkdir(`${work}/lists/partial`, { recursive: true });
@@ -138,7 +140,9 @@ async function download(parts: readonly EmulatorPart[]): Promise<void> {
     for (const part of parts) await unpack(part, work, apt);
   } catch (error) {
     const why = errorMessageOf(error);
-    throw new Error(`${why}; look at apt's sources and network, or ${ADVICE}`);
+    throw new Error(
+      `${why}; check apt's sources and the network, or ${ADVICE}`,
+    );
   } finally {
     await Deno.remove(work, { recursive: true });
   }
@@ -146,21 +150,21 @@ async function download(parts: readonly EmulatorPart[]): Promise<void> {
 
 /** Unpacks a part from its packages. Keeps it only if it is complete. */
 async function unpack(
-  { name, path, proof, packages }: EmulatorPart,
+  { name, path, lastFile, packages }: EmulatorPart,
   work: string,
   apt: (...args: string[]) => Promise<void>,
 ): Promise<void> {
   const tree = `${work}/${name}`;
   for (const each of packages) {
-    if (await exists(`${tree}/${path}${proof}`)) break;
+    if (await exists(`${tree}/${path}${lastFile}`)) break;
     await apt("download", each);
     for await (const { name: file } of Deno.readDir(work)) {
       if (!file.startsWith(`${each}_`)) continue;
       await runQuietly("dpkg", ["-x", file, tree], work);
     }
   }
-  if (!await exists(`${tree}/${path}${proof}`)) {
-    throw new Error(`There is no ${path}${proof} in ${packages.join(", ")}`);
+  if (!await exists(`${tree}/${path}${lastFile}`)) {
+    throw new Error(`There is no ${path}${lastFile} in ${packages.join(", ")}`);
   }
   await Deno.rename(
     await Deno.realPath(`${tree}/${path}`),
@@ -175,7 +179,7 @@ async function unpack(
 async function writeEmulatorScript(): Promise<void> {
   await Deno.mkdir(CACHE_FOLDER, { recursive: true });
   const hasEmulator = await isOnPath(EMULATOR.name);
-  const hasLibraries = await exists(`/${LIBRARIES.path}${LIBRARIES.proof}`);
+  const hasLibraries = await exists(`/${LIBRARIES.path}${LIBRARIES.lastFile}`);
   const needed = [
     ...(hasEmulator ? [] : [EMULATOR]),
     ...(hasLibraries ? [] : [LIBRARIES]),
@@ -243,7 +247,7 @@ async function checkProxy(): Promise<void> {
   const daemon = new FakeWebSocketServer();
   const { port, url } = daemon;
   await using proxy = new ProxyProcess(["--url", url, ...flags]);
-  await proxy.write(HELLO);
+  await proxy.write(INITIALIZE_LINE);
   const { result } = await proxy.waitForResponse(0);
   assertEquals(result.serverInfo.name, "raw");
   await proxy.send({ jsonrpc: "2.0", method: "notifications/initialized" });
@@ -260,7 +264,7 @@ async function checkProxy(): Promise<void> {
   assertEquals((await proxy.waitForResponse(3)).result, {});
   const ids = proxy.stdout.lines.map(({ text }) => JSON.parse(text).id);
   assert(!ids.includes(2), "a request was answered without a daemon");
-  printProgress("The daemon goes away, and a request waits");
+  printProgress("The daemon stops, and a request waits");
   const again = new FakeWebSocketServer({}, port);
   assertEquals((await proxy.waitForResponse(2)).result, { n: 2 });
   assert(
@@ -268,7 +272,7 @@ async function checkProxy(): Promise<void> {
     "the daemon got no request",
   );
   printProgress(
-    "The daemon comes back on the same port, and answers that request",
+    "The daemon starts again on the same port, and answers the request",
   );
   const { code } = await proxy.closeStdin();
   assertEquals(code, 0, proxy.stderr.dump());
@@ -293,7 +297,7 @@ async function main(): Promise<void> {
   const program = isEmulated ? SCRIPT : `${DIST}alwaysup-linux-arm64`;
   Deno.env.set("ALWAYSUP_BIN", program);
   printProgress(
-    `The executable runs ${isEmulated ? "under QEMU" : "as it is"}`,
+    `The executable runs ${isEmulated ? "under QEMU" : "natively"}`,
   );
   await checkVersion();
   await checkDoctor();

@@ -26,7 +26,7 @@ export async function windowsSkipReason(): Promise<string | undefined> {
   if (IS_WINDOWS) return undefined;
   const { os, arch } = Deno.build;
   if (os === "linux" && arch === "x86_64") return await wineSkipReason();
-  return `a Windows program runs on Windows and on x64 Linux, not on ${os} ${arch}`;
+  return `a Windows program can run only on Windows and on x64 Linux, not on ${os} ${arch}`;
 }
 
 /** The result of a program that has exited. */
@@ -41,7 +41,7 @@ export interface RunResult {
  * that comes before the program waits for it. Then only this timeout ends the
  * dial.
  */
-export const DISABLED_FEATURES: Readonly<Record<string, string>> = IS_WINDOWS
+export const REFUSED_DIAL_ENV: Readonly<Record<string, string>> = IS_WINDOWS
   ? {}
   : { ALWAYSUP_HANDSHAKE_TIMEOUT: "500ms" };
 
@@ -79,13 +79,13 @@ export class Windows implements AsyncDisposable {
   }
 
   /** Returns the Windows path of a file of this machine. */
-  path(file: string): string {
-    return IS_WINDOWS ? file.replaceAll("/", "\\") : winePath(file);
+  toWindowsPath(hostPath: string): string {
+    return IS_WINDOWS ? hostPath.replaceAll("/", "\\") : winePath(hostPath);
   }
 
   /** The path of the program on this machine, and its Windows path. */
-  readonly file = FILE;
-  readonly program: string = this.path(FILE);
+  readonly hostPath = FILE;
+  readonly windowsPath: string = this.toWindowsPath(FILE);
 
   readonly #spawn: Spawn = (...command) =>
     (this.#wine?.spawn ?? spawnNative)(...command);
@@ -94,9 +94,9 @@ export class Windows implements AsyncDisposable {
   proxy(
     args: string[],
     env: Record<string, string> = {},
-    program: string = this.program,
+    windowsPath: string = this.windowsPath,
   ): ProxyProcess {
-    return new StrictProxy([], env, () => [program, args], this.#spawn);
+    return new StrictProxy([], env, () => [windowsPath, args], this.#spawn);
   }
 
   /**
@@ -116,7 +116,7 @@ export class Windows implements AsyncDisposable {
     const port = freePort();
     const start = (args: string[], env: Record<string, string>): ProxyProcess =>
       this.proxy(args, env);
-    return new ProxyAndDaemon(flags, DISABLED_FEATURES, port, port, start);
+    return new ProxyAndDaemon(flags, REFUSED_DIAL_ENV, port, port, start);
   }
 
   /**
@@ -126,12 +126,12 @@ export class Windows implements AsyncDisposable {
   async run(
     args: string[],
     env: Record<string, string> = {},
-    at: { readonly program?: string; readonly folder?: string } = {},
+    at: { readonly windowsPath?: string; readonly folder?: string } = {},
   ): Promise<RunResult> {
-    const { program = this.program, folder } = at;
+    const { windowsPath = this.windowsPath, folder } = at;
     const spawn: Spawn = (command, args, env) =>
       this.#spawn(command, args, env, folder);
-    await using child = new ChildProcess(program, args, env, spawn);
+    await using child = new ChildProcess(windowsPath, args, env, spawn);
     const { code } = await child.closeStdin();
     const [stdout, stderr] = [child.stdout, child.stderr].map(({ lines }) =>
       lines.map(({ text }) => `${text}\n`).join("")
@@ -141,22 +141,22 @@ export class Windows implements AsyncDisposable {
 
   /** Starts a script of `tests/builds/` in a Windows runtime. */
   script(
-    file: string,
+    hostPath: string,
     args: string[],
     env: Record<string, string> = {},
   ): ChildProcess {
-    const path = this.path(`${ROOT}tests/builds/${file}`);
+    const toWindowsPath = this.toWindowsPath(`${ROOT}tests/builds/${hostPath}`);
     return IS_WINDOWS
       ? new ChildProcess(Deno.execPath(), [
         "run",
         "--quiet",
         "-A",
-        path,
+        toWindowsPath,
         ...args,
       ], env)
       : new ChildProcess(
-        this.program,
-        [path, ...args],
+        this.windowsPath,
+        [toWindowsPath, ...args],
         { ...env, BUN_BE_BUN: "1" },
         this.#spawn,
       );
@@ -179,7 +179,7 @@ export class UserFolder implements AsyncDisposable {
   /** Returns a file's path on this machine, and its Windows path. */
   file(...names: string[]): { readonly path: string; readonly name: string } {
     const path = [this.folder, ...names].join("/");
-    return { path, name: this.#windows.path(path) };
+    return { path, name: this.#windows.toWindowsPath(path) };
   }
 
   /** Writes a file. Returns its Windows path. */

@@ -19,7 +19,7 @@ import {
 } from "../helpers/process.ts";
 
 /** The first version of Wine with all functions that the program imports. */
-const COMPLETE = 9;
+const FIRST_COMPLETE_VERSION = 9;
 const COMPILER = "x86_64-w64-mingw32-gcc";
 /**
  * The folder with Wine's simulated Windows machine. It is kept for the next
@@ -49,13 +49,13 @@ async function versionOfWine(): Promise<number | undefined> {
 export async function wineSkipReason(): Promise<string | undefined> {
   const version = await versionOfWine();
   if (version === undefined) {
-    return "there is no wine on PATH; install Debian's wine and wine64, or the like";
+    return "wine is not on PATH; install it (on Debian: wine and wine64)";
   }
-  if (version >= COMPLETE) return undefined;
+  if (version >= FIRST_COMPLETE_VERSION) return undefined;
   if (await outputOf(COMPILER, ["--version"]) !== undefined) return undefined;
   return `Wine ${version} lacks bcryptprimitives.dll, and there is no ${COMPILER} ` +
     "on PATH to make it; install Debian's gcc-mingw-w64-x86-64-win32, or a " +
-    `Wine of version ${COMPLETE} or newer`;
+    `Wine of version ${FIRST_COMPLETE_VERSION} or newer`;
 }
 
 /** Returns the path under which Wine shows a file of this machine. */
@@ -87,12 +87,12 @@ async function runWine(
  */
 async function makePrefix(): Promise<void> {
   if (await Deno.stat(PREFIX).then(() => true, () => false)) return;
-  print("Wine makes its folder, dist/wine/, once");
+  print("Wine creates its folder dist/wine/ (only on the first run)");
   const next = `${PREFIX}.new`;
   await Deno.remove(next, { recursive: true }).catch(() => {});
   await runWine(next, "wineboot", "--init");
   const system = `${next}/drive_c/windows/system32`;
-  if ((await versionOfWine() ?? 0) < COMPLETE) {
+  if ((await versionOfWine() ?? 0) < FIRST_COMPLETE_VERSION) {
     await runWine(next, COMPILER, ...[
       ...["-shared", "-o", `${system}/bcryptprimitives.dll`],
       ...[`${import.meta.dirname}/wine/bcryptprimitives.c`, "-ladvapi32"],
@@ -133,7 +133,7 @@ export class Wine implements AsyncDisposable {
   readonly #connection: Deno.TcpConn;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
   readonly #programs = new Map<number, WineProgram>();
-  readonly #hasEnded: Promise<void>;
+  readonly #receiving: Promise<void>;
   #count = 0;
 
   private constructor(
@@ -146,7 +146,7 @@ export class Wine implements AsyncDisposable {
     this.#output = new OutputLines(parent.stderr);
     this.#connection = connection;
     this.#writer = connection.writable.getWriter();
-    this.#hasEnded = this.#receive();
+    this.#receiving = this.#receive();
   }
 
   /**
@@ -239,7 +239,7 @@ export class Wine implements AsyncDisposable {
     // The parent then ends the running programs, and exits.
     await this.#connection.closeWrite().catch(() => {});
     // The parent's exit also closes the connection.
-    await this.#hasEnded;
+    await this.#receiving;
     await withWaitLimit(this.#parent.status, "the Windows parent to end");
     await this.#output.done;
     await endWineServer();
@@ -321,7 +321,7 @@ export class WineProgram implements SpawnedProcess {
       case "x":
         return this.#ended.resolve({ code: Number(text()) });
       case "f":
-        return this.fail(new Error(`It cannot be started: ${text()}`));
+        return this.fail(new Error(`The program cannot be started: ${text()}`));
     }
   }
 

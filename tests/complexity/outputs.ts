@@ -234,9 +234,9 @@ const LIST_CASES: readonly MeasuredCase[] = [
     prepareRun: (size) => {
       const list = toolList(size);
       return () => {
-        const [catalog, hints] = [new KnownLists(), new ToolHints()];
-        catalog.recordShown("tools", undefined, list);
-        catalog.compare("tools", undefined, toolList(size));
+        const [knownLists, hints] = [new KnownLists(), new ToolHints()];
+        knownLists.recordShown("tools", undefined, list);
+        knownLists.compare("tools", undefined, toolList(size));
         hints.onToolsPage(1, undefined, list);
         for (let i = 0; i < size; i++) {
           const call = {
@@ -256,12 +256,12 @@ const LIST_CASES: readonly MeasuredCase[] = [
     name: "known_lists and tool_hints: many pages",
     size: 500,
     prepareRun: (size) => () => {
-      const [catalog, hints] = [new KnownLists(), new ToolHints()];
+      const [knownLists, hints] = [new KnownLists(), new ToolHints()];
       for (let i = 0; i < size; i++) {
         const cursor = i === 0 ? undefined : `${i}`;
         const found = toolList(2, `,"nextCursor":"${i + 1}"`);
-        catalog.recordShown("tools", cursor, found);
-        catalog.compare("tools", cursor, found);
+        knownLists.recordShown("tools", cursor, found);
+        knownLists.compare("tools", cursor, found);
         hints.onToolsPage(1, cursor, found);
       }
     },

@@ -137,9 +137,9 @@ function answerPooledCalls(
   driver.takeEffects();
   return () => {
     const { connectionId } = driver;
-    const frames = driver.acknowledgeHello();
+    const frames = driver.openAndAcknowledgeHello();
     for (let next = connectionId + 1; next <= driver.connectionId; next++) {
-      frames.push(...driver.acknowledgeHello(next));
+      frames.push(...driver.openAndAcknowledgeHello(next));
     }
     answerCalls(driver, frames, answer);
   };

@@ -1,9 +1,9 @@
 /**
- * A bridge of some 30 lines, which `deno task recovery` measures beside the
- * proxy: lines of stdin to a WebSocket, frames to stdout. It dials again every
- * second for ever, queues lines while there is no connection, and repeats the
- * client's handshake on each new connection. It has no timeouts, and it does
- * not track calls in flight.
+ * A minimal bridge, which `deno task recovery` compares with the proxy. It
+ * sends lines of stdin to a WebSocket, and writes frames to stdout. It dials
+ * again every second without end, queues lines while there is no connection,
+ * and repeats the client's handshake on each new connection. It has no
+ * timeouts, and does not track calls in flight.
  *
  *     deno run --allow-net tests/daemons/bridge.ts --url URL
  *

@@ -1,7 +1,7 @@
 /**
- * The demo's daemon: a small MCP server behind a WebSocket. It needs no
- * package, so that the demo starts at once. It prints `called TOOL` on stdout
- * when a call has arrived.
+ * The demo's daemon: a small MCP server on a WebSocket. It needs no package, so
+ * the demo starts at once. It prints `called TOOL` on stdout when a call
+ * arrives.
  *
  *     deno run -A tests/daemons/demo_daemon.ts PORT
  *
@@ -24,7 +24,7 @@ const TOOLS = [
   { name: "send-mail", inputSchema },
 ];
 
-/** The result of a tool; `send-mail` does not end while the demo lasts. */
+/** Executes a tool and returns its text. `send-mail` outlasts the demo. */
 async function call(name: string, input: Json): Promise<string> {
   print(`called ${name}`);
   if (name === "add") return `${input.a} + ${input.b} = ${input.a + input.b}`;
@@ -33,7 +33,7 @@ async function call(name: string, input: Json): Promise<string> {
   return `${name} has ended`;
 }
 
-/** The result of a request, or `undefined` if the method is unknown. */
+/** Returns the result of a request; `undefined` if the method is unknown. */
 async function resultOf(method: string, params: Json): Promise<Json> {
   switch (method) {
     case "initialize":

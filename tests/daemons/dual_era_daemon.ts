@@ -1,6 +1,6 @@
 /**
- * A server of the SDK's second version behind a WebSocket: it serves both eras
- * of MCP, and writes to its journal what it executed.
+ * An MCP server of the SDK's second version on a WebSocket. It serves both eras
+ * of MCP.
  *
  *     deno run -A tests/daemons/dual_era_daemon.ts PORT [TOOL ...]
  *
@@ -34,7 +34,7 @@ function makeServer(): McpServer {
 
 serveWebSockets(Number(port ?? 0), () => ({
   connect: (transport) => {
-    // The transport types of the two versions differ only in name.
+    // The transport types of the two SDK versions differ only in name.
     serveStdio(makeServer, { transport: transport as never });
     return Promise.resolve();
   },

@@ -1,5 +1,5 @@
 /**
- * The MCP project's own reference server, behind a WebSocket.
+ * Serves the MCP project's own reference server on a WebSocket.
  *
  *     deno task daemon [PORT]
  *
@@ -7,13 +7,21 @@
  */
 
 import { createServer } from "@modelcontextprotocol/server-everything/dist/server/index.js";
+import { errorMessageOf } from "../../lib/text/error_message.ts";
+import { print } from "../helpers/print.ts";
 import {
   type Connectable,
   serveWebSockets,
 } from "../helpers/websocket_transport.ts";
 
 const port = Number(Deno.args[0] ?? 8079);
-serveWebSockets(port, () => {
-  const { server } = createServer() as { server: Connectable };
-  return server;
-});
+try {
+  serveWebSockets(port, () => {
+    const { server } = createServer() as { server: Connectable };
+    return server;
+  });
+} catch (error) {
+  const why = errorMessageOf(error);
+  print(`The daemon cannot listen on port ${port}: ${why}`);
+  Deno.exit(1);
+}

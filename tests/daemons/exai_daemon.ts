@@ -1,13 +1,13 @@
 /**
- * A fake of the exai daemon with the defects of the real one: the revision
- * `first` (0528064), whose heartbeat kills the tool and the connection, and
- * `head` (e50ef4f), whose errors name no request.
+ * A fake of the exai daemon, with the defects of the real one. The heartbeat of
+ * the revision `first` (0528064) kills the tool and the connection. The errors
+ * of the revision `head` (e50ef4f) name no request.
  *
  *     deno run -A tests/daemons/exai_daemon.ts --port 0 --journal FILE
  *
  * A path in the URL names one of the forms of
- * `tests/helpers/forms/exai_forms.ts`. Durations are in milliseconds, but for
- * those that the protocol has in seconds: `--call-timeout` and `--retry-after`.
+ * `tests/helpers/forms/exai_forms.ts`. Durations are in milliseconds, except
+ * `--call-timeout` and `--retry-after`, which the protocol has in seconds.
  *
  * @module
  */
@@ -34,7 +34,7 @@ const maxConnections = setting("per-ip", isHead ? 10 : Infinity);
 const openConnections = new Set<ExaiConnection>();
 let socketCount = 0;
 
-/** The value of a JSON text; `undefined` if it is not JSON. */
+/** Returns the value of a JSON text; `undefined` if it is invalid. */
 function parse(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -71,7 +71,7 @@ function accept(socket: WebSocket, path: string): void {
     isHandlerDead: false,
     toFrames,
   };
-  // Every client of a test uses one address, so the limit counts them all.
+  // All clients of a test have one address, so this limit counts all of them.
   const isTooMany = openConnections.size >= maxConnections;
   openConnections.add(link);
   socket.onopen = () => {
@@ -80,7 +80,7 @@ function accept(socket: WebSocket, path: string): void {
   };
 }
 
-/** Serves a connection: the handshake, then one frame after another. */
+/** Performs the handshake, then handles one frame after another. */
 async function serveConnection(link: ExaiConnection): Promise<void> {
   if (!await performHandshake(link)) return;
   while (!link.isHandlerDead) {
@@ -115,8 +115,8 @@ async function performHandshake(link: ExaiConnection): Promise<boolean> {
     if (isHead) return refuse("", 4000, "invalid message");
     return refuse("invalid_hello", 4000, "invalid hello");
   }
-  // The real daemon raises an exception here, and the library closes without a
-  // reason.
+  // The real daemon raises an exception here. Its WebSocket library then closes
+  // the connection without a reason.
   if (!isRecord(hello)) return refuse("", 1000, "");
   if (hello.op !== "hello") {
     if (isHead) return refuse("", 4001, "unrecognized protocol");
@@ -138,7 +138,7 @@ async function performHandshake(link: ExaiConnection): Promise<boolean> {
   return true;
 }
 
-/** Notifies every client at once, but waits for the running tools. */
+/** Closes all connections at once, but exits only after the running tools. */
 function shutDown(): void {
   for (const { socket } of openConnections) {
     if (socket.readyState === WebSocket.OPEN) socket.close(1001);

@@ -1,6 +1,6 @@
 /**
  * The two revisions of the fake exai daemon (`exai_daemon.ts`): how each
- * responds to a frame, and what it keeps of earlier calls.
+ * responds to a frame, and what it remembers of earlier calls.
  *
  * @module
  */
@@ -23,19 +23,19 @@ import {
 import type { Frame } from "../helpers/forms/form_helpers.ts";
 import { waitAtMost } from "../../lib/runtime/timeout.ts";
 
-/** The command line. */
+/** The flags of the command line. */
 export const flags = parseArgs(Deno.args, {
   string: ["port", "journal", "revision", "token", "sessions", "per-ip"]
     .concat("progress", "call-timeout", "retry-after", "global")
     .concat("inflight-ttl", "age"),
 }) as Record<string, string | undefined>;
 
-/** A number from the command line. */
+/** Returns the number in a flag, or `fallback` if the flag is not set. */
 export function setting(name: string, fallback: number): number {
   return Number(flags[name] ?? fallback);
 }
 
-/** Whether the daemon acts as the later revision. */
+/** True if the daemon acts as the later revision. */
 export const isHead = flags.revision === "head";
 const resultTtl = isHead ? 300_000 : 600_000;
 const progressMs = setting("progress", 8000);
@@ -44,21 +44,18 @@ const inflightTtl = setting("inflight-ttl", callTimeout * 1000);
 const globalCapacity = setting("global", 24);
 const startedAt = Date.now() - setting("age", 0);
 
-/**
- * A connection. Its frames wait until the handler has finished the previous
- * one.
- */
+/** A connection. The next frame waits until the handler has finished. */
 export interface ExaiConnection {
   readonly number: number;
   readonly socket: WebSocket;
   readonly frames: ReadableStreamDefaultReader<string>;
-  /** The handler has died, and the socket is still open. */
+  /** True once the handler has died while the socket is still open. */
   isHandlerDead: boolean;
-  /** Encodes a message as frames, if the URL names a form. */
+  /** Encodes a message as frames. Undefined if the URL names no form. */
   readonly toFrames: ((message: unknown) => Frame[]) | undefined;
 }
 
-/** A value that is kept for a while. */
+/** A stored value, and when it was stored, in milliseconds since 1970. */
 interface CachedValue<T> {
   readonly at: number;
   readonly value: T;
@@ -68,15 +65,15 @@ interface CachedValue<T> {
 export const sessions = new Set<ExaiConnection>();
 const resultsById = new Map<string | null, CachedValue<ToolOutcome>>();
 const outputsByKey = new Map<string, CachedValue<readonly Block[]>>();
-/** Ids that have been accepted; never cleared, as in the real daemon. */
+/** The ids of accepted calls. They are never removed, as in the real daemon. */
 const idsInFlight = new Set<string | null>();
 const keysInFlight = new Map<string, CachedValue<string | null>>();
-/** Revision `head`: the future outputs of the calls in flight. */
+/** Revision `head`: the outputs that the calls in flight will have. */
 const pendingOutputs = new Map<string, Promise<readonly Block[]>>();
-/** How many tools are running. */
+/** The number of running tools. */
 export let running = 0;
 
-/** Writes an event into the journal. */
+/** Writes an event to the journal. */
 export function writeJournal(event: string, details: Json): void {
   if (flags.journal === undefined) return;
   const line = { t: Date.now(), pid: Deno.pid, event, ...details };
@@ -85,8 +82,8 @@ export function writeJournal(event: string, details: Json): void {
 }
 
 /**
- * Sends a frame: a string as it is, anything else in the connection's form. A
- * closed socket drops it silently.
+ * Sends a string as it is, and anything else as JSON in the connection's form.
+ * Drops it silently if the socket is closed.
  */
 export function send(
   { socket, toFrames }: ExaiConnection,
@@ -99,7 +96,7 @@ export function send(
   for (const it of frames) socket.send(it);
 }
 
-/** The stored value, if it is not too old. */
+/** Returns the stored value if it is younger than `ttl` milliseconds. */
 function freshValue<K, T>(
   stored: Map<K, CachedValue<T>>,
   key: K,
@@ -109,7 +106,7 @@ function freshValue<K, T>(
   return found && Date.now() - found.at < ttl ? found.value : undefined;
 }
 
-/** A duration as Python's `timedelta` writes it. */
+/** Formats a duration as Python's `timedelta` does. */
 function formatDuration(ms: number): string {
   const seconds = Math.floor(ms / 1000);
   const days = Math.floor(seconds / 86_400);
@@ -119,15 +116,12 @@ function formatDuration(ms: number): string {
   return days === 0 ? clock : `${days} day${days === 1 ? "" : "s"}, ${clock}`;
 }
 
-/**
- * Responds to a frame as the revision does; `undefined` stands for text that is
- * not JSON.
- */
+/** Responds to a frame. `undefined` stands for a text that is not JSON. */
 export function respond(link: ExaiConnection, message: unknown): Promise<void> {
   return isHead ? respondHead(link, message) : respondFirst(link, message);
 }
 
-/** Why the first revision rejects a message. */
+/** Returns why the first revision rejects a message, if it does. */
 function invalidReason(message: unknown): string | undefined {
   if (!isRecord(message)) return "message must be a JSON object";
   const { op, name, request_id = null, arguments: input = null } = message;
@@ -175,7 +169,7 @@ async function respondFirst(
   }
 }
 
-/** `call_tool` of the first revision, in the order of its checks. */
+/** Handles `call_tool` in the first revision, in the order of its checks. */
 async function callFirst(link: ExaiConnection, message: Json): Promise<void> {
   const request_id = (message.request_id ?? null) as string | null;
   const input = (message.arguments ?? {}) as Json;
@@ -207,8 +201,8 @@ async function callFirst(link: ExaiConnection, message: Json): Promise<void> {
     const errorText = "duplicate call in flight";
     return fail("DUPLICATE", errorText, { original_request_id });
   }
-  // Too early: a call that is rejected below for lack of capacity leaves its
-  // key behind.
+  // This is too early: a call that is rejected below for lack of capacity
+  // leaves its key behind.
   keysInFlight.set(key, { at: Date.now(), value: request_id });
   if (running >= globalCapacity) {
     const errorText = "Global concurrency limit reached; retry soon";
@@ -225,7 +219,7 @@ async function callFirst(link: ExaiConnection, message: Json): Promise<void> {
   const outcome = await waitAtMost(progressMs, work);
   running--;
   if (outcome === undefined) {
-    // The bug: the heartbeat cancels the tool and ends the handler with it.
+    // This is the bug: the heartbeat cancels the tool and ends the handler.
     progress();
     abort.abort();
     link.isHandlerDead = true;
@@ -257,7 +251,7 @@ async function execute(
   return outcome;
 }
 
-/** Sends a response, with the defect that the tool is there to produce. */
+/** Sends a response. The tools `garble` and `nameless` make it invalid. */
 function sendResult(link: ExaiConnection, name: string, answer: Json): void {
   const { request_id: _, ...nameless } = answer;
   if (name === "garble") {
@@ -299,7 +293,7 @@ async function respondHead(
   }
 }
 
-/** Sends the errors of this revision: no op, and no id. */
+/** Sends an error of the revision `head`, which has no `op` and no id. */
 function failHead(link: ExaiConnection, code: string, message: unknown): void {
   send(link, { error: { code, message } });
 }
@@ -343,8 +337,7 @@ async function callHead(
   const { outputs, error } = await work;
   running--;
   clearInterval(heartbeat);
-  // A tool that threw leaves its promise pending, and the id is blocked for
-  // ever.
+  // If the tool throws, its promise stays pending. This blocks the id forever.
   if (!outputs) return failHead(link, "INTERNAL_ERROR", error?.message);
   outputsByKey.set(key, { at: Date.now(), value: outputs });
   pendingOutputs.delete(request_id);

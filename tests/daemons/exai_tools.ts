@@ -1,6 +1,6 @@
 /**
- * The tools of the fake exai daemon (`exai_daemon.ts`), and what the daemon
- * makes of their texts.
+ * The tools of the fake exai daemon (`exai_daemon.ts`), and how the daemon
+ * processes their texts.
  *
  * @module
  */
@@ -11,12 +11,12 @@ import { waitUntilOpen } from "../helpers/gate.ts";
 /** A JSON object. */
 export type Json = Record<string, unknown>;
 
-/** Whether it is a JSON object. */
+/** Returns true if a value is a JSON object. */
 export function isRecord(value: unknown): value is Json {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** A block of a tool's output; the daemon turns every other kind into text. */
+/** A block of a tool's output. The daemon turns every other kind into text. */
 export interface Block {
   readonly type: "text";
   readonly text: string;
@@ -28,7 +28,7 @@ export interface ToolOutcome {
   readonly error?: Json;
 }
 
-/** A failure with its own code and message. */
+/** A tool's failure with its own code and message. */
 class ToolFailure extends Error {
   readonly code: string;
   readonly details: unknown;
@@ -40,13 +40,13 @@ class ToolFailure extends Error {
   }
 }
 
-/** A tool; the text that it returns becomes the first block. */
+/** A tool. The text that it returns becomes the first block. */
 export interface Tool {
   readonly properties: Readonly<Record<string, string>>;
   run(input: Json, limits: ToolContext): string | Promise<string>;
 }
 
-/** What a tool may need of the daemon. */
+/** The parts of the daemon that a tool needs. `callTimeout` is in seconds. */
 export interface ToolContext {
   readonly signal: AbortSignal;
   readonly callTimeout: number;
@@ -85,8 +85,8 @@ const TOOLS = new Map<string, Tool>(Object.entries(
     block: {
       properties: { ms: "number" },
       run: ({ ms }) => {
-        // Stands for a provider's synchronous HTTP request inside the event
-        // loop: no pong, no handshake and no frame until it is over.
+        // Simulates a provider's synchronous HTTP request. It blocks the event
+        // loop, so the daemon sends no pong, handshake or frame meanwhile.
         const cell = new Int32Array(new SharedArrayBuffer(4));
         Atomics.wait(cell, 0, 0, Number(ms ?? 0));
         return `blocked ${ms}`;
@@ -98,7 +98,7 @@ const TOOLS = new Map<string, Tool>(Object.entries(
     },
     raise: {
       properties: {},
-      // A workflow tool catches its own exceptions.
+      // Workflow tools catch their own exceptions.
       run: () =>
         JSON.stringify(
           { status: "raise_failed", error: "no such file", step_number: 1 },
@@ -137,7 +137,7 @@ const TOOLS = new Map<string, Tool>(Object.entries(
   } satisfies Record<string, Tool>,
 ));
 
-/** The tools as `list_tools_res` describes them. */
+/** The tools in the format of `list_tools_res`. */
 export const TOOL_LIST: readonly Json[] = [...TOOLS].map(
   ([name, { properties }]) => ({
     name,
@@ -151,13 +151,13 @@ export const TOOL_LIST: readonly Json[] = [...TOOLS].map(
   }),
 );
 
-/** The tool of that name. The daemon removes one suffix from the name. */
+/** Finds a tool by its name. The daemon removes one suffix from the name. */
 export function findTool(requestedName: string): [string, Tool | undefined] {
   const name = requestedName.replace(/[-_]EXAI[-_]WS$/, "");
   return [name, TOOLS.get(name)];
 }
 
-/** Runs a tool until it has answered, failed or been cancelled. */
+/** Runs a tool until it returns, fails or is cancelled. */
 export async function runTool(
   name: string,
   tool: Tool,
@@ -167,7 +167,7 @@ export async function runTool(
   try {
     const text = await tool.run(input, limits);
     const outputs = [text, callSummary(name)].map(textBlock);
-    const error = preflight(text);
+    const error = errorInOutput(text);
     return { outputs, ...(error && { error }) };
   } catch (error) {
     if (!(error instanceof ToolFailure)) {
@@ -177,24 +177,23 @@ export async function runTool(
   }
 }
 
-/** The semantic key: the order of the arguments does not matter. */
+/** Returns the key of equal calls. The order of arguments does not matter. */
 export function callKey(name: string, input: Json): string {
   const sort = (_: string, value: unknown): unknown =>
     isRecord(value) ? Object.fromEntries(Object.entries(value).sort()) : value;
   return `${name} ${JSON.stringify(input, sort)}`;
 }
 
-/** A text as a block. */
 export function textBlock(text: string): Block {
   return { type: "text", text };
 }
 
-/** The texts of all blocks that have one. */
+/** Joins the texts of all blocks that have one. */
 export function joinOutputs(outputs: readonly Block[]): string {
   return outputs.map(({ text }) => text).filter(Boolean).join("\n\n");
 }
 
-/** The frames that are sent before a garbled response. */
+/** Returns the frames that are sent before a garbled response. */
 export function garbageFrames(): unknown[] {
   const op = "call_tool_res";
   return [
@@ -206,7 +205,7 @@ export function garbageFrames(): unknown[] {
   ];
 }
 
-/** The JSON in the first block of a real tool. */
+/** Returns the JSON that a real tool has in its first block. */
 function toolOutput(status: string, content: string): string {
   return JSON.stringify({
     status,
@@ -217,8 +216,8 @@ function toolOutput(status: string, content: string): string {
   });
 }
 
-/** The error that the daemon finds in a tool's own JSON. */
-function preflight(text: string): Json | undefined {
+/** Returns the error that the daemon finds in a tool's own JSON, if any. */
+function errorInOutput(text: string): Json | undefined {
   if (!text.startsWith("{")) return undefined;
   try {
     const { status, content, metadata = {} } = JSON.parse(text);
@@ -231,7 +230,7 @@ function preflight(text: string): Json | undefined {
   }
 }
 
-/** The last block of every real tool. */
+/** Returns the last block of every real tool. */
 function callSummary(name: string): string {
   return [
     "\n=== MCP CALL SUMMARY ===",

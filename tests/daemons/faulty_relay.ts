@@ -1,12 +1,13 @@
 /**
- * A TCP relay in front of a running daemon, as a process of its own. It can
- * fail in every way in which a daemon, or something in front of it, fails.
+ * A TCP relay in front of a running daemon, in its own process. It can fail in
+ * every way in which a daemon, or a server in front of it, can fail.
  * `class FaultyRelay` starts it.
  *
  *     deno run -A tests/daemons/faulty_relay.ts PORT PORT-OF-THE-DAEMON
  *
- * Reads the name of a fault per line, or `none`. Prints `done NAME` when it is
- * in force, and `dial` for every connection of a client.
+ * Reads one command per line: the name of a fault, or `none`. Prints
+ * `done NAME` once the command has taken effect, and `dial` for every
+ * connection of a client.
  *
  * @module
  */
@@ -24,12 +25,12 @@ const WEBSOCKET_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /** How often a peer sends garbage, in milliseconds. */
 const GARBAGE_INTERVAL_MS = 200;
 /**
- * How long a peer that has sent a close frame waits for the client's, in
- * milliseconds.
+ * How long a peer that has sent a close frame waits for the client's close
+ * frame, in milliseconds.
  */
 const CLOSE_TIMEOUT_MS = 1_000;
 
-/** The client's connections, by how the next fault treats them. */
+/** The client's connections to the daemon, and those that get garbage. */
 const relayed = new Set<Socket>();
 const garbageSockets = new Set<Socket>();
 let fault = "none";
@@ -44,8 +45,8 @@ function closeFrame(code: number): Buffer {
 }
 
 /**
- * Sends a close frame, and ends the connection when the client has responded or
- * is late.
+ * Sends a close frame. Ends the connection once the client has responded, or
+ * after `CLOSE_TIMEOUT_MS`.
  */
 function closeWith(clientSide: Socket, code: number): void {
   clientSide.end(closeFrame(code));
@@ -54,7 +55,8 @@ function closeWith(clientSide: Socket, code: number): void {
 }
 
 /**
- * Relays a connection from its first bytes on: one without bytes is no dial.
+ * Relays a connection from its first bytes on. A connection that sends nothing
+ * is not a dial.
  */
 function relay(clientSide: Socket): void {
   clientSide.once("data", (first: Buffer) => {
@@ -72,10 +74,7 @@ function relay(clientSide: Socket): void {
   });
 }
 
-/**
- * Accepts the client's HTTP request as a WebSocket, and calls back when it is
- * open.
- */
+/** Accepts the client's HTTP request as a WebSocket, then calls `opened`. */
 function upgrade(clientSide: Socket, opened: () => void): void {
   let head = "";
   const read = (chunk: Buffer): void => {
@@ -117,7 +116,7 @@ function sendGarbage(clientSide: Socket, garbage: string | Buffer): void {
 
 function accept(clientSide: Socket): void {
   clientSide.on("error", () => {});
-  // Nothing is accepted while SYNs are dropped: this process is stopped then.
+  // During `syn-drop`, this process is stopped and accepts nothing.
   if (fault === "none" || fault === "syn-drop") return relay(clientSide);
   print("dial");
   switch (fault) {
@@ -142,10 +141,7 @@ function accept(clientSide: Socket): void {
   }
 }
 
-/**
- * Ends the existing connections in the way of the fault, and applies it to new
- * ones.
- */
+/** Begins a fault, which ends the existing connections and affects new ones. */
 function beginFault(name: string): void {
   fault = name;
   for (const clientSide of relayed) {
@@ -157,7 +153,7 @@ function beginFault(name: string): void {
   }
   const done = (): void => print(`done ${name}`);
   if (name !== "close") return done();
-  // Does not wait for the connections to end.
+  // Does not wait until the connections have ended.
   server.close();
   done();
 }
@@ -174,7 +170,7 @@ function endFault(): void {
 
 function listen(then: () => void): void {
   server = net.createServer(accept);
-  // With so short a queue two connections fill it (see `class FaultyRelay`).
+  // Two connections fill so short a queue (see `class FaultyRelay`).
   server.listen({ port, host, backlog: 1 }, then);
 }
 
@@ -185,5 +181,5 @@ lines.on(
   "line",
   (name: string) => name === "none" ? endFault() : beginFault(name),
 );
-// It must not outlive its parent.
+// The relay must not outlive its parent.
 lines.on("close", () => Deno.exit(0));

@@ -1,10 +1,10 @@
 /**
- * An MCP server on a WebSocket that behaves correctly, and writes its messages
- * in the form that the path of the URL names.
+ * An MCP server on a WebSocket that behaves correctly. The path of the URL
+ * names the form in which it writes its messages.
  *
  *     deno run -A tests/daemons/forms_daemon.ts PORT [restarted]
  *
- * It reports on stdout what the proxy does wrong.
+ * It reports invalid messages from the proxy on stdout.
  *
  * @module
  */
@@ -25,7 +25,7 @@ import { delay } from "../../lib/runtime/timeout.ts";
 const [port = "0", start] = Deno.args;
 const isRestarted = start === "restarted";
 
-/** The methods that are answered before the client has sent `initialized`. */
+/** The methods that are answered before the client sends `initialized`. */
 const EARLY_METHODS = /^(initialize|ping|server\/discover)$/;
 const INITIALIZED_METHODS = /^(notifications\/)?initialized$/;
 const LIST_CHANGED = { method: "notifications/tools/list_changed" };
@@ -37,7 +37,7 @@ const LOG_NOTIFICATION = {
 /** The delay of a response that the proxy must wait for, in milliseconds. */
 const LATE_RESPONSE_MS = 3_000;
 
-/** The tools; `read` and `steady` may be called twice. */
+/** The tools. `read` and `steady` are read-only, so they may be repeated. */
 const TOOLS = ["read", "steady", "echo", "work", "go", "fail", "change", "ask"]
   .concat("quiet", "pair", "level", "write")
   .map((name) => ({
@@ -48,14 +48,13 @@ const TOOLS = ["read", "steady", "echo", "work", "go", "fail", "change", "ask"]
       { annotations: { readOnlyHint: true } }),
   }));
 
-/** The tool list after the restart, if it changes. */
+/** The tool list after the restart, if the form changes it. */
 const TOOLS_AFTER_RESTART = [...TOOLS, { ...TOOLS[2]!, name: "more" }];
 
 function textResult(text: string): Json {
   return { content: [{ type: "text", text }] };
 }
 
-/** One connection. */
 class FormConnection {
   readonly #socket: WebSocket;
   readonly #form: MessageForm;
@@ -76,7 +75,7 @@ class FormConnection {
     this.#form = formByKey(key);
   }
 
-  /** Handles a frame, whatever is wrong with it. */
+  /** Handles a frame. Reports any error. */
   async receive(text: string): Promise<void> {
     try {
       await this.#handleMessage(text);
@@ -85,7 +84,7 @@ class FormConnection {
     }
   }
 
-  /** Reports to the test that something is wrong. */
+  /** Reports an error to the test, which reads stdout. */
   #reportError(what: string): void {
     print(`wrong ${this.#key}: ${what}`);
   }
@@ -120,7 +119,7 @@ class FormConnection {
     }
   }
 
-  /** Checks what holds for every form. */
+  /** Reports what is invalid in every form. */
   #checkMessage(message: Json): void {
     const wrong = (what: string): void => this.#reportError(what);
     const { id, method } = message;
@@ -131,7 +130,9 @@ class FormConnection {
     }
     if (id === null) wrong(`${method} with id null`);
     const isOurs = typeof id === "string" && /^alwaysup/.test(id);
-    if (isOurs) wrong(`${method} with an own id that is no whole number`);
+    if (isOurs) {
+      wrong(`${method} with an id of the proxy that is not a whole number`);
+    }
   }
 
   #responseTo(id: Json, method: string, params: Json): Json {
@@ -186,8 +187,8 @@ class FormConnection {
         return finish("worked");
       }
       case "steady": {
-        // The first daemon never answers; after the restart the same call is
-        // sent again.
+        // The first daemon never answers. After the restart, the proxy sends
+        // the same call again.
         if (!isRestarted) return this.#sendProgress(token, [1, 2, 3], 0);
         await this.#sendProgress(
           token,
@@ -211,8 +212,8 @@ class FormConnection {
           result: textResult("changed"),
         });
       case "ask": {
-        // The daemon's ids are its own: the client has used the same number,
-        // too.
+        // The daemon's ids are independent of the client's, which has used the
+        // same number.
         const roots = [
           await this.#requestRoots(1),
           await this.#requestRoots("1"),
@@ -228,7 +229,7 @@ class FormConnection {
           result: textResult(`pair: ${input.text}`),
         });
         if (this.#waitingPair.length < 2) return;
-        const { spoiledCall, hasTwoCalls } = this.#form;
+        const { spoiledCall, spoilsDuringTwoCalls: hasTwoCalls } = this.#form;
         if (spoiledCall && hasTwoCalls) {
           for (const frame of spoiledCall.frames({ id })) {
             this.#sendFrame(frame);
@@ -255,7 +256,7 @@ class FormConnection {
     }
   }
 
-  /** Requests the client's roots. */
+  /** Requests the client's roots. Returns the first URI, or `none`. */
   async #requestRoots(id: Json): Promise<string> {
     const { promise, resolve } = Promise.withResolvers<Json>();
     this.#pendingRequests.set(id, resolve);
@@ -265,7 +266,7 @@ class FormConnection {
     return result?.roots?.[0]?.uri ?? "none";
   }
 
-  /** Sends messages that must not be taken for the response. */
+  /** Sends messages that the proxy must not mistake for the response. */
   async #sendDecoys(answer: Json): Promise<void> {
     const { decoys, pauseMs = 0 } = this.#form;
     if (decoys === undefined) return;
@@ -279,7 +280,7 @@ class FormConnection {
 
   async #sendSpoiled(answer: Json, runs: number): Promise<void> {
     const { spoiledCall } = this.#form;
-    if (spoiledCall === undefined || runs > spoiledCall.times) {
+    if (spoiledCall === undefined || runs > spoiledCall.spoiledCount) {
       return this.#sendMessages(answer);
     }
     for (const frame of spoiledCall.frames({ jsonrpc: "2.0", ...answer })) {
@@ -308,7 +309,7 @@ class FormConnection {
     return gate;
   }
 
-  /** Sends messages at the same time, in the form. */
+  /** Sends messages at the same time, in the connection's form. */
   #sendMessages(...messages: Json[]): void {
     const {
       serialize = (it: Json) => JSON.stringify(it),

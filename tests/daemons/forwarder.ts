@@ -1,6 +1,7 @@
 /**
- * The minimum between a client and a daemon: it forwards lines and frames both
- * ways, one write for all frames of a turn, and guarantees nothing.
+ * A bare forwarder between a client and a daemon, for comparisons. It forwards
+ * lines and frames, and guarantees nothing. It writes all frames of one turn of
+ * the event loop together.
  */
 const socket = new WebSocket(Deno.args[1]!, ["mcp"]);
 const opened = new Promise((resolve) => socket.onopen = resolve);

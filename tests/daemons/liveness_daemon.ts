@@ -1,31 +1,33 @@
 /**
- * An MCP daemon on a WebSocket that treats calls, pings and connections in one
- * of the ways known from real daemons. It prints `listening PORT` on stdout.
+ * An MCP daemon on a WebSocket. Its kind determines how it treats calls, pings
+ * and connections. There are real daemons of each kind. It prints
+ * `listening PORT` on stdout.
  *
  *     deno run -A tests/daemons/liveness_daemon.ts --port 0 --journal FILE --kind KIND
  *       [--rude]
  *
- * Its tools are `work` and `look` (read-only), both `{ id, ms }`. The journal
- * has a line for each event: the time, then `begin TOOL ID`, `end TOOL ID`,
- * `ping`, `open`, `close`, `spare` (a child is ready) or `child PID` (it serves
- * a connection). The kinds:
+ * Its tools are `work` and `look` (read-only), both with the arguments
+ * `{ id, ms }`. The journal has a line for each event: the time in milliseconds
+ * since 1970, then `begin TOOL ID`, `end TOOL ID`, `ping`, `open`, `close`,
+ * `spare` (a child process is ready) or `child PID` (it serves a connection).
+ * The kinds:
  *
- * - `concurrent`: does everything at once
- * - `serial`: one thing at a time on a connection, pings too
- * - `whole`: one thing at a time in the whole process, which accepts nothing
- *   meanwhile
+ * - `concurrent`: handles all messages at the same time
+ * - `serial`: handles one message at a time on a connection, pings too
+ * - `whole`: executes one call at a time in the whole process, and accepts
+ *   nothing meanwhile
  * - `mute`: answers no ping on a connection while a call runs there
- * - `displace`: a new connection closes the old one with 1000; with `--rude` it
- *   ends it without a close
- * - `refuse`: closes a second connection with 1013, with `--rude` with 1008
- * - `ignore`: a second connection opens, and is never answered
- * - `newest`: one `Server` of the SDK for all connections, whose responses go
- *   to the newest one
+ * - `displace`: a new connection closes the old one with 1000; with `--rude`,
+ *   it ends the old one without a close frame
+ * - `refuse`: closes a second connection with 1013; with `--rude`, with 1008
+ * - `ignore`: accepts a second connection, but never answers it
+ * - `newest`: one `Server` of the SDK for all connections; it sends its
+ *   responses to the newest one
  * - `child-sync`: each connection has a child process, which blocks while it
  *   executes a call
  *
- * `displace`, `refuse`, `ignore` and `newest` do one thing at a time, or with
- * `--rude` everything at once.
+ * `displace`, `refuse`, `ignore` and `newest` handle one message at a time.
+ * With `--rude`, they handle all messages at the same time.
  *
  * @module
  */
@@ -57,7 +59,7 @@ const flags = parseArgs(Deno.args, {
   string: ["port", "journal", "kind"],
   boolean: ["rude", "child"],
 });
-const { kind = "concurrent", journal, rude } = flags;
+const { kind = "concurrent", journal, rude: abrupt } = flags;
 if (!KINDS.includes(kind)) throw new Error(`There is no kind ${kind}`);
 
 function writeJournal(text: string): void {
@@ -66,7 +68,7 @@ function writeJournal(text: string): void {
   Deno.writeTextFileSync(journal, line, { append: true });
 }
 
-/** Blocks the event loop. A child exits when its parent is gone. */
+/** Blocks the event loop. A child process exits if its parent has exited. */
 function blockEventLoop(ms: number): void {
   const cell = new Int32Array(new SharedArrayBuffer(4));
   const parent = Deno.ppid;
@@ -79,7 +81,10 @@ function blockEventLoop(ms: number): void {
   }
 }
 
-/** What the handlers read of a request: the SDK's inferred types do not survive the import. */
+/**
+ * The members of a request that the handlers read. The SDK's inferred types are
+ * lost in the import.
+ */
 interface CallToolRequest {
   params: { name: string; arguments?: { id?: string; ms?: number } };
 }
@@ -110,7 +115,7 @@ function makeServer(): Server {
   return server;
 }
 
-/** A WebSocket as the package `ws` has it. */
+/** The members of a WebSocket of the package `ws` that are used here. */
 interface PeerSocket {
   send(text: string): void;
   close(code: number): void;
@@ -119,11 +124,12 @@ interface PeerSocket {
   on(event: "close" | "error", listener: () => void): void;
 }
 
-const KEEPS_ONE = ["displace", "refuse", "ignore", "newest"];
-/** Whether a connection does one thing at a time. */
-const isSerial = kind === "serial" || KEEPS_ONE.includes(kind) && !rude;
+const SINGLE_CLIENT_KINDS = ["displace", "refuse", "ignore", "newest"];
+/** True if a connection handles one message at a time. */
+const isSerial = kind === "serial" ||
+  SINGLE_CLIENT_KINDS.includes(kind) && !abrupt;
 
-/** One connection, or all of them. */
+/** The transport of one connection, or of all connections. */
 class PeerTransport implements Transport {
   onclose?: () => void;
   onerror?: (error: Error) => void;
@@ -143,7 +149,7 @@ class PeerTransport implements Transport {
     return Promise.resolve();
   }
 
-  /** Handles a message of the client. */
+  /** Passes a message of the client to the server, or delays it. */
   receive(message: JSONRPCMessage): void {
     const isRequest = "method" in message && "id" in message;
     if (isRequest && message.method === "ping") {
@@ -172,7 +178,6 @@ class PeerTransport implements Transport {
   }
 }
 
-/** Handles the messages of one connection. */
 interface ConnectionHandler {
   receive(text: string): void;
   close(): void;
@@ -190,19 +195,19 @@ async function handleAlone(peer: PeerSocket): Promise<ConnectionHandler> {
 
 const shared = new PeerTransport();
 
-/** Adds a connection to the shared server. */
+/** Connects a client to the shared server, which then answers only this one. */
 function handleShared(peer: PeerSocket): ConnectionHandler {
   shared.peer = peer;
   return {
     receive: (text) => shared.receive(JSON.parse(text)),
-    // The previous connection does not get responses again.
+    // No previous connection gets responses again.
     close: () => {
       if (shared.peer === peer) shared.peer = undefined;
     },
   };
 }
 
-/** A process that serves one connection. */
+/** A child process that serves one connection. */
 class ServerChild {
   readonly #process: Deno.ChildProcess;
   readonly #stdin: WritableStreamDefaultWriter<Uint8Array>;
@@ -216,14 +221,15 @@ class ServerChild {
       args: [...start, import.meta.filename!, "--child", ...places],
       stdin: "piped",
       stdout: "piped",
-      // A process that inherits the pipe would keep open what others wait for.
+      // If the child inherited this pipe, it could keep the pipe open for too
+      // long.
       stderr: "null",
     }).spawn();
     this.#stdin = this.#process.stdin.getWriter();
     void this.#forwardOutput();
   }
 
-  /** Waits until it responds. */
+  /** Waits until the child responds. */
   async waitUntilReady(): Promise<void> {
     this.write(JSON.stringify({ jsonrpc: "2.0", id: "warm", method: "ping" }));
     await this.#ready.promise;
@@ -253,7 +259,7 @@ class ServerChild {
         try {
           this.#process.kill("SIGKILL");
         } catch {
-          // It has already exited.
+          // The process has already exited.
         }
         setTimeout(startSpareChild, RESPAWN_DELAY_MS);
       },
@@ -261,16 +267,15 @@ class ServerChild {
   }
 }
 
-/** How many children wait for connections: a start takes long. */
+/** How many children wait for connections, because they start slowly. */
 const SPARE_CHILDREN = 2;
 /**
- * How long after the end of a connection a new child is started, in
- * milliseconds: the start slows everything else down.
+ * The delay between the end of a connection and the start of a new child, in
+ * milliseconds. The start slows everything else down.
  */
 const RESPAWN_DELAY_MS = 500;
 const spareChildren: ServerChild[] = [];
 
-/** Starts a spare child. */
 async function startSpareChild(): Promise<void> {
   const child = new ServerChild();
   await child.waitUntilReady();
@@ -278,25 +283,25 @@ async function startSpareChild(): Promise<void> {
   writeJournal("spare");
 }
 
-/** Gives a connection a child of its own. */
+/** Gives a connection its own child process. */
 function handleByChild(peer: PeerSocket): ConnectionHandler {
   return (spareChildren.shift() ?? new ServerChild()).serve(peer);
 }
 
 const peers = new Set<PeerSocket>();
 
-/** Decides about a new connection. Returns whether it is served. */
+/** Decides whether to serve a new connection. May close it, or the others. */
 function admit(peer: PeerSocket): "served" | "ignored" | "closed" {
   if (peers.size === 0) return "served";
   switch (kind) {
     case "displace":
       for (const other of peers) {
-        if (rude) other.terminate();
+        if (abrupt) other.terminate();
         else other.close(1000);
       }
       return "served";
     case "refuse":
-      peer.close(rude ? 1008 : 1013);
+      peer.close(abrupt ? 1008 : 1013);
       return "closed";
     case "ignore":
       return "ignored";
@@ -310,7 +315,7 @@ async function serve(peer: PeerSocket): Promise<void> {
   peer.on("error", () => {});
   const role = admit(peer);
   let handler: ConnectionHandler | undefined;
-  // Messages that arrive before there is a handler.
+  // The messages that arrive before the handler is ready.
   const early: string[] = [];
   peer.on("message", (data) => {
     const text = new TextDecoder().decode(data);
@@ -331,7 +336,7 @@ async function serve(peer: PeerSocket): Promise<void> {
   for (const text of early) handler.receive(text);
 }
 
-/** Serves one connection as its child process. */
+/** Serves one connection in a child process. */
 async function serveStdio(): Promise<void> {
   process.stdin.on("end", () => Deno.exit(0));
   await makeServer().connect(new StdioServerTransport());

@@ -1,12 +1,13 @@
 /**
- * The tests' daemon: an MCP server of the SDK that insists on the handshake,
- * keeps a journal of what it really executed, and can have more tools.
+ * The daemon of most tests: an MCP server of the SDK. It rejects requests
+ * before `initialize`, records in a journal what it executes, and can have
+ * additional tools.
  *
  *     deno run -A tests/daemons/mcp_daemon.ts --port 0 --journal FILE [--extra TOOL]
  *       [--unhinted TOOL] [--habit mute | serial]
  *
- * An unhinted tool has no annotations. A `mute` daemon answers no ping, a
- * `serial` one does one thing at a time on a connection.
+ * An unhinted tool has no annotations. A `mute` daemon answers no ping. A
+ * `serial` daemon handles one message at a time on a connection.
  *
  * @module
  */
@@ -42,7 +43,7 @@ function writeJournal(line: string): void {
   Deno.writeTextFileSync(journal, `${line}\n`, { append: true });
 }
 
-const servingMode = flag("habit");
+const mode = flag("habit");
 const inputSchema = { type: "object" } as const;
 const TOOLS: Tool[] = [
   { name: "echo", inputSchema, annotations: { readOnlyHint: true } },
@@ -60,7 +61,10 @@ for (const name of flag("extra")?.split(",") ?? []) {
   TOOLS.push({ name, inputSchema });
 }
 
-/** What the handlers read of a request: the SDK's inferred types do not survive the import. */
+/**
+ * The members of a request that the handlers read. The SDK's inferred types are
+ * lost in the import.
+ */
 interface ToolRequest {
   params: {
     name: string;
@@ -143,8 +147,8 @@ function makeServer(): Connectable {
 }
 
 /**
- * Rejects every request before `initialize`, as the daemons do on which other
- * proxies fail.
+ * A transport that rejects every request before `initialize`. Other proxies
+ * fail with daemons that do this.
  */
 class StrictTransport extends WebSocketServerTransport {
   #isInitialized = false;
@@ -153,10 +157,10 @@ class StrictTransport extends WebSocketServerTransport {
 
   protected override receive(message: JSONRPCMessage): void {
     const isRequest = "method" in message && "id" in message;
-    if (servingMode === "mute" && isRequest && message.method === "ping") {
+    if (mode === "mute" && isRequest && message.method === "ping") {
       return writeJournal("got ping");
     }
-    if (servingMode !== "serial") return this.#handleMessage(message);
+    if (mode !== "serial") return this.#handleMessage(message);
     if (this.#isBusy) return void this.#waiting.push(message);
     this.#isBusy = isRequest;
     this.#handleMessage(message);

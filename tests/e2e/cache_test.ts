@@ -1,6 +1,6 @@
 /**
- * A client that starts before its daemon, with real processes: what the cache
- * stores, and how the proxy works without it.
+ * Tests the cache with real processes: what the proxy stores, what a client
+ * gets before its daemon starts, and how the proxy works without a cache.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { FakeWebSocketServer } from "../helpers/fake_websocket_server.ts";
 import { test } from "../helpers/time_limit.ts";
 import { ProxyProcess } from "../helpers/process.ts";
 
-/** A folder that serves as the user's home and state folder for one test. */
+/** A temporary folder, which is the home and the state folder of one test. */
 class Home implements AsyncDisposable {
   readonly path = Deno.makeTempDirSync({ prefix: "home-" });
   readonly env = {
@@ -20,7 +20,6 @@ class Home implements AsyncDisposable {
     ALWAYSUP_CACHE: "on",
   };
 
-  /** The cache files. */
   files(): string[] {
     const folder = `${this.path}/state/alwaysup`;
     return [...Deno.readDirSync(folder)].map(({ name }) => `${folder}/${name}`);
@@ -31,7 +30,7 @@ class Home implements AsyncDisposable {
   }
 }
 
-/** Runs a client and a daemon once, so that the cache is filled. */
+/** Fills the cache in one session. Returns the daemon's port. */
 async function startOnce(home: Home): Promise<number> {
   await using processes = new ProxyAndDaemon([], home.env);
   await processes.startDaemon();
@@ -42,7 +41,7 @@ async function startOnce(home: Home): Promise<number> {
   return processes.port;
 }
 
-test("Cache: VS Code gets the tools from it while the daemon is away, and its call waits for the daemon", async () => {
+test("Cache: while the daemon is away, the client gets the cached tools, and its call waits", async () => {
   await using home = new Home();
   const port = await startOnce(home);
   await using processes = new ProxyAndDaemon([], home.env, port);
@@ -66,7 +65,7 @@ test("Cache: VS Code gets the tools from it while the daemon is away, and its ca
   assert(Deno.readTextFileSync(file!).includes('\\"more\\"'));
 });
 
-test("Cache: with an empty one the client gets a placeholder after the grace, and list_changed when the daemon is there", async () => {
+test("Cache: without cached results, the client gets a placeholder after --initialize-grace, and list_changed once the daemon runs", async () => {
   await using home = new Home();
   const grace = { ALWAYSUP_INITIALIZE_GRACE: "300ms" };
   await using processes = new ProxyAndDaemon([], { ...home.env, ...grace });
@@ -86,7 +85,7 @@ test("Cache: with an empty one the client gets a placeholder after the grace, an
   await processes.proxy.waitForMessage("notifications/tools/list_changed");
 });
 
-test("Cache: it is one file that only its user can read, and has no secret in it", async () => {
+test("Cache: the file is readable only by its user, and contains no secret", async () => {
   await using home = new Home();
   await using processes = new ProxyAndDaemon([], {
     ...home.env,
@@ -106,7 +105,7 @@ test("Cache: it is one file that only its user can read, and has no secret in it
   assertEquals(Deno.statSync(folder).mode! & 0o777, 0o700);
 });
 
-test("Cache: a secret that is the whole query of a URL is in no file name and no text", async () => {
+test("Cache: a secret that is the URL's whole query appears in no file name, file or log", async () => {
   await using home = new Home();
   await using daemon = new FakeWebSocketServer();
   await using proxy = new ProxyProcess([], {
@@ -132,7 +131,7 @@ const BROKEN: [what: string, make: (path: string) => void, pattern: RegExp][] =
     [
       "another program's",
       (path) => Deno.writeTextFileSync(path, "{}"),
-      /not used: it is of another version/,
+      /not used: this version of alwaysup does not know its format/,
     ],
     [
       "huge",
@@ -142,11 +141,11 @@ const BROKEN: [what: string, make: (path: string) => void, pattern: RegExp][] =
     [
       "a folder",
       (path) => Deno.mkdirSync(path),
-      /not used: it is no regular file: move it /,
+      /not used: it is not a regular file: move it /,
     ],
   ];
 for (const [what, make, pattern] of BROKEN) {
-  test(`Cache: one that is ${what} costs one log line, and the daemon is used`, async () => {
+  test(`Cache: a file that is ${what} gives one log line, and the proxy uses the daemon`, async () => {
     const folder = Deno.makeTempDirSync();
     const path = `${folder}/cache.json`;
     make(path);
@@ -164,9 +163,9 @@ for (const [what, make, pattern] of BROKEN) {
   });
 }
 
-test("Cache: one that cannot be written costs one log line, and is tried again", async () => {
+test("Cache: a file that cannot be written gives one log line, and the write is retried", async () => {
   await using home = new Home();
-  // A file is in the place of the state folder.
+  // The state folder cannot be created, because a file has its name.
   Deno.writeTextFileSync(`${home.path}/state`, "");
   await using processes = new ProxyAndDaemon([], home.env);
   await processes.startDaemon();
@@ -176,7 +175,7 @@ test("Cache: one that cannot be written costs one log line, and is tried again",
     await processes.proxy.waitForResponse(id);
   }
   await processes.proxy.stderr.waitForLine((line) =>
-    line.includes("is not kept in")
+    line.includes("cannot be saved to the cache")
   );
   Deno.removeSync(`${home.path}/state`);
   await processes.killDaemon();
@@ -187,12 +186,12 @@ test("Cache: one that cannot be written costs one log line, and is tried again",
     Deno.readTextFileSync(home.files()[0]!).includes('\\"more\\"'),
   );
   const lines = processes.proxy.stderr.dump().split("\n")
-    .filter((line) => /The cache |is not kept in/.test(line));
-  assertMatch(lines.at(-1)!, /is not kept in/);
+    .filter((line) => /The cache |cannot be saved to the cache/.test(line));
+  assertMatch(lines.at(-1)!, /cannot be saved to the cache/);
   assert(lines.length <= 2, "one line for reading, one for all writes");
 });
 
-/** Starts a daemon, and a proxy that caches its results at a path. */
+/** Runs one session with a new daemon and `--cache PATH`. */
 async function fillCache(path: string): Promise<void> {
   await using processes = new ProxyAndDaemon(["--cache", path]);
   await processes.startDaemon();
@@ -202,7 +201,7 @@ async function fillCache(path: string): Promise<void> {
   assertEquals((await processes.proxy.closeStdin()).code, 0);
 }
 
-test("Cache: --cache never replaces what is not its own (a foreign file, a pipe, a link)", async () => {
+test("Cache: --cache never replaces another program's file, a pipe or a link", async () => {
   await using home = new Home();
   const foreign = `${home.path}/mcp.json`;
   const text = '{"mcpServers":{"mine":1}}';
@@ -221,7 +220,7 @@ test("Cache: --cache never replaces what is not its own (a foreign file, a pipe,
   assertEquals(Deno.readTextFileSync(link), text);
 });
 
-test("Cache: daemons whose URLs differ only in a secret have a file each", async () => {
+test("Cache: daemons whose URLs differ only in a secret have separate files", async () => {
   await using home = new Home();
   await using processes = new ProxyAndDaemon([], home.env);
   await processes.startDaemon();
@@ -247,7 +246,7 @@ test("Cache: daemons whose URLs differ only in a secret have a file each", async
   }
 });
 
-test("Cache: each token has a file of its own, and eight of them are kept", async () => {
+test("Cache: each token has its own file, and eight files are kept", async () => {
   await using home = new Home();
   const serverNameFor = async (
     processes: ProxyAndDaemon,
@@ -273,7 +272,7 @@ test("Cache: each token has a file of its own, and eight of them are kept", asyn
   assertEquals(await serverNameFor(processes, "", ...grace), "alwaysup");
 });
 
-test("Cache: a proxy that knows less removes nothing that another one has saved", async () => {
+test("Cache: a proxy does not remove results that another proxy has saved", async () => {
   await using home = new Home();
   const path = `${home.path}/c.json`;
   const cache = ["--cache", path];
@@ -292,7 +291,7 @@ test("Cache: a proxy that knows less removes nothing that another one has saved"
   assert(JSON.parse(lists["tools/list"]).tools.length > 0);
 });
 
-test("Cache: eight proxies share a new one, none logs an error, and what is lost when they write at once is there after the next start", async () => {
+test("Cache: eight proxies write a new file at once without a warning, and the next start saves results that were lost", async () => {
   await using home = new Home();
   await using daemon = new FakeWebSocketServer();
   const path = `${home.path}/c.json`;
@@ -311,7 +310,7 @@ test("Cache: eight proxies share a new one, none logs an error, and what is lost
   const proxies = versions.map(() =>
     all.use(new ProxyProcess(flags, home.env))
   );
-  // All are connected before the first of them caches anything.
+  // All proxies are connected before one of them writes the cache.
   await daemon.waitForHandshakes(8);
   await Promise.all(proxies.map(initialize));
   await Promise.all(proxies.map((proxy) => proxy.closeStdin()));
@@ -330,7 +329,7 @@ test("Cache: eight proxies share a new one, none logs an error, and what is lost
   assertEquals(known(), versions);
 });
 
-test("Cache: several proxies share one", async () => {
+test("Cache: several proxies share one file", async () => {
   await using home = new Home();
   await using processes = new ProxyAndDaemon([], home.env);
   await processes.startDaemon();

@@ -1,6 +1,6 @@
 /**
- * Why a connection was lost or could not be made: the log has the same words,
- * whatever runtime runs the program.
+ * Tests the logged reasons of lost connections and failed dials. Each reason is
+ * the same on every runtime.
  *
  * @module
  */
@@ -11,14 +11,14 @@ import { TcpRelay } from "../helpers/tcp_relay.ts";
 import { test } from "../helpers/time_limit.ts";
 import {
   freePort,
-  HELLO,
+  INITIALIZE_LINE,
   ProxyProcess,
   runsOnNode,
 } from "../helpers/process.ts";
 
 /**
- * The reason in the first line of a proxy's log that begins with this text and
- * the URL.
+ * Returns the reason in the first log line that matches `start`, without the
+ * text before and after it.
  */
 async function reasonOf(proxy: ProxyProcess, start: RegExp): Promise<string> {
   const { text } = await proxy.stderr.waitForLine((line) => start.test(line));
@@ -26,14 +26,14 @@ async function reasonOf(proxy: ProxyProcess, start: RegExp): Promise<string> {
     .replace(/\. (?:Reconnecting|Next attempt).*$/, "");
 }
 
-/** Why a proxy could not reach a URL. */
+/** Returns the logged reason why a proxy cannot reach `url`. */
 async function failureOf(url: string): Promise<string> {
   await using proxy = new ProxyProcess(["--url", url]);
-  await proxy.write(HELLO);
+  await proxy.write(INITIALIZE_LINE);
   return await reasonOf(proxy, /Attempt 1 /);
 }
 
-/** The last bytes on a connection, and why it was lost. */
+/** The last bytes that the proxy receives, and the logged reason. */
 const LOSSES: readonly (readonly [Uint8Array, string])[] = [
   [new Uint8Array(), "the connection was closed without a close frame"],
   [
@@ -47,7 +47,7 @@ const LOSSES: readonly (readonly [Uint8Array, string])[] = [
   [Uint8Array.of(0x88, 0), "the connection was closed without a close code"],
   [
     new Uint8Array(64).fill(0xff),
-    "the daemon sent bytes that are no valid WebSocket frame",
+    "the daemon sent an invalid WebSocket frame",
   ],
 ];
 for (const [last, reason] of LOSSES) {
@@ -55,7 +55,7 @@ for (const [last, reason] of LOSSES) {
     await using daemon = new FakeWebSocketServer();
     await using relay = new TcpRelay(daemon.port);
     const url = `ws://127.0.0.1:${relay.port}/`;
-    // If the proxy wrote meanwhile, the end would become a reset.
+    // If the proxy wrote during the close, it would become a TCP reset.
     const quiet = ["--connections", "many", "--ping-interval", "off"];
     await using proxy = new ProxyProcess(["--url", url, ...quiet]);
     await proxy.initialize();
@@ -63,15 +63,15 @@ for (const [last, reason] of LOSSES) {
     await relay.writeAndClose(last);
     const found = await reasonOf(proxy, /Lost the WebSocket daemon/);
     const possible = [reason];
-    // Some versions of Node do not distinguish invalid frames from an end.
-    if (/no valid/.test(reason) && await runsOnNode()) {
+    // Some versions of Node report an invalid frame as a closed connection.
+    if (/an invalid/.test(reason) && await runsOnNode()) {
       possible.push(LOSSES[0]![1]);
     }
     assert(possible.includes(found), found);
   });
 }
 
-/** How a server responds to a handshake, and why the dial failed. */
+/** A server's response to a handshake, and the logged reason of the failure. */
 const ANSWERS: readonly (readonly [string, string])[] = [
   ["", "it closed the connection during the handshake"],
   ["SSH-2.0-OpenSSH_9.6\r\n\r\n", "it does not speak HTTP"],
@@ -90,14 +90,14 @@ for (const [answer, reason] of ANSWERS) {
   });
 }
 
-/** Responds to every handshake with a text, and closes. */
+/** Responds to every handshake with a text, and closes the connection. */
 async function serve(
   listener: Deno.TcpListener,
   answer: string,
 ): Promise<void> {
   const buffer = new Uint8Array(4096);
   for await (const connection of listener) {
-    // A connection that is closed with unread data would be reset.
+    // Closing a connection with unread data would send a TCP reset.
     await connection.read(buffer);
     await connection.write(new TextEncoder().encode(answer)).catch(() => 0);
     connection.close();
@@ -109,10 +109,10 @@ test("Close reason: a port where nothing listens, and an unknown host name", asy
   const nothing = "nothing listens there, or the host cannot be reached";
   assertEquals(closed, nothing);
   const unknown = await failureOf("ws://no-such-host.invalid/");
-  assertEquals(unknown, "its host name is not known");
+  assertEquals(unknown, "its host name cannot be resolved");
 });
 
-/** A close frame of a server's. */
+/** Returns a close frame of a server (RFC 6455 section 5.5.1). */
 function closeFrame(code: number, reason = ""): Uint8Array {
   const words = new TextEncoder().encode(reason);
   return Uint8Array.of(

@@ -1,11 +1,11 @@
 /**
- * `alwaysup doctor` while proxies run: it uses what they report, and opens no
- * connection to the daemon.
+ * Tests `alwaysup doctor` while proxies run. Doctor reports what they know, and
+ * opens no connection to the daemon.
  *
  * @module
  */
 
-import type { Check } from "../../lib/commands/doctor/check.ts";
+import type { CheckResult } from "../../lib/commands/doctor/check.ts";
 import {
   type ProxyInfo,
   serializeStatus,
@@ -17,11 +17,15 @@ import {
   FakeWebSocketServer,
   respondToAll,
 } from "../helpers/fake_websocket_server.ts";
-import { HELLO, ProxyProcess, runToExit } from "../helpers/process.ts";
+import {
+  INITIALIZE_LINE,
+  ProxyProcess,
+  runToExit,
+} from "../helpers/process.ts";
 import { makeStale } from "../helpers/proxy_status.ts";
 
-/** A state folder for one test, with the status files of running proxies. */
-class Folder implements Disposable {
+/** A temporary state folder with the status files of running proxies. */
+class StateFolder implements Disposable {
   readonly path = Deno.makeTempDirSync({ prefix: "state-" });
   readonly running = `${this.path}/alwaysup/running`;
   readonly env = {
@@ -30,11 +34,13 @@ class Folder implements Disposable {
     ...{ XDG_CONFIG_HOME: "", ALWAYSUP_STATUS: "on", ALWAYSUP_CACHE: "off" },
   };
 
-  /** Runs `doctor`. Returns the exit code and the checks. */
+  /** Runs `doctor`. Returns the exit code and the checks; `of` finds one. */
   async doctor(
     args: string[],
     env: Record<string, string> = {},
-  ): Promise<{ code: number; all: Check[]; of(name: string): Check }> {
+  ): Promise<
+    { code: number; all: CheckResult[]; of(name: string): CheckResult }
+  > {
     const flags = ["--json", "--handshake-timeout", "3s", ...args];
     const { code, stdout, stderr } = await runToExit(["doctor", ...flags], {
       ...this.env,
@@ -43,12 +49,12 @@ class Folder implements Disposable {
     assertEquals(stderr, "");
     const { ok, checks } = JSON.parse(stdout);
     assertEquals(ok, code === 0);
-    const of = (name: string): Check =>
-      checks.find((check: Check) => check.name === name);
+    const of = (name: string): CheckResult =>
+      checks.find((check: CheckResult) => check.name === name);
     return { code, all: checks, of };
   }
 
-  /** Waits until the only running proxy passes a test. */
+  /** Returns the status of the only running proxy once it passes a test. */
   async waitForStatus(
     // deno-lint-ignore no-explicit-any
     test: (running: any) => boolean,
@@ -63,7 +69,10 @@ class Folder implements Disposable {
     }
   }
 
-  /** Writes a proxy's status file; its age tells whether the proxy runs. */
+  /**
+   * Writes the status file of a proxy. The proxy counts as running while its
+   * file is new. Returns the path.
+   */
   writeStatusFile(
     facts: Partial<ProxyInfo>,
     snapshot: Partial<Snapshot> = {},
@@ -79,8 +88,12 @@ class Folder implements Disposable {
       ...{ startedAt: Date.now(), ...facts },
     };
     const text = serializeStatus(all, {
-      ...{ client: "editor 1", standing: { phase: "open" }, reconnects: 0 },
-      ...{ owed: 0, lastError: undefined, connections: "unknown" },
+      ...{
+        client: "editor 1",
+        connectionState: { phase: "open" },
+        reconnects: 0,
+      },
+      ...{ pendingRequests: 0, lastError: undefined, connections: "unknown" },
       ...{ answersDuringCalls: undefined, ...snapshot },
     }, 0);
     Deno.mkdirSync(this.running, { recursive: true });
@@ -94,7 +107,7 @@ class Folder implements Disposable {
   }
 }
 
-/** A server that listens, and counts its connections. */
+/** A TCP server that counts its connections, and closes each at once. */
 class Listener implements AsyncDisposable {
   readonly #listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
   readonly #done = this.#accept();
@@ -117,7 +130,7 @@ class Listener implements AsyncDisposable {
   }
 }
 
-/** A daemon that keeps one client: the one that spoke last. */
+/** Starts a daemon that keeps only the client that sent the last message. */
 function displacingServer(): FakeWebSocketServer {
   let kept: WebSocket | undefined;
   return new FakeWebSocketServer({
@@ -129,7 +142,7 @@ function displacingServer(): FakeWebSocketServer {
   });
 }
 
-/** A daemon that refuses a second client. */
+/** Starts a daemon that keeps its first client, and refuses a second one. */
 function refusingServer(): FakeWebSocketServer {
   let kept: WebSocket | undefined;
   return new FakeWebSocketServer({
@@ -142,7 +155,7 @@ function refusingServer(): FakeWebSocketServer {
   });
 }
 
-/** A daemon that answers only the newest client. */
+/** Starts a daemon that answers only the newest client. */
 function ignoringServer(): FakeWebSocketServer {
   const known = new Set<WebSocket>();
   let newest: WebSocket | undefined;
@@ -155,27 +168,28 @@ function ignoringServer(): FakeWebSocketServer {
   });
 }
 
-test("doctor: it opens no connection beside a running proxy of a daemon that keeps one client; with --connect it does", async () => {
-  using folder = new Folder();
+test("doctor: while a proxy of the daemon runs, no connection is opened, except with --connect", async () => {
+  using folder = new StateFolder();
   await using daemon = displacingServer();
   const url = ["--url", daemon.url];
   await using proxy = new ProxyProcess(url, folder.env);
-  await proxy.write(HELLO);
+  await proxy.write(INITIALIZE_LINE);
   await proxy.waitForResponse(0);
   await proxy.request(1, "tools/call", { name: "a" });
   await proxy.waitForResponse(1);
-  // The status may be older than the capacity check at the start, which costs a
-  // connection.
+  // Waits for a status from after the capacity check, which may have cost the
+  // proxy its first connection.
   const before = await folder.waitForStatus((it) =>
-    it.standing.phase === "ready" && it.client !== undefined &&
-    it.owed === 0 && it.reconnects > 0 === daemon.handshakes.length > 1
+    it.connectionState.phase === "ready" && it.client !== undefined &&
+    it.pendingRequests === 0 &&
+    it.reconnects > 0 === daemon.handshakes.length > 1
   );
   const [seen, messageCount] = [
     daemon.handshakes.length,
     daemon.messages.length,
   ];
 
-  // Another token and other headers still mean the same daemon.
+  // With another token and other headers, doctor still finds the proxy.
   const env = { ALWAYSUP_TOKEN: "other", ALWAYSUP_HEADERS: "X-A: b" };
   for (
     const found of [await folder.doctor(url), await folder.doctor(url, env)]
@@ -197,12 +211,12 @@ test("doctor: it opens no connection beside a running proxy of a daemon that kee
   assertEquals(daemon.handshakes.length, seen);
   await proxy.request(2, "resources/list");
   await proxy.waitForResponse(2);
-  // Without the proxy's own probes of an idle connection.
+  // Ignores the proxy's probes of the idle connection.
   const since = daemon.messages.slice(messageCount).map(({ method }) => method);
   assertEquals(since.filter((it) => it !== "ping"), ["resources/list"]);
   assertEquals(daemon.handshakes.length, seen);
   const after = await folder.waitForStatus((it) =>
-    it.standing.phase === "ready"
+    it.connectionState.phase === "ready"
   );
   assertEquals(after.reconnects, before.reconnects);
 
@@ -217,18 +231,22 @@ test("doctor: it opens no connection beside a running proxy of a daemon that kee
   await proxy.closeStdin();
 });
 
-test("doctor: with a proxy whose daemon is away it fails with what the proxy knows, and dials nothing", async () => {
-  using folder = new Folder();
+test("doctor: if the running proxy's daemon is down, doctor fails with the proxy's reason, and does not dial", async () => {
+  using folder = new StateFolder();
   await using listener = new Listener();
   const { url } = listener;
   folder.writeStatusFile({ url }, {
-    standing: { phase: "waiting", attempt: 14, nextAt: Date.now() + 20_000 },
+    connectionState: {
+      phase: "waiting",
+      attempt: 14,
+      nextAt: Date.now() + 20_000,
+    },
     lastError: "nothing listens there, or the host cannot be reached",
     lastErrorCause: "nobody there",
     ...{ connections: "many", answersDuringCalls: true },
   });
   folder.writeStatusFile({ pid: 4712, url, startedAt: 1 }, {
-    standing: { phase: "displaced" },
+    connectionState: { phase: "displaced" },
   });
   const found = await folder.doctor(["--url", url]);
   assertEquals(found.code, 1);
@@ -247,14 +265,17 @@ test("doctor: with a proxy whose daemon is away it fails with what the proxy kno
   const { code, stdout, stderr } = await runToExit(args, folder.env);
   assertEquals([code, stderr, listener.count], [1, "", 0]);
   assertMatch(stdout, /\nfail {2}running {6}proxy 4712 \(editor 1\): another/);
-  assertMatch(stdout, /\n {19}nothing was opened .*--connect.*\n {19}-> start/);
+  assertMatch(
+    stdout,
+    /\n {19}doctor opened no connection .*--connect.*\n {19}-> start/,
+  );
   assertMatch(stdout, /\nok {4}connections {2}the daemon keeps several/);
   await folder.doctor(["--connect", "--url", url]);
   assert(listener.count > 0);
 });
 
-test("doctor: the proxy has the same daemon by another name, with a secret, or by another dialect", async () => {
-  using folder = new Folder();
+test("doctor: a running proxy is found under another host name, with a secret in the URL, and with another dialect", async () => {
+  using folder = new StateFolder();
   await using listener = new Listener();
   const { port } = new URL(listener.url);
   folder.writeStatusFile({ url: `ws://localhost:${port}/?***` });
@@ -267,16 +288,16 @@ test("doctor: the proxy has the same daemon by another name, with a secret, or b
     /^proxy 4711 \(editor 1\) at ws:\/\/loc/,
   );
   assertEquals(JSON.stringify(named.all).includes("s3cret"), false);
-  // Without a URL, `doctor` expects an exai daemon.
+  // Without a URL, doctor expects an exai daemon.
   const other = await folder.doctor([], { EXAI_WS_PORT: port });
   assertEquals(other.code, 1);
-  assertMatch(other.of("running").advice!, /^say --dialect mcp/);
+  assertMatch(other.of("running").advice!, /^use --dialect mcp/);
   assertEquals(other.of("connections"), undefined);
   assertEquals(listener.count, 0);
 });
 
-test("doctor: a proxy that has ended, or has another daemon, prevents no check", async () => {
-  using folder = new Folder();
+test("doctor: all checks run if the only proxies have ended or use another daemon", async () => {
+  using folder = new StateFolder();
   await using listener = new Listener();
   const { url } = listener;
   makeStale(folder.writeStatusFile({ pid: 2, url }));
@@ -287,12 +308,12 @@ test("doctor: a proxy that has ended, or has another daemon, prevents no check",
   assert(listener.count > 0);
 });
 
-test("doctor: it opens nothing where it cannot know whether a proxy runs", async () => {
-  using folder = new Folder();
+test("doctor: no connection is opened if it is unknown whether a proxy runs", async () => {
+  using folder = new StateFolder();
   await using listener = new Listener();
   const args = ["--url", listener.url];
   Deno.mkdirSync(folder.running, { recursive: true });
-  Deno.writeTextFileSync(`${folder.running}/1-a.json`, '{"alwaysup":2}');
+  Deno.writeTextFileSync(`${folder.running}/1-a.json`, '{"alwaysup":3}');
   const strange = (await folder.doctor(args)).of("running");
   assertEquals(strange.state, "fail");
   assertMatch(strange.text, /\n.*1-a\.json is not a status file of this/);
@@ -302,7 +323,7 @@ test("doctor: it opens nothing where it cannot know whether a proxy runs", async
   const unread = (await folder.doctor(args)).of("running");
   assertMatch(
     unread.text,
-    /running is a file, and must be a folder of yours alone/,
+    /running is a file, and must be a folder that belongs to you/,
   );
   assertEquals(listener.count, 0);
   await folder.doctor([...args, "--connect"]);
@@ -318,7 +339,7 @@ for (
   ] as const
 ) {
   test(`doctor: it finds out that a daemon keeps ${what}`, async () => {
-    using folder = new Folder();
+    using folder = new StateFolder();
     await using daemon = start();
     const found = await folder.doctor(["--url", daemon.url]);
     const { state, data } = found.of("connections");
@@ -326,24 +347,24 @@ for (
       ...["ok", "trial", connections],
     ]);
     assertEquals(found.of("daemon").state, "ok");
-    // A configured capacity is not checked.
+    // Doctor does not check a configured capacity.
     const dialCount = daemon.handshakes.length;
     const flags = ["--url", daemon.url, "--connections", connections];
     const set = (await folder.doctor(flags)).of("connections");
     assertEquals([set.state, set.data!.from], ["ok", "setting"]);
-    // Three connections: the first one, the text ids, and the replacement of
-    // the lost one.
+    // Three connections: doctor's first client, its client with text ids, and
+    // the reconnect after doctor has dropped the second connection.
     assertEquals(daemon.handshakes.length, dialCount + 3);
   });
 }
 
-test("doctor: it takes from the cache that a daemon keeps one client", async () => {
-  using folder = new Folder();
+test("doctor: a cached capacity is used instead of a capacity check", async () => {
+  using folder = new StateFolder();
   await using daemon = displacingServer();
   const cache = `${folder.path}/cache.json`;
   const env = { ...folder.env, ALWAYSUP_CACHE: cache };
   await using proxy = new ProxyProcess(["--url", daemon.url], env);
-  await proxy.write(HELLO);
+  await proxy.write(INITIALIZE_LINE);
   await proxy.waitForResponse(0);
   await proxy.request(1, "tools/list");
   await proxy.waitForResponse(1);
@@ -353,6 +374,6 @@ test("doctor: it takes from the cache that a daemon keeps one client", async () 
   const found = await folder.doctor(["--url", daemon.url], env);
   const { data, text } = found.of("connections");
   assertEquals([data!.from, data!.connections], ["cache", "one"]);
-  assertMatch(text, /says the cache \(for 6 d more\)/);
+  assertMatch(text, /according to the cache \(valid for another 6 d\)/);
   assertEquals(daemon.handshakes.length, seen + 3);
 });

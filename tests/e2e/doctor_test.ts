@@ -1,12 +1,12 @@
 /**
- * `alwaysup doctor` with working daemons, and with everything that people have
- * configured in their place.
+ * Tests `alwaysup doctor` with working daemons, and with other servers that
+ * users have configured by mistake.
  *
  * @module
  */
 
 import { cp } from "node:fs/promises";
-import type { Check } from "../../lib/commands/doctor/check.ts";
+import type { CheckResult } from "../../lib/commands/doctor/check.ts";
 import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
 import { isProxyRequestId } from "../helpers/session/proxy_request_ids.ts";
 import { ExaiProcess } from "../helpers/exai_process.ts";
@@ -17,7 +17,7 @@ import { freePort, runToExit } from "../helpers/process.ts";
 // deno-lint-ignore no-explicit-any
 type Json = any;
 
-/** An empty home folder. */
+/** The home folder of all tests. It contains no client's file. */
 const HOME = Deno.makeTempDirSync({ prefix: "home-" });
 const ISOLATED_ENV = {
   ...{ HOME, USERPROFILE: HOME, APPDATA: HOME, LOCALAPPDATA: HOME },
@@ -28,12 +28,14 @@ globalThis.addEventListener(
   () => Deno.removeSync(HOME, { recursive: true }),
 );
 
-/** Runs `doctor`. Returns the exit code and the checks by name. */
+/** Runs `doctor`. Returns the exit code and the checks; `of` finds one. */
 async function runDoctor(
   args: string[],
   env: Record<string, string> = {},
   handshake = "3s",
-): Promise<{ code: number; all: Check[]; of(name: string): Check }> {
+): Promise<
+  { code: number; all: CheckResult[]; of(name: string): CheckResult }
+> {
   const all = ["doctor", "--json", "--handshake-timeout", handshake, ...args];
   const { code, stdout, stderr } = await runToExit(all, {
     ...ISOLATED_ENV,
@@ -41,21 +43,25 @@ async function runDoctor(
   });
   assertEquals(stderr, "");
   const { ok, checks } = JSON.parse(stdout);
-  assertEquals([ok, code], code === 0 ? [true, 0] : [false, 1]);
-  const of = (name: string): Check =>
-    checks.find((check: Check) => check.name === name);
+  const isSettingBad = checks.some(({ name, state }: CheckResult) =>
+    name === "settings" && state === "fail"
+  );
+  const failure = isSettingBad ? 2 : 1;
+  assertEquals([ok, code], code === 0 ? [true, 0] : [false, failure]);
+  const of = (name: string): CheckResult =>
+    checks.find((check: CheckResult) => check.name === name);
   return { code, all: checks, of };
 }
 
-/** The one check that failed. */
-function onlyFailure({ all }: { all: Check[] }): Check {
+/** Returns the only failed check. Throws if there is none or more than one. */
+function onlyFailure({ all }: { all: CheckResult[] }): CheckResult {
   const failed = all.filter(({ state }) => state === "fail");
   assertEquals(failed.length, 1, JSON.stringify(all));
   assert(failed[0]!.advice !== undefined);
   return failed[0]!;
 }
 
-/** A daemon with two pages of tools. */
+/** Responds as a daemon whose tool list has two pages. */
 function respond({ id, method, params }: {
   id: number;
   method: string;
@@ -97,10 +103,13 @@ test("doctor: a daemon that works", async () => {
   assert(methods.filter((method) => method === "ping").length >= 5);
   const { text, data } = found.of("connections");
   assertEquals([data!.from, data!.answersDuringCalls], ["trial", null]);
-  assertMatch(text, /\nwhether it answers during calls cannot be tried/);
+  assertMatch(
+    text,
+    /\nit is unknown whether the daemon answers during calls: doctor calls no tool/,
+  );
 });
 
-test("doctor: plain lines for people, what to do under each that fails", async () => {
+test("doctor: without --json, advice follows each failed check", async () => {
   const url = `ws://127.0.0.1:${freePort()}/`;
   const { code, stdout, stderr } = await runToExit(["doctor", "--url", url], {
     ...ISOLATED_ENV,
@@ -109,7 +118,7 @@ test("doctor: plain lines for people, what to do under each that fails", async (
   assertMatch(stdout, /^ok {4}settings {5}ws:/);
   assertMatch(
     stdout,
-    /\nfail {2}network .* takes no connection .*\n +-> start/,
+    /\nfail {2}network .* accepts no connection .*\n +-> start/,
   );
   assertEquals(stdout.includes("\x1b"), false);
 });
@@ -150,13 +159,15 @@ test("doctor: a daemon that wants the URL's user and password", async () => {
   assertMatch(wrong.text, /HTTP 401/);
 });
 
-test("doctor: bad settings, all of them", async () => {
-  const { all } = await runDoctor(["--url", "http://h/", "--retry", "maybe"]);
+test("doctor: every invalid setting is reported", async () => {
+  const flags = ["--url", "http://h/", "--retry", "maybe"];
+  const { code, all } = await runDoctor(flags);
+  assertEquals(code, 2);
   assertEquals(all.map(({ state }) => state), ["fail", "fail"]);
 });
 
-test("doctor: a daemon that is reached through a proxy only", async () => {
-  // Other runtimes use no proxy.
+test("doctor: a daemon that is reached only through an HTTP proxy", async () => {
+  // Without `NODE_USE_ENV_PROXY`, other runtimes use no HTTP proxy.
   const { stdout } = await runToExit(["--version"]);
   if (!stdout.includes("(deno ")) return;
   await using daemon = new FakeWebSocketServer({ respond });
@@ -166,7 +177,7 @@ test("doctor: a daemon that is reached through a proxy only", async () => {
   assertEquals(found.code, 0, JSON.stringify(found.all));
   assertEquals(
     found.of("proxy").text,
-    "nosuch.invalid is dialed through the proxy that HTTP_PROXY names",
+    "connections to nosuch.invalid go through the HTTP proxy that HTTP_PROXY names",
   );
   assertEquals(found.of("name").state, "warn");
   assertEquals(found.of("daemon").state, "ok");
@@ -180,7 +191,7 @@ test("doctor: a daemon that is reached through a proxy only", async () => {
   assertEquals([here.code, here.of("proxy")], [0, undefined]);
 });
 
-test("doctor: a host that is not known", async () => {
+test("doctor: a host that cannot be resolved", async () => {
   const { name } = onlyFailure(
     await runDoctor(["--url", "ws://nosuch.invalid/"]),
   );
@@ -191,7 +202,7 @@ const REFUSALS: [
   what: string,
   response: () => Response,
   says: RegExp,
-  advice?: RegExp,
+  givesAdvice?: RegExp,
 ][] = [
   [
     "an HTTP server",
@@ -206,22 +217,22 @@ const REFUSALS: [
   ],
   ["another path", () => new Response("", { status: 404 }), /nothing at \//],
   [
-    "what it finds bad",
+    "a server that answers with HTTP 400",
     () => new Response("", { status: 400 }),
     /^it answers with HTTP 400$/,
     /^check the URL's path/,
   ],
   [
-    "a front that wants a login",
+    "a proxy in front that requires a login",
     () => new Response("", { status: 407 }),
     /^it answers with HTTP 407$/,
-    /what stands in front/,
+    /any reverse proxy in front of the daemon/,
   ],
   [
-    "a front that is asked too often",
+    "a proxy in front that limits requests",
     () => new Response("", { status: 429 }),
     /^it answers with HTTP 429$/,
-    /what stands in front/,
+    /any reverse proxy in front of the daemon/,
   ],
   [
     "a server that wants another protocol",
@@ -231,7 +242,7 @@ const REFUSALS: [
   ["a token", () => new Response("", { status: 401 }), /HTTP 401/],
   ["a front", () => new Response("", { status: 503 }), /HTTP 503/],
   [
-    "another place",
+    "a redirect",
     () =>
       new Response("", {
         status: 302,
@@ -239,23 +250,23 @@ const REFUSALS: [
           location: "http://u:s3cret@h/x?key=s3cret#s3cret",
         },
       }),
-    /^it sends us to http:\/\/h\/x \(HTTP 302\)$/,
+    /^it redirects to http:\/\/h\/x \(HTTP 302\)$/,
     /^use ws:\/\/h\/x$/,
   ],
   [
-    "another place with TLS",
+    "a redirect to TLS",
     () => new Response("", { status: 308, headers: { location: "https://h" } }),
-    /^it sends us to https:\/\/h\/ \(HTTP 308\)$/,
+    /^it redirects to https:\/\/h\/ \(HTTP 308\)$/,
     /^use wss:\/\/h\/$/,
   ],
   [
-    "no place at all",
+    "a redirect that is not to a WebSocket",
     () => new Response("", { status: 301, headers: { location: "data:x" } }),
-    /^it sends us away \(HTTP 301\)$/,
+    /^it redirects, but not to an HTTP or WebSocket URL \(HTTP 301\)$/,
     /^check the URL/,
   ],
 ];
-for (const [what, refuse, says, tells = /./] of REFUSALS) {
+for (const [what, refuse, says, givesAdvice = /./] of REFUSALS) {
   test(`doctor: not a WebSocket: ${what}`, async () => {
     await using daemon = new FakeWebSocketServer({ refuse });
     const { name, text, advice } = onlyFailure(
@@ -263,7 +274,7 @@ for (const [what, refuse, says, tells = /./] of REFUSALS) {
     );
     assertEquals(name, "websocket");
     assertMatch(text, says);
-    assertMatch(advice!, tells);
+    assertMatch(advice!, givesAdvice);
   });
 }
 
@@ -307,7 +318,7 @@ test("doctor: a daemon that answers only initialize", async () => {
   const found = await runDoctor([...flags, "--retry", "never"]);
   const { name, text } = onlyFailure(found);
   assertEquals(name, "tools");
-  assertMatch(text, /^they cannot be listed: tools\/list timed out/);
+  assertMatch(text, /^the tools cannot be listed: tools\/list timed out/);
 });
 
 test("doctor: wss:// to a server without TLS", async () => {
@@ -316,7 +327,7 @@ test("doctor: wss:// to a server without TLS", async () => {
   const { name, text, advice } = onlyFailure(await runDoctor(["--url", url]));
   assertEquals(name, "websocket");
   assertEquals(text, "the handshake failed: it does not speak TLS (wss://)");
-  // `doctor` must not suggest ws://, over which the token is readable.
+  // Doctor must not suggest ws://, because it sends the token unencrypted.
   assertEquals(advice, "check the port, or give the daemon a certificate");
 });
 
@@ -341,7 +352,7 @@ test("doctor: a daemon that answers no ping, and one whose pages do not end", as
   });
   const pages = (await runDoctor(["--url", endless.url], {}, "1s")).of("tools");
   assertEquals(pages.state, "warn");
-  assertMatch(pages.text, /do not come to an end/);
+  assertMatch(pages.text, /the list never ends/);
 });
 
 test("doctor: a daemon cannot forge a line of doctor's output", async () => {
@@ -422,7 +433,7 @@ test("doctor: a daemon of the stateless era only", async () => {
   assertEquals(found.of("probe").state, "ok");
 });
 
-test("doctor: the other dialect, either way; and an exai daemon that works", async () => {
+test("doctor: each daemon with the wrong --dialect, and a working exai daemon", async () => {
   await using exai = new ExaiProcess();
   await exai.start();
   const port = `${exai.port}`;
@@ -430,7 +441,8 @@ test("doctor: the other dialect, either way; and an exai daemon that works", asy
   const wrong = onlyFailure(await runDoctor(["--url", url]));
   assertEquals(wrong.text, "this daemon speaks exai, not mcp");
   await using mcp = new FakeWebSocketServer({
-    // It does not even understand `initialize`.
+    // The daemon ignores messages that are not JSON-RPC, such as exai's
+    // `hello`.
     respond: (message) =>
       message.jsonrpc === "2.0" ? respond(message) : undefined,
   });
@@ -449,7 +461,7 @@ test("doctor: the other dialect, either way; and an exai daemon that works", asy
   );
 });
 
-test("doctor: the other dialect, and a token that it wants, but that doctor does not send there", async () => {
+test("doctor: the token is not sent while doctor tries the other dialect", async () => {
   await using exai = new ExaiProcess();
   await exai.start("--token", "right-s3cret");
   const args = ["--url", `ws://127.0.0.1:${exai.port}/`, "--dialect", "mcp"];
@@ -459,29 +471,29 @@ test("doctor: the other dialect, and a token that it wants, but that doctor does
     assertEquals([name, text, advice], [
       "daemon",
       "this daemon speaks exai, not mcp",
-      "say --dialect exai",
+      "use --dialect exai",
     ]);
   }
 });
 
-test("doctor: a daemon's statement of its dialect counts", async () => {
+test("doctor: the daemon's close reason shows its dialect", async () => {
   await using daemon = new FakeWebSocketServer({
     respond: (message, socket) =>
       message.jsonrpc ? socket.close(4001, "missing hello") : undefined,
   });
   const { text, advice } = onlyFailure(await runDoctor(["--url", daemon.url]));
   assertEquals(text, "this daemon speaks exai, not mcp");
-  assertEquals(advice, "say --dialect exai");
+  assertEquals(advice, "use --dialect exai");
 });
 
-test("doctor: an exai daemon that is full wants no token", async () => {
+test("doctor: an exai daemon with too many connections is not reported as a refused token", async () => {
   await using exai = new ExaiProcess();
   await exai.start("--per-ip", "0");
   const full = onlyFailure(
     await runDoctor([], { EXAI_WS_PORT: `${exai.port}` }),
   );
   assertEquals(full.name, "daemon");
-  assertMatch(full.text, /^it takes no further connection from here/);
+  assertMatch(full.text, /^it accepts no more connections from this machine/);
 });
 
 test("doctor: why a health file is not read", async () => {
@@ -498,15 +510,18 @@ test("doctor: why a health file is not read", async () => {
   });
   assertEquals(
     skipped.of("health file").text,
-    "EXAI_WS_SKIP_HEALTH_CHECK leaves it alone",
+    "it is not read, because EXAI_WS_SKIP_HEALTH_CHECK is set",
   );
-  assertEquals((await runDoctor(url)).of("health file").text, "none is named");
+  assertEquals(
+    (await runDoctor(url)).of("health file").text,
+    "no health file is set",
+  );
 });
 
 test("doctor: a cache that cannot be written", async () => {
   const url = ["--url", `ws://127.0.0.1:${freePort()}/`];
-  // A file with this name is possible, but not with the longer name of the
-  // temporary file.
+  // The file system allows a file with this name, but not the temporary file,
+  // whose name is longer.
   const path = `${HOME}/${"x".repeat(250)}`;
   const { state, text } = (await runDoctor([...url, "--cache", path])).of(
     "cache",
@@ -526,7 +541,7 @@ test("doctor: an exai daemon with another token", async () => {
   const found = await runDoctor([], env);
   const { name, text } = onlyFailure(found);
   assertEquals(name, "token");
-  assertMatch(text, /it refuses our token/);
+  assertMatch(text, /it rejects the token/);
   assertEquals(JSON.stringify(found.all).includes("s3cret"), false);
 });
 
@@ -538,7 +553,7 @@ test("doctor: from source, without the packages that read the clients' files", a
     recursive: true,
   });
   const found = await runDoctor(["--url", daemon.url], { DENO_DIR: denoDir });
-  // An executable and the npm package bring their packages along.
+  // Executables and the npm package contain these packages.
   const isSource = !Deno.env.get("ALWAYSUP_BIN");
   assertEquals(
     [found.code, found.of("tools").text, found.of("clients").state],
@@ -587,8 +602,8 @@ test("doctor: cache, health file and clients", async () => {
 });
 
 /**
- * A daemon whose connections may each change the responses that `respond`
- * gives.
+ * Starts a daemon that passes each response through `change`. `count` is the
+ * number of the connection, from 1.
  */
 function serverWith(
   change: (message: Json, reply: Json, count: number) => Json,
@@ -607,39 +622,44 @@ function serverWith(
 }
 
 const isWhole = (id: unknown): boolean => typeof id === "number";
-const HABITS: [
+const RESPONSE_CHANGES: [
   what: string,
   change: (message: Json, reply: Json, count: number) => Json,
-  states: Check["state"][],
+  states: CheckResult["state"][],
   says: RegExp,
 ][] = [
-  ["nothing", (_, reply) => reply, ["ok", "ok"], /^numbers and texts are/],
+  [
+    "nothing",
+    (_, reply) => reply,
+    ["ok", "ok"],
+    /^requests are answered with numbers and with strings as ids/,
+  ],
   [
     "numbers as texts",
     ({ id }, reply) => ({ ...reply, id: `${id}` }),
     ["ok", "ok"],
-    /\nnumbers come back as texts: it works/,
+    /\nnumber ids come back as strings: this works/,
   ],
   [
     "null for a text",
     ({ id }, reply) => ({ ...reply, id: isWhole(id) ? id : null }),
     ["warn", "ok"],
-    /^texts come back as null: clients with text ids will not work/,
+    /^string ids come back as null: clients that use strings as ids will not work/,
   ],
   [
     "nothing for a text",
     ({ id }, reply) => isWhole(id) ? reply : undefined,
     ["warn", "ok"],
-    /^requests with a text for an id are not answered: clients/,
+    /^requests with a string as id are not answered: clients that use strings/,
   ],
   [
-    "null for a text, but for hello's",
+    "null for a text, except for initialize",
     ({ id, method }, reply) => ({
       ...reply,
       id: isWhole(id) || method === "initialize" ? id : null,
     }),
     ["warn", "ok"],
-    /^texts come back as null: clients with text ids will not work/,
+    /^string ids come back as null: clients that use strings as ids will not work/,
   ],
   [
     "an error for every list",
@@ -648,27 +668,27 @@ const HABITS: [
         ? { id, error: { code: -32601, message: "no" } }
         : reply,
     ["ok", "ok"],
-    /^numbers and texts are/,
+    /^requests are answered with numbers and with strings as ids/,
   ],
   [
-    "nothing for what the proxy asks itself",
+    "nothing for the proxy's own requests",
     ({ id }, reply) => isProxyRequestId(id) ? undefined : reply,
     ["ok", "fail"],
-    /^after a lost connection it did not answer the proxy's own first message/m,
+    /^after a lost connection, the daemon did not answer the proxy's own first message/m,
   ],
   [
-    "nothing for a second hello, whoever says it",
+    "nothing for initialize on later connections",
     ({ method }, reply, count) =>
-      // The first connection only checks whether there is a WebSocket.
+      // The first connection belongs to doctor's first client.
       method === "initialize" && count > 1 ? undefined : reply,
     ["ok", "fail"],
-    /^it answers nobody's first message on another connection/m,
+    /^the daemon does not answer the first message on a second connection/m,
   ],
 ];
-for (const [what, change, states, says] of HABITS) {
-  test(`doctor: a daemon that gives back ${what}`, async () => {
+for (const [what, change, states, says] of RESPONSE_CHANGES) {
+  test(`doctor: a daemon that returns ${what}`, async () => {
     await using daemon = serverWith(change);
-    // It must not wait for endless input.
+    // Doctor must not wait for the whole handshake timeout.
     const found = await runDoctor(["--url", daemon.url], {}, "1h");
     const checks = [found.of("ids"), found.of("restart")];
     const shown = JSON.stringify(found.all);
@@ -680,7 +700,7 @@ for (const [what, change, states, says] of HABITS) {
   });
 }
 
-test("doctor: a daemon that keeps one client lets it in again", async () => {
+test("doctor: a daemon that keeps one client accepts a reconnect", async () => {
   let kept: WebSocket | undefined;
   await using daemon = new FakeWebSocketServer({
     respond: (message, socket) => {

@@ -1,7 +1,7 @@
 /**
- * Our parser and python-dotenv read the same from a `.env` file: the forms of
- * `tests/helpers/dotenv_cases.ts`, and seeded texts of the characters that
- * matter.
+ * Tests that our parser reads `.env` files as python-dotenv does. The inputs
+ * are the forms of `tests/helpers/dotenv_cases.ts`, and seeded texts of special
+ * characters.
  *
  * @module
  */
@@ -12,9 +12,9 @@ import { DOTENV_CASES, DOTENV_CASES_ENV } from "../helpers/dotenv_cases.ts";
 import { test } from "../helpers/time_limit.ts";
 import { seededRandom } from "../simulation/scheduler.ts";
 
-/** How many seeded texts are read. */
+/** The number of seeded texts. */
 const SEEDS = 2000;
-/** The maximum number of pieces in such a text. */
+/** The maximum number of pieces in a seeded text. */
 const PIECES = 24;
 const CRITICAL = [
   ...["'", '"', "`", "#", " #", "$", "${", "{", "}", ":", "-", ":-", "\\"],
@@ -23,9 +23,7 @@ const CRITICAL = [
   ...["\ufffd", "\x85", "\u2028", "\x1f"],
 ];
 
-/**
- * The result of reading a text: its values, and the lines that cannot be read.
- */
+/** The values in a text, and the numbers of the lines that cannot be read. */
 type ReadResult = readonly [
   values: ReadonlyMap<string, string | null>,
   lines: readonly number[],
@@ -33,13 +31,15 @@ type ReadResult = readonly [
 
 const SCRIPT = new URL("../helpers/python_dotenv.py", import.meta.url);
 
-/** An interpreter with the module, and the module's version. */
+/**
+ * A Python interpreter with python-dotenv, and the version of python-dotenv.
+ */
 interface Python {
   readonly command: string;
   readonly version: string;
 }
 
-/** Finds an interpreter that has the module. */
+/** Returns undefined if the command is missing or has no python-dotenv. */
 async function findPython(command: string): Promise<Python | undefined> {
   const code = "import importlib.metadata as it, dotenv.main\n" +
     "print(it.version('python-dotenv'))";
@@ -75,7 +75,6 @@ async function readByPython(
   return read.map(([values, lines]) => [new Map(values), lines]);
 }
 
-/** Reads the same text with our parser. */
 function readByAlwaysup(text: string): ReadResult {
   const { values, unreadableLines } = parseEnvFile(text, DOTENV_CASES_ENV);
   const entries = Object.entries(values).map(([name, value]) => {
@@ -84,7 +83,7 @@ function readByAlwaysup(text: string): ReadResult {
   return [new Map(entries), unreadableLines];
 }
 
-/** The text for a seed. */
+/** Returns the text of a seed. */
 function textOf(seed: number): string {
   const random = seededRandom(seed);
   const pick = (limit: number): number => Math.floor(random() * limit);
@@ -95,7 +94,7 @@ function textOf(seed: number): string {
   return pieces.join("");
 }
 
-const NAME = ".env: files are read as python-dotenv reads them";
+const NAME = "files are read as python-dotenv reads them";
 const pythons =
   (await Promise.all(["python3", "/usr/bin/python3"].map(findPython)))
     .filter((it) => it !== undefined)
@@ -106,7 +105,7 @@ const pythons =
 const isHere = pythons.length > 0;
 const which = isHere
   ? pythons.map(({ version }) => version).join(", ")
-  : "python-dotenv is not here (Debian: python3-dotenv)";
+  : "python-dotenv is not installed (Debian: python3-dotenv)";
 test(`dotenv: ${NAME}, ${which}`, async () => {
   const forms = Object.entries(DOTENV_CASES).flatMap(([what, forms]) =>
     forms.map(([text]) => ({ what, text }))

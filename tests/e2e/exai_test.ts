@@ -1,6 +1,6 @@
 /**
- * The replacement for the Python shim, with real processes: a faithful fake of
- * the exai daemon that is killed, blocked, filled and cut off.
+ * Tests the exai dialect, which replaces the Python shim, with real processes.
+ * A fake of the exai daemon is killed, blocked, overloaded and disconnected.
  *
  * @module
  */
@@ -22,8 +22,8 @@ import {
 type Json = any;
 
 /**
- * Starts a proxy as an MCP configuration of the Python shim does: with only
- * `EXAI_*` variables.
+ * Starts a proxy as users of the Python shim configure it: with `EXAI_*`
+ * variables only.
  */
 function startExaiProxy(
   port: number,
@@ -33,7 +33,7 @@ function startExaiProxy(
   return new ProxyProcess(flags, { EXAI_WS_PORT: `${port}`, ...env });
 }
 
-/** Waits for a dial to a port where nothing listens. */
+/** Waits for a dial to a port without a daemon, and closes the connection. */
 async function waitForDial(port: number): Promise<void> {
   using listener = Deno.listen({ port, hostname: "127.0.0.1" });
   (await listener.accept()).close();
@@ -43,7 +43,7 @@ function textOf({ result }: Json): string {
   return result.content.map(({ text }: Json) => text).join("\n");
 }
 
-test("exai: every kind of response arrives as MCP has it", async () => {
+test("exai: every kind of response is translated to MCP", async () => {
   await using daemon = new ExaiProcess();
   await daemon.start();
   await using proxy = startExaiProxy(daemon.port);
@@ -83,7 +83,7 @@ test("exai: every kind of response arrives as MCP has it", async () => {
       name,
     );
   }
-  // Equal arguments, but separate calls: no result may come from a cache.
+  // The calls have equal arguments. No result may come from the daemon's cache.
   const counted: string[] = [];
   for (const id of ["c1", "c2"]) {
     await proxy.callTool(id, "counter");
@@ -104,7 +104,7 @@ test("exai: eight calls run four at a time", async () => {
     await proxy.callTool(id, "gate", { path: gate.path });
   }
   await daemon.waitForEntries("execute", 4);
-  // A request sent after the calls is answered, and no fifth call has begun.
+  // The response to a later request shows that no fifth call has begun.
   await proxy.request("list", "tools/list");
   await proxy.waitForResponse("list");
   assertEquals(daemon.journalEntries("execute").length, 4);
@@ -120,12 +120,12 @@ test("exai: eight calls run four at a time", async () => {
   assertEquals(daemon.journalEntries("execute").length, 8);
 });
 
-test("exai: a daemon that blocks for long inside a tool keeps its call and its connections", async () => {
+test("exai: a tool that blocks the daemon for long costs neither its call nor a connection", async () => {
   await using daemon = new ExaiProcess();
   await daemon.start();
   await using proxy = startExaiProxy(daemon.port);
   await proxy.initialize();
-  // Longer than an idle link may stay silent.
+  // Longer than an idle connection may stay silent.
   await proxy.callTool(1, "block", { ms: 12_000 });
   assertEquals((await proxy.waitForResponse(1)).result.isError, undefined);
   await proxy.request(2, "tools/list");
@@ -150,7 +150,7 @@ test("exai: tools/list is answered while a long call runs", async () => {
   assert(order.indexOf(2) < order.indexOf(1), `${order}`);
 });
 
-test("exai: calls that wait for a daemon are executed by it in order, and once", async () => {
+test("exai: queued calls are executed once, in order", async () => {
   await using daemon = new ExaiProcess();
   await daemon.start();
   await using proxy = startExaiProxy(daemon.port);
@@ -190,9 +190,10 @@ test("exai: a call that ran when the daemon was killed is not executed again", a
   }
 });
 
-test("exai: a call whose connection is cut has the result of its one execution", async () => {
+test("exai: after a lost connection, a call gets the result of its only execution", async () => {
   await using daemon = new ExaiProcess();
-  // The daemon reports its age only in whole seconds.
+  // The daemon rounds its uptime down to seconds. If it had just started, it
+  // would seem to be younger than the call.
   await daemon.start("--progress", "60000", "--age", "10000");
   await using relay = new TcpRelay(daemon.port);
   await using proxy = startExaiProxy(relay.port);
@@ -213,7 +214,7 @@ test("exai: a call whose connection is cut has the result of its one execution",
   assert(outcomeRequests.length >= 2, "its outcome was requested");
 });
 
-test("exai: the eight-second bug costs its call, and its connection is not used again", async () => {
+test("exai: a call lost to the eight-second bug gets an error, and its connection is not reused", async () => {
   await using daemon = new ExaiProcess();
   await daemon.start("--progress", "300", "--call-timeout", "1");
   await using proxy = startExaiProxy(daemon.port, {
@@ -228,7 +229,7 @@ test("exai: the eight-second bug costs its call, and its connection is not used 
   assertEquals(textOf(await proxy.waitForResponse(2)), "on");
 });
 
-test("exai: a call that the daemon has no room for is sent again until it has", async () => {
+test("exai: a call is sent again until the daemon has capacity", async () => {
   await using daemon = new ExaiProcess();
   await daemon.start("--global", "1");
   await using proxy = startExaiProxy(daemon.port);
@@ -240,7 +241,7 @@ test("exai: a call that the daemon has no room for is sent again until it has", 
   assertEquals(daemon.journalEntries("execute").length, 3);
 });
 
-test("exai: a response in a frame of 40 MB costs its own call only", async () => {
+test("exai: a response that is too large (40 MB) fails only its own call", async () => {
   await using daemon = new ExaiProcess();
   await daemon.start();
   await using proxy = startExaiProxy(daemon.port);
@@ -253,7 +254,7 @@ test("exai: a response in a frame of 40 MB costs its own call only", async () =>
   assertEquals(daemon.journalEntries("hello").length, 2);
 });
 
-test("exai: the token goes into hello; a wrong one is named at once, and nowhere shown", async () => {
+test("exai: the token is sent in hello; a wrong token gives an error at once, and is never shown", async () => {
   await using daemon = new ExaiProcess();
   await daemon.start("--token", "s3cret");
   await using proxy = startExaiProxy(daemon.port, { EXAI_WS_TOKEN: "s3cret" });
@@ -274,7 +275,7 @@ test("exai: the token goes into hello; a wrong one is named at once, and nowhere
   assertEquals(/wr0ng|s3cret/.test(all), false);
 });
 
-test("exai: a pool that the daemon keeps small serves every call", async () => {
+test("exai: every call is served although the daemon limits the connections", async () => {
   await using daemon = new ExaiProcess();
   await daemon.start("--revision", "head", "--per-ip", "2");
   await using proxy = startExaiProxy(daemon.port);

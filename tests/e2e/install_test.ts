@@ -1,6 +1,6 @@
 /**
- * `install` and `uninstall`, with the real program and files in a temporary
- * folder.
+ * Tests `install` and `uninstall` with the real program, and with files in a
+ * temporary folder.
  *
  * @module
  */
@@ -27,13 +27,12 @@ type Json = any;
 
 const URL_FLAG = ["--url", "ws://127.0.0.1:9/"];
 
-/** A home folder that contains every client's file. */
+/** A temporary home folder for the files of all clients. */
 class Home implements AsyncDisposable {
   readonly folder = Deno.makeTempDirSync({ prefix: "home-" });
 
   /**
-   * The environment for a program in this home, whatever this machine's own
-   * settings are.
+   * The environment of a program in this home, without this machine's settings.
    */
   get env(): Record<string, string> {
     const variables = {
@@ -67,7 +66,7 @@ class Home implements AsyncDisposable {
     return await runToExit(args, { ...this.env, ...env });
   }
 
-  /** Writes a client's file. */
+  /** Writes a client's file, and creates its folder. Returns the path. */
   async writeClientFile(client: string, text: string): Promise<string> {
     const file = this.fileOf(client);
     await Deno.mkdir(file.replace(/[^/\\]*$/, ""), { recursive: true });
@@ -85,8 +84,8 @@ async function exists(path: string): Promise<boolean> {
 }
 
 /**
- * A client for each form of entry, and what its user may have in its file.
- * tests/unit/commands/install_test.ts has every client.
+ * A client for each form of entry, and the text of its file before the test.
+ * `tests/unit/commands/install_test.ts` covers every client.
  */
 const FILE_FORMS: [name: string, before: string][] = [
   [
@@ -133,7 +132,10 @@ for (const [name, before] of FILE_FORMS) {
     await Deno.remove(backup);
     const again = await home.run(["install", name, "--write", ...URL_FLAG]);
     assertEquals([again.code, again.stderr], [0, ""]);
-    assertMatch(again.stdout, /"alwaysup" is there already; nothing changes/);
+    assertMatch(
+      again.stdout,
+      /"alwaysup" is already in this file; nothing changes/,
+    );
     assertEquals(await Deno.readTextFile(file), text);
     assert(!await exists(backup), "no backup of a missing file");
 
@@ -146,11 +148,11 @@ for (const [name, before] of FILE_FORMS) {
     assertEquals(await Deno.readTextFile(backup), text);
     const gone = await home.run(["uninstall", name, "--write"]);
     assertEquals(gone.code, 0);
-    assertMatch(gone.stdout, /"alwaysup" is not there; nothing changes/);
+    assertMatch(gone.stdout, /"alwaysup" is not in this file; nothing changes/);
   });
 }
 
-test("install: what it has written starts a proxy that works", async () => {
+test("install: the written entry starts a working proxy", async () => {
   await using home = new Home();
   await using daemon = new FakeWebSocketServer();
   const args = ["--url", daemon.url, "--cache", "off", "--name", "my-daemon"];
@@ -167,7 +169,7 @@ test("install: what it has written starts a proxy that works", async () => {
   assertEquals((await proxy.closeStdin()).code, 0);
 });
 
-test("install: a missing file is made, and another entry of the name replaced", async () => {
+test("install: a missing file is created, and an entry with the same name is replaced", async () => {
   await using home = new Home();
   const file = home.fileOf("zed");
   const oldest = ["install", "zed", "--write", "--url", "ws://127.0.0.1:8/"];
@@ -185,7 +187,7 @@ test("install: a missing file is made, and another entry of the name replaced", 
   assert((await Deno.readTextFile(`${file}.alwaysup.2.bak`)).includes(":9/"));
 });
 
-test("install: a symbolic link stays one", async () => {
+test("install: a symbolic link stays a link", async () => {
   await using home = new Home();
   const real = `${home.folder}/real.json`;
   const file = await home.writeClientFile("cursor", "");
@@ -205,7 +207,7 @@ test("install: a symbolic link stays one", async () => {
   assertMatch(text, /^\ufeff\{"mcpServers":\{"alwaysup":\{.*\}\}\}\r\n$/);
 });
 
-test("install: a symbolic link to nothing stays one, too", async () => {
+test("install: a symbolic link without a target stays a link", async () => {
   await using home = new Home();
   const file = await home.writeClientFile("cursor", "");
   const real = `${home.folder}/real.json`;
@@ -218,8 +220,8 @@ test("install: a symbolic link to nothing stays one, too", async () => {
     ...URL_FLAG,
   ]);
   assert(Deno.lstatSync(file).isSymlink);
-  // Deno without all permissions does not write through such a link, and
-  // reports that.
+  // Without all permissions, Deno does not write through such a link, and
+  // `install` reports that.
   if (code !== 0) assertMatch(stderr, /it cannot be written \(No such file/);
   assertEquals(await exists(real), code === 0);
 });
@@ -248,7 +250,7 @@ test("install: an older entry's env is kept, and no secret of the file is shown"
   }
 });
 
-test("install: a file that cannot be written whole is as it was", async () => {
+test("install: a file that cannot be written completely stays unchanged", async () => {
   await using home = new Home();
   const before = `{"n": "${"x".repeat(1000)}"}`;
   const file = await home.writeClientFile("cursor", before);
@@ -269,15 +271,15 @@ test("install: a file that cannot be written whole is as it was", async () => {
 });
 
 /**
- * A host with one client file, which fails to be written so many times. The
- * file has two names, so that it is written in place.
+ * Returns a host with one client file, whose writes fail `times` times. The
+ * file has two names (hard links), so it is written in place.
  */
 function hostWithFailingWrites(
   times: number,
   text: string,
 ): { host: Host; disk: MemoryDisk } {
   const disk = new MemoryDisk();
-  disk.addFile(FAILING, text, { mode: 0o664, names: 2 });
+  disk.addFile(FAILING, text, { mode: 0o664, linkCount: 2 });
   let left = times;
   const { writeFile, ...rest } = disk.host();
   const host: Host = {
@@ -299,18 +301,18 @@ const FAILURES: [
   after: string,
   says: string,
 ][] = [
-  ["written back", 1, "{ }", "{ }", "it cannot be written (No space left)"],
+  ["restored", 1, "{ }", "{ }", "it cannot be written (No space left)"],
   [
     "damaged",
     2,
     '{"a": "long enough"}',
     '{"a": "lo',
-    "it cannot be written (No space left; it is damaged now: put " +
-    `${FAILING}.alwaysup.bak in its place)`,
+    "it cannot be written (No space left; the file is damaged now: " +
+    `replace it with ${FAILING}.alwaysup.bak)`,
   ],
 ];
 for (const [what, times, before, after, says] of FAILURES) {
-  test(`install: a file whose writing fails is ${what}`, async () => {
+  test(`install: after a failed write, the file is ${what}`, async () => {
     const { host, disk } = hostWithFailingWrites(times, before);
     const args = ["cursor", "--write", ...URL_FLAG];
     const { code, stderr } = await runCommand(install, args, host);
@@ -417,15 +419,21 @@ test("install: a path that cannot be read or written is named", async () => {
     ...URL_FLAG,
   ]);
   assertEquals(unreadable.code, 1);
-  assertMatch(unreadable.stderr, /mcp\.json: it cannot be read \(.*nothing is/);
+  assertMatch(
+    unreadable.stderr,
+    /mcp\.json: it cannot be read \(.*nothing was/,
+  );
   await Deno.mkdir(home.fileOf("augment"), { recursive: true });
   const folder = await home.run(["install", "augment", "--write", ...URL_FLAG]);
   assertEquals(folder.code, 1);
-  assertMatch(folder.stderr, /it cannot be read \(it is no file\)/);
+  assertMatch(folder.stderr, /it cannot be read \(it is not a regular file\)/);
   const nowhere = { HOME: "", USERPROFILE: "", APPDATA: "" };
   const homeless = await home.run(["install", "vscode", ...URL_FLAG], nowhere);
   assertEquals(homeless.code, 1);
-  assertMatch(homeless.stderr, /VS Code: the environment does not say where/);
+  assertMatch(
+    homeless.stderr,
+    /VS Code: the folder of its settings is unknown/,
+  );
 });
 
 const WRONG: [args: string[], why: RegExp][] = [
@@ -442,26 +450,32 @@ const WRONG: [args: string[], why: RegExp][] = [
   [["install", "zed", "--token", "s3cret"], /--token: a command line is visi/],
   [
     ["install", "zed", "--header", "Cookie: s3cret"],
-    /--header: Cookie is a se/,
+    /--header: the header Cookie is secret/,
   ],
   [["install", "zed", "--bogus"], /--bogus: there is no such flag/],
-  [["install", "--all", "zed"], /: a client or --all: not both$/m],
-  [["uninstall", "zed", "--all"], /: a client or --all: not both$/m],
-  [["install", "zed", "cursor"], /one client only, or --all for each$/m],
+  [["install", "--all", "zed"], /: give a client or --all, not both$/m],
+  [["uninstall", "zed", "--all"], /: give a client or --all, not both$/m],
+  [
+    ["install", "zed", "cursor"],
+    /give one client only, or --all for each of them$/m,
+  ],
   [["install", "zed", "--write=s3cret"], /: --write: it takes no value$/m],
   [["uninstall", "zed", "--write=no"], /: --write: it takes no value$/m],
-  [["install", "zed", "s3cret"], /argument 1: it is no flag/],
+  [["install", "zed", "s3cret"], /argument 1: it is not a flag/],
   [["install", "zed", "--name", "a b"], /--name: it must be 1 to 60/],
   [["install", "zed", "--name"], /--name: it must be 1 to 60/],
   [["install", "zed", "--name=a", "--name=b"], /--name: it is given twice/],
   [
     ["install", "zed", "--token-file", "none"],
-    /--token-file: it cannot be read \(ENOENT\): it must be the path/,
+    /--token-file: it cannot be read \(ENOENT\); it must be the path/,
   ],
-  [["uninstall", "zed", "--url", "ws://h/"], /only the flags --name, --wri/],
+  [
+    ["uninstall", "zed", "--url", "ws://h/"],
+    /: --url: uninstall has no such flag; /,
+  ],
 ];
 
-test("install: a wrong command line gives a sentence for each fault, and nothing is done", async () => {
+test("install: an invalid command line gives an error, and changes nothing", async () => {
   await using home = new Home();
   for (const [args, why] of WRONG) {
     const { code, stdout, stderr } = await home.run([...args, "--write"]);
@@ -481,12 +495,12 @@ test("install: relative paths become absolute; variables that the client does no
   const { stdout, stderr } = await home.run(["install", "zed", ...args], env);
   assert(stdout.includes(JSON.stringify(ROOT + token)), stdout);
   assert(stdout.includes(JSON.stringify(`--cache=${ROOT}c.json`)), stdout);
-  assertMatch(stderr, /^alwaysup: Zed will not see EXAI_WS_HEALTH_FILE of/);
+  assertMatch(stderr, /^alwaysup: Zed does not pass EXAI_WS_HEALTH_FILE to/);
   const off = ["install", "zed", ...URL_FLAG, "--cache", "off"];
   const bare = await home.run(off, env);
   assertMatch(
     bare.stderr,
-    /will not see ALWAYSUP_TOKEN, EXAI_WS_HEALTH_FILE of/,
+    /does not pass ALWAYSUP_TOKEN, EXAI_WS_HEALTH_FILE to/,
   );
   assert(!(bare.stdout + bare.stderr).includes("s3cret"));
   assertMatch(bare.stdout, /"off"/);
@@ -505,8 +519,8 @@ test("install: a relative path in an env file is named", async () => {
   const { code, stderr } = await home.run(args);
   assertEquals([code, stderr], [
     0,
-    `alwaysup: ${file}: ALWAYSUP_CACHE, EXAI_WS_HEALTH_FILE: it must be a ` +
-    "whole path, for nobody knows in which folder Zed starts its servers\n",
+    `alwaysup: ${file}: use an absolute path for ALWAYSUP_CACHE, ` +
+    "EXAI_WS_HEALTH_FILE, because Zed may start its servers in any folder\n",
   ]);
   await Deno.writeTextFile(file, "ALWAYSUP_CACHE=off\nEXAI_WS_HEALTH_FILE=/h");
   assertEquals((await home.run(args)).stderr, "");
@@ -537,7 +551,10 @@ test("install: on Windows cmd starts the program, with arguments that cmd does n
   const bad = ["cursor", "--url", "ws://h/?a=1&b=2"];
   const refused = await runCommand(install, bad, host);
   assertEquals(refused.code, 2);
-  assertMatch(refused.stderr, /^alwaysup: Windows would read a part of it/);
+  assertMatch(
+    refused.stderr,
+    /^alwaysup: Windows gives & \| < > \^ % " a meaning of its own/,
+  );
 });
 
 test("uninstall: it names the entries that start this program under other names", async () => {
@@ -546,7 +563,10 @@ test("uninstall: it names the entries that start this program under other names"
   assertEquals((await home.run(args)).code, 0);
   const { code, stdout } = await home.run(["uninstall", "zed", "--write"]);
   assertEquals(code, 0);
-  assertMatch(stdout, /"alwaysup" is not there; nothing changes\n.*as "exai"/);
+  assertMatch(
+    stdout,
+    /"alwaysup" is not in this file; nothing changes\n.*as "exai"/,
+  );
 });
 
 test("install: the default address is written only if something listens there", async () => {
@@ -561,7 +581,10 @@ test("install: the default address is written only if something listens there", 
   for (const line of isFree ? lines : []) {
     const { code, stdout, stderr } = await home.run(["install", ...line]);
     assertEquals([code, stdout], [2, ""]);
-    assertMatch(stderr, /^alwaysup: nothing listens at ws:.*: give --url ws:/);
+    assertMatch(
+      stderr,
+      /^alwaysup: nothing listens at the default address ws:.*: give --url ws:/,
+    );
   }
   assertEquals(await Deno.readTextFile(home.fileOf("cursor")), "{}");
   const entry = { command: "python", env: { EXAI_WS_PORT: "9" } };

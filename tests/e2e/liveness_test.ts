@@ -1,7 +1,7 @@
 /**
- * Liveness with real processes: dead connections, busy daemons, and daemons
- * that keep one client. `deno task liveness` has more kinds, longer calls and
- * the figures.
+ * Tests liveness with real processes: dead connections, busy daemons, and
+ * daemons that keep one client. `deno task liveness` covers more kinds and
+ * longer calls, and measures times.
  *
  * @module
  */
@@ -15,18 +15,19 @@ import {
 } from "../helpers/liveness_processes.ts";
 import { test } from "../helpers/time_limit.ts";
 
-/** Longer than the silence after which a connection becomes suspect. */
+/** Longer than the silence after which a connection becomes suspect (10 s). */
 const SLOW_MS = 12_000;
-/** The minimum interval of the probes that precede a call. */
-const LEAD_MS = 1_100;
+/** Longer than the interval in which calls cause only one probe (1 s). */
+const PAST_PROBE_INTERVAL_MS = 1_100;
 /**
- * How long a call may wait on a dead connection. Without a second connection it
- * would be 600 s.
+ * The maximum wait of a call on a dead connection. Without a second connection,
+ * the call would wait for the request timeout (600 s).
  */
-const DEAD_MS = 15_000;
+const MAX_DEAD_WAIT_MS = 15_000;
 
 /**
- * Runs a test with a proxy and a daemon. Adds the kind and the log to an error.
+ * Runs a test with a proxy and a daemon. If it fails, adds the kind and the log
+ * to the error.
  */
 async function withProcesses(
   options: LivenessOptions,
@@ -42,7 +43,7 @@ async function withProcesses(
   }
 }
 
-/** The outcomes of the calls: `ID outcome executions`. */
+/** Returns a line for each call: `ID OUTCOME EXECUTIONS`. */
 function outcomeLines(processes: LivenessProcesses): string[] {
   return processes.outcomes().map(({ id, outcome, executionsStartedAt }) =>
     `${id} ${outcome} ${executionsStartedAt.length}`
@@ -50,8 +51,8 @@ function outcomeLines(processes: LivenessProcesses): string[] {
 }
 
 /**
- * A slow call is executed once and answered, and so is one that is sent
- * meanwhile.
+ * Checks that a slow call and a call sent during it are executed once and
+ * answered.
  */
 async function checkSlowCall(processes: LivenessProcesses): Promise<void> {
   const call = await processes.sendCall("slow", "work", SLOW_MS);
@@ -65,23 +66,24 @@ async function checkSlowCall(processes: LivenessProcesses): Promise<void> {
   ]);
 }
 
-/** No connection is opened while the daemon executes a call. */
+/** Checks that no connection is opened while the daemon executes a call. */
 async function checkUndisturbed(processes: LivenessProcesses): Promise<void> {
   await checkSlowCall(processes);
   const events = processes.journalEntries().map(({ what }) => what);
   const during = events.slice(events.indexOf("begin work slow"));
   assertEquals(during.filter((what) => what === "open"), []);
-  // The first, the second that the capacity check tried, and the first again.
+  // The first connection, the second one of the capacity check, and a reconnect
+  // if the daemon has closed the first one.
   assert(
     processes.connectionCount <= 3,
     `${processes.connectionCount} connections`,
   );
 }
 
-/** The connection dies while nothing is in flight, and neither side notices. */
+/** Checks calls on a connection that died unnoticed while it was idle. */
 async function checkHalfOpen(processes: LivenessProcesses): Promise<void> {
   for (const id of ["a", "b", "c"]) await processes.callAndWait(id, "work");
-  await delay(LEAD_MS);
+  await delay(PAST_PROBE_INTERVAL_MS);
   processes.relay!.blackhole();
   await processes.sendCalls([["look", "look", 0], ["work", "work", 0]]);
   await Promise.all(
@@ -90,7 +92,7 @@ async function checkHalfOpen(processes: LivenessProcesses): Promise<void> {
   const laterOutcomes = processes.outcomes().slice(3);
   for (const { id, sentAt, answeredAt } of laterOutcomes) {
     const ms = answeredAt! - sentAt;
-    assert(ms <= DEAD_MS, `${id} has waited ${ms} ms`);
+    assert(ms <= MAX_DEAD_WAIT_MS, `${id} has waited ${ms} ms`);
   }
   assertEquals(outcomeLines(processes).slice(3), [
     "look answered 1",
@@ -113,7 +115,7 @@ test("Liveness: slow calls are executed once and answered, whatever else the dae
   ]);
 });
 
-test("Capacity: a daemon that answers on the newest connection only answers the first call", async () => {
+test("Capacity: a daemon that answers only on its newest connection answers the first calls", async () => {
   await withProcesses({ kind: "newest" }, async (processes) => {
     await processes.callAndWait("first", "work");
     await processes.callAndWait("second", "look");

@@ -1,7 +1,7 @@
 /**
- * Every form in which daemons write messages, with both versions of the SDK's
- * client behind the proxy: the clients must accept what reaches them, before
- * the daemon is killed and after its restart.
+ * Tests every form in which daemons write messages. Clients of both SDK
+ * versions must accept what the proxy sends them, before the daemon is killed
+ * and after its restart.
  *
  * @module
  */
@@ -24,24 +24,24 @@ import {
 /** The SDK's transports leave a timer behind when they are closed. */
 const UNSANITIZED = { sanitizeOps: false, sanitizeResources: false };
 
-/** How many kinds run at a time: most of the time is waiting. */
+/** How many kinds run at the same time. They mostly wait. */
 const PARALLEL_RUNS = 3;
 
-/** More connections than the daemon allows by default. */
+/** Allows more connections than the daemon's default of 100. */
 const EXAI_FLAGS = ["--sessions", "1000"];
 
-/** The kinds, each with its forms. */
+/** The forms of each kind. */
 const KINDS = Map.groupBy(
   [...MESSAGE_FORMS, ...EXAI_FORMS],
   ({ kind }) => kind,
 );
 
-/** The outcome of a form. An absent member means success. */
+/** The errors of a form. A version without an error has succeeded. */
 interface Outcome {
   readonly form: MessageForm;
   readonly before: Partial<Record<SdkVersion, string>>;
   readonly after: Partial<Record<SdkVersion, string>>;
-  /** What the proxy wrote that no daemon should get. */
+  /** The daemon's reports of invalid messages from the proxy. */
   readonly wrong: string[];
 }
 
@@ -50,15 +50,15 @@ async function errorOf(work: Promise<void>): Promise<string | undefined> {
     await work;
     return undefined;
   } catch (error) {
-    // The values alone show a difference.
+    // Joins the lines, because each error is one element of a list.
     return errorMessageOf(error).split(/\s*\n/).filter((line) => line !== "")
       .join(" ");
   }
 }
 
 /**
- * Runs all forms of a kind at the same time: one daemon, and a proxy for each
- * client.
+ * Runs all forms of a kind at the same time, with one daemon, and with one
+ * proxy for each client.
  */
 async function runForms(forms: readonly MessageForm[]): Promise<Outcome[]> {
   const outcomes = forms.map((form): Outcome => ({
@@ -106,7 +106,7 @@ async function runForms(forms: readonly MessageForm[]): Promise<Outcome[]> {
   return outcomes;
 }
 
-/** Runs the kinds, a few at a time. */
+/** Runs all kinds, `PARALLEL_RUNS` at a time. */
 function runAllForms(): Map<string, Promise<Outcome[]>> {
   const lanes: Promise<unknown>[] = Array.from(
     { length: PARALLEL_RUNS },
@@ -114,16 +114,16 @@ function runAllForms(): Map<string, Promise<Outcome[]>> {
   );
   return new Map(
     [...KINDS].map(([kind, forms], i) => {
-      const played = lanes[i % PARALLEL_RUNS]!.then(() => runForms(forms));
-      lanes[i % PARALLEL_RUNS] = played.catch(() => {});
-      return [kind, played];
+      const outcomes = lanes[i % PARALLEL_RUNS]!.then(() => runForms(forms));
+      lanes[i % PARALLEL_RUNS] = outcomes.catch(() => {});
+      return [kind, outcomes];
     }),
   );
 }
 
 let outcomesByKind: Map<string, Promise<Outcome[]>> | undefined;
 
-/** The outcomes of a kind. The first call starts all kinds. */
+/** Returns the outcomes of a kind. The first call starts all kinds. */
 function outcomesOf(kind: string): Promise<Outcome[]> {
   outcomesByKind ??= runAllForms();
   return outcomesByKind.get(kind)!;
@@ -131,7 +131,7 @@ function outcomesOf(kind: string): Promise<Outcome[]> {
 
 for (const kind of KINDS.keys()) {
   test(
-    `Message forms: of ${kind}, what reaches the SDK's clients is what they accept`,
+    `Message forms: the SDK's clients accept every form of ${kind}`,
     async () => {
       const wrong = (await outcomesOf(kind)).flatMap(
         ({ form: { name }, before, after, wrong }) => [
@@ -150,7 +150,7 @@ for (const kind of KINDS.keys()) {
   );
 }
 
-/** Pads the cells of each column to one width. */
+/** Pads the cells of each column to the same width. */
 function aligned(rows: readonly string[][]): string[] {
   const widths = rows[0]!.map((_, i) =>
     Math.max(...rows.map((row) => row[i]!.length))
@@ -160,24 +160,24 @@ function aligned(rows: readonly string[][]): string[] {
   );
 }
 
-/** The outcome of a form, as a row of the table. */
+/** Returns the outcome of a form as a row of the table. */
 function row({ form, before, after }: Outcome): string[] {
   const cell = (isGood: boolean): string => isGood ? "ok" : "fails";
-  const isThere = (["v1", "v2"] as const).filter((it) => !before[it]);
-  const isGood = isThere.every((version) => !after[version]);
+  const startedVersions = (["v1", "v2"] as const).filter((it) => !before[it]);
+  const isGood = startedVersions.every((version) => !after[version]);
   return [
     formKey(form),
-    cell(isThere.includes("v1")),
-    cell(isThere.includes("v2")),
-    isThere.length < 2 ? "-" : cell(isGood),
+    cell(startedVersions.includes("v1")),
+    cell(startedVersions.includes("v2")),
+    startedVersions.length < 2 ? "-" : cell(isGood),
   ];
 }
 
-test("Message forms: the table of all of them", async (context) => {
+test("Message forms: the table of all forms", async (context) => {
   const rows = [["form", "v1", "v2", "after a restart"]];
   for (const kind of KINDS.keys()) {
     rows.push(...(await outcomesOf(kind)).map(row));
   }
-  // A step's name is printed at every verbosity.
+  // Deno prints the name of a step at every verbosity.
   for (const line of aligned(rows)) await context.step(line, () => {});
 }, UNSANITIZED);

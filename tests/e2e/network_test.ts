@@ -1,18 +1,18 @@
 /**
- * Networks that drop everything, and a proxy whose machine sleeps, with real
- * processes.
+ * Tests a network that drops everything, and a proxy that is stopped as if its
+ * machine slept, with real processes.
  *
  * @module
  */
 
 import { delay } from "../../lib/runtime/timeout.ts";
 import { assert, assertEquals } from "../helpers/assert.ts";
-import { FAST_PROBES, ProxyAndDaemon } from "../helpers/mcp_process.ts";
+import { FAST_PROBE_FLAGS, ProxyAndDaemon } from "../helpers/mcp_process.ts";
 import { TcpRelay } from "../helpers/tcp_relay.ts";
 import { test } from "../helpers/time_limit.ts";
 import { freePort, OutputLines } from "../helpers/process.ts";
 
-test("Liveness: on a network that drops everything the connection is given up within 20 s, and nothing is executed twice", async () => {
+test("Liveness: on a network that drops everything, the connection is closed within 20 s, and nothing is executed twice", async () => {
   const port = freePort();
   await using relay = new TcpRelay(port);
   await using processes = new ProxyAndDaemon([], {}, relay.port, port);
@@ -20,7 +20,7 @@ test("Liveness: on a network that drops everything the connection is given up wi
   await processes.proxy.initialize();
   await processes.proxy.callTool(1, "write", { ms: 60_000, key: "one" });
   await processes.waitForProbeAfter("call write one");
-  // Once a later request is answered, the pong has arrived, too.
+  // The response to a later request shows that the pong has arrived, too.
   await processes.proxy.request("through", "tools/list");
   await processes.proxy.waitForResponse("through");
   const start = Date.now();
@@ -30,7 +30,7 @@ test("Liveness: on a network that drops everything the connection is given up wi
   const lost = await processes.proxy.stderr.waitForLine((line) =>
     line.includes("Lost the")
   );
-  const ms = OutputLines.loggedAt(lost) - start;
+  const ms = OutputLines.logTimeOf(lost) - start;
   assert(ms < 20_000, `${ms} ms`);
   await processes.proxy.callTool(2, "write", { key: "two" });
   assertEquals(
@@ -43,10 +43,10 @@ test("Liveness: on a network that drops everything the connection is given up wi
   ]);
 });
 
-test("Liveness: on such a network a daemon that serves one request at a time keeps its call until its timeout, and new requests run", async () => {
+test("Liveness: on a network that drops everything, a call to a daemon that serves one request at a time waits for its timeout, and new requests are answered", async () => {
   const port = freePort();
   await using relay = new TcpRelay(port);
-  const flags = [...FAST_PROBES, "--request-timeout", "12s"];
+  const flags = [...FAST_PROBE_FLAGS, "--request-timeout", "12s"];
   await using processes = new ProxyAndDaemon(flags, {}, relay.port, port);
   await processes.startDaemon("--habit", "serial");
   await processes.proxy.initialize();
@@ -54,7 +54,7 @@ test("Liveness: on such a network a daemon that serves one request at a time kee
   await processes.waitForJournalLine("call write one");
   relay.blackhole();
   await processes.proxy.stderr.waitForLine((line) =>
-    line.includes("a second connection")
+    line.includes("new messages use a second connection")
   );
   await processes.proxy.callTool(2, "write", { key: "two" });
   const two = await processes.proxy.waitForResponse(2);
@@ -63,11 +63,11 @@ test("Liveness: on such a network a daemon that serves one request at a time kee
   assert(two.at < one.at);
 });
 
-test("Sleep: no request expires because the proxy was stopped, and it works at once", async () => {
+test("Sleep: no request expires while the proxy is stopped, and the proxy then works at once", async () => {
   const port = freePort();
   await using relay = new TcpRelay(port);
   const env = { GLM_STREAM_TIMEOUT: "3" };
-  // Late probes, so that only the reaction to waking up can be quick.
+  // Late probes: only the reaction to the wake-up can be fast.
   const flags = ["--ping-interval", "60s", "--ping-timeout", "60s"];
   await using processes = new ProxyAndDaemon(flags, env, relay.port, port);
   await processes.startDaemon("--extra", "glm_chat");
@@ -75,7 +75,7 @@ test("Sleep: no request expires because the proxy was stopped, and it works at o
   await processes.proxy.callTool(1, "glm_chat", { ms: 2_000, key: "one" });
   await processes.waitForJournalLine("call glm_chat");
   processes.proxy.process.kill("SIGSTOP");
-  // This tests real time: it exceeds the call's timeout by 4 s.
+  // This pause must be real. It is 4 s longer than the call's timeout.
   await delay(7_000);
   processes.proxy.process.kill("SIGCONT");
   assertEquals(
@@ -83,9 +83,9 @@ test("Sleep: no request expires because the proxy was stopped, and it works at o
     "one",
   );
   await processes.proxy.stderr.waitForLine((line) =>
-    line.includes("Awake after")
+    line.includes("Resumed after a sleep of")
   );
-  // Now the network has changed when the proxy wakes.
+  // This time, the network fails while the proxy sleeps.
   processes.proxy.process.kill("SIGSTOP");
   relay.blackhole();
   await delay(9_000);

@@ -1,5 +1,6 @@
 /**
- * Files that another user may have written, with real hosts and real proxies.
+ * Tests that files which another user may have written are not trusted, with
+ * real hosts and real proxies.
  *
  * @module
  */
@@ -12,13 +13,13 @@ import { test } from "../helpers/time_limit.ts";
 import { FakeWebSocketServer } from "../helpers/fake_websocket_server.ts";
 import { ProxyProcess, runToExit } from "../helpers/process.ts";
 
-/** A state folder for one test. */
+/** A temporary state folder. */
 class Folder implements Disposable {
   readonly path = Deno.makeTempDirSync({ prefix: "state-" });
   readonly own = `${this.path}/alwaysup`;
   readonly env = { XDG_STATE_HOME: this.path };
 
-  /** The names of the cache files in it. */
+  /** Returns the names of the cache files. */
   caches(): string[] {
     return [...Deno.readDirSync(this.own)].map(({ name }) => name)
       .filter((name) => name.endsWith(".json"));
@@ -30,7 +31,8 @@ class Folder implements Disposable {
 }
 
 /**
- * What the client gets, and the log lines about the cache and the status file.
+ * Runs one session. Returns the server's name that the client got, and the
+ * warnings about the cache and the status file.
  */
 async function initializeOnce(
   daemon: string,
@@ -46,25 +48,27 @@ async function initializeOnce(
   await using proxy = new ProxyProcess(["--log-level", "debug"], env);
   const { result } = await proxy.initialize();
   if (status === "on") {
-    await proxy.stderr.waitForLine((line) => line.includes("No file for"));
+    await proxy.stderr.waitForLine((line) =>
+      line.includes("cannot show this proxy")
+    );
   }
   assertEquals((await proxy.closeStdin()).code, 0);
   const lines = proxy.stderr.dump().split("\n")
     .filter((line) => line.includes(" WARN "))
-    .filter((line) => /The cache|No file for/.test(line));
+    .filter((line) => /The cache|cannot show this proxy/.test(line));
   return { name: result.serverInfo.name, lines };
 }
 
-/** Only root can act as another user. */
+/** Only root can give a file to another user. */
 const IS_ROOT = Deno.uid() === 0;
-const OTHER = 65_534;
+const OTHER_USER_ID = 65_534;
 
 const PLANTED: [what: string, plant: (cache: string) => void, says: RegExp][] =
   [
     [
       "writable by others",
       (cache) => Deno.chmodSync(cache, 0o666),
-      /WARN .*not used: others may write it \(mode 666\)/,
+      /WARN .*not used: other users may write to it \(mode 666\)/,
     ],
     [
       "a link to another file",
@@ -72,13 +76,13 @@ const PLANTED: [what: string, plant: (cache: string) => void, says: RegExp][] =
         Deno.renameSync(cache, `${cache}.victim`);
         Deno.symlinkSync(`${cache}.victim`, cache);
       },
-      /WARN .*not used: it is a link, and none is followed/,
+      /WARN .*not used: it is a link, and alwaysup does not follow links/,
     ],
   ];
 if (IS_ROOT) {
   PLANTED.push([
     "somebody else's",
-    (cache) => Deno.chownSync(cache, OTHER, OTHER),
+    (cache) => Deno.chownSync(cache, OTHER_USER_ID, OTHER_USER_ID),
     /WARN .*not used: it belongs to another user \(65534\)/,
   ]);
 }
@@ -124,13 +128,19 @@ test("Ownership: a state folder that is a link gives one line for cache and stat
   assertEquals([name, lines.length], ["raw", 1]);
   assertMatch(lines[0]!, /WARN .*alwaysup is a link, .*: remove the link/);
   const alone = await initializeOnce(daemon.url, folder, "on", "off");
-  assertMatch(alone.lines.join(), /WARN .*No file for .*is a link, /);
+  assertMatch(
+    alone.lines.join(),
+    /WARN .*cannot show this proxy: .*is a link, /,
+  );
   const { code, stdout, stderr } = await runToExit(["status"], folder.env);
   assertEquals([code, stdout], [1, ""]);
   assertMatch(stderr, /^alwaysup status: .*is a link, .*remove the link\n$/);
   const args = ["doctor", "--url", daemon.url];
   const doctor = await runToExit(args, folder.env);
-  assertMatch(doctor.stdout, /fail {2}running .*cannot be known/);
+  assertMatch(
+    doctor.stdout,
+    /fail {2}running .*it is unknown whether one of your proxies is running/,
+  );
   assertEquals([...Deno.readDirSync(`${folder.path}/theirs`)], []);
 });
 
@@ -159,7 +169,11 @@ for (const [name, make] of HOSTS) {
     assertEquals(host.createFile(path, "other", 0o600), false);
     assertEquals(host.readFile(path), "text");
     host.chmod(path, 0o600);
-    assertEquals(host.readIfUnchanged(path, facts), undefined, "rights changed");
+    assertEquals(
+      host.readIfUnchanged(path, facts),
+      undefined,
+      "rights changed",
+    );
     const narrow = host.lstat(path)!;
     host.createFile(`${path}.tmp`, "young", 0o600);
     host.rename(`${path}.tmp`, path);

@@ -1,6 +1,6 @@
 /**
- * The program as a whole, with a real process and real sockets: how it ends,
- * how it treats bad input, the WebSocket handshake, and large messages.
+ * Tests the whole program with a real process and real sockets: its exit,
+ * invalid input, the WebSocket handshake, and large messages.
  *
  * @module
  */
@@ -14,20 +14,20 @@ import {
 import { test, withWaitLimit } from "../helpers/time_limit.ts";
 import {
   freePort,
-  HELLO,
+  INITIALIZE_LINE,
   OutputLines,
   proxyCommand,
   ProxyProcess,
 } from "../helpers/process.ts";
 
 /**
- * The program ends within this time if no request is pending: less than
- * `SHUTDOWN_GRACE_MS`, so it did not wait for a response.
+ * The time limit for an exit without pending requests. It is shorter than
+ * `SHUTDOWN_GRACE_MS`, so the program did not wait for a response.
  */
 const PROMPT_MS = SHUTDOWN_GRACE_MS - 100;
 
 function flags(url: string, ...rest: string[]): string[] {
-  // These tests count connections, so the proxy must not try a second one.
+  // The tests count connections, so the proxy must not open a second one.
   return ["--url", url, "--connections", "many", ...rest];
 }
 
@@ -59,7 +59,7 @@ for (const how of ["EOF", "SIGTERM", "SIGINT"] as const) {
   });
 
   test(`Exit: ${how} during a dial gives exit code 0 at once`, async () => {
-    // It accepts the connection and never answers the handshake.
+    // The listener accepts the connection, but never answers the handshake.
     using listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
     const { port } = listener.addr as Deno.NetAddr;
     await using proxy = new ProxyProcess(flags(`ws://127.0.0.1:${port}/`));
@@ -124,14 +124,14 @@ test("Exit: after EOF, a large response is not cut off", async () => {
 test("Exit: a client that no longer reads stdout gives exit code 0", async () => {
   await using daemon = new FakeWebSocketServer();
   const { url } = daemon;
-  // A shell pipe breaks stdout and leaves stdin open.
+  // A shell pipe can break stdout while stdin stays open.
   await using proxy = new ShellProxy(
     '"${@:2}" --url "$1" | { head -n 1 >/dev/null; exec <&-; echo gone >&2; }; ' +
       "exit ${PIPESTATUS[0]}",
     url,
   );
   await proxy.requestInitialize();
-  // Output before that is still read.
+  // Output before this line would still be read.
   await proxy.stderr.waitForLine((line) => line === "gone");
   await proxy.requestInitialize(1);
   const { code } = await proxy.waitForExit();
@@ -149,8 +149,8 @@ test("Exit: --give-up-after gives exit code 1, and queued requests get an error"
   assertMatch(proxy.stderr.dump(), /--give-up-after.*exiting/);
 });
 
-test("Exit: it ends although nobody reads its output", async () => {
-  const full = async (
+test("Exit: the program ends although nobody reads its output", async () => {
+  const runUnread = async (
     args: string[],
     feed: (stdin: WritableStreamDefaultWriter<Uint8Array>) => Promise<void>,
   ): Promise<void> => {
@@ -168,15 +168,15 @@ test("Exit: it ends although nobody reads its output", async () => {
   };
   await using daemon = new FakeWebSocketServer();
   const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
-  await full(flags(daemon.url), async (stdin) => {
-    await stdin.write(bytes(HELLO));
+  await runUnread(flags(daemon.url), async (stdin) => {
+    await stdin.write(bytes(INITIALIZE_LINE));
     const t = "x".repeat(500_000);
     const call = { jsonrpc: "2.0", id: 1, method: "x", params: { t } };
     await stdin.write(bytes(`${JSON.stringify(call)}\n`));
     await daemon.waitForMessages(2);
   });
-  // More stderr than a pipe holds.
-  await full(
+  // More stderr output than a pipe can hold.
+  await runUnread(
     Array.from({ length: 2_000 }, (_, i) => `--no-such-flag-${i}=1`),
     () => Promise.resolve(),
   );
@@ -254,9 +254,9 @@ const HANDSHAKES: [
   dials: number[],
 ][] = [
   ["echoes it", {}, [1]],
-  // Deno accepts this. With Node and Bun the proxy dials again without a
+  // Deno accepts this. On Node and Bun, the proxy dials again without a
   // subprotocol.
-  ["does not echo it", { echo: undefined }, [1, 2]],
+  ["does not echo it", { subprotocol: undefined }, [1, 2]],
   ["answers 400 to it", {
     refuse: ({ headers }) =>
       headers.has("sec-websocket-protocol")
@@ -264,9 +264,9 @@ const HANDSHAKES: [
         : undefined,
   }, [2]],
 ];
-for (const [what, manners, dials] of HANDSHAKES) {
-  test(`Subprotocol: it is offered, and a server that ${what} is reached`, async () => {
-    await using daemon = new FakeWebSocketServer(manners);
+for (const [what, behavior, dials] of HANDSHAKES) {
+  test(`Subprotocol: the proxy offers it, and reaches a server that ${what}`, async () => {
+    await using daemon = new FakeWebSocketServer(behavior);
     await using proxy = new ProxyProcess(flags(daemon.url));
     await proxy.initialize();
     const offers = daemon.handshakes.map(({ headers }) =>
@@ -288,8 +288,8 @@ test("Backoff: a server that accepts and closes is not dialed in a hot loop", as
   await proxy.request(0, "initialize", {});
   await proxy.stderr.waitForLine((line) => line.includes("Attempt 4 "));
   const [first, , , fourth] = daemon.handshakes;
-  // 0.25, 0.5 and 1 s, although a request waits all the time. The daemon may
-  // notice the first dial late.
+  // The pauses are 0.25, 0.5 and 0.9 s, although a request is waiting. The
+  // daemon may notice the first dial late.
   const ms = fourth!.at - first!.at;
   assert(ms >= 1_200, `${ms}`);
 });
@@ -326,7 +326,7 @@ test("Refusal: HTTP 401 gives the client an error at once that says what to do, 
   await Deno.remove(token);
 });
 
-test("Size: 20 MB pass both ways with their spelling", async () => {
+test("Size: 20 MB pass unchanged in both directions", async () => {
   await using daemon = new FakeWebSocketServer();
   await using proxy = new ProxyProcess(flags(daemon.url));
   await proxy.initialize();
@@ -340,7 +340,7 @@ test("Size: 20 MB pass both ways with their spelling", async () => {
   assertEquals((await proxy.waitForResponse(2)).result, { small: true });
 });
 
-test("Size: a message over --max-message costs its own request an error, and the connection stays", async () => {
+test("Size: a message over --max-message fails only its own request, and the connection stays", async () => {
   await using daemon = new FakeWebSocketServer({
     respond: (message) =>
       message.method === "big"
@@ -360,7 +360,7 @@ test("Size: a message over --max-message costs its own request an error, and the
   assertEquals(daemon.handshakes.length, 1);
 });
 
-test("Frames: one with raw line breaks leaves as one line", async () => {
+test("Frames: a frame with raw line breaks becomes one line", async () => {
   await using daemon = new FakeWebSocketServer({
     respond: ({ id, method, params }) => {
       if (method === undefined || id === undefined) return;
@@ -378,7 +378,7 @@ test("Frames: one with raw line breaks leaves as one line", async () => {
   assertEquals(proxy.stdout.lines.length, 2);
 });
 
-test("stderr: the proxy works on although nobody reads it", async () => {
+test("stderr: the proxy continues although nobody reads its log", async () => {
   await using daemon = new FakeWebSocketServer();
   await using proxy = new ShellProxy(
     'exec "${@:2}" --url "$1" --log-level debug 2> >(exec sleep 3 >&-)',
@@ -392,7 +392,7 @@ test("stderr: the proxy works on although nobody reads it", async () => {
   await proxy.stdout.waitForLine((text) => JSON.parse(text).id === 1);
 });
 
-test("Back-pressure: a client that does not read costs the connection and no memory, and nothing once it reads", async () => {
+test("Back-pressure: if the client does not read, the proxy closes the connection to limit memory; once the client reads, the proxy reconnects", async () => {
   await using daemon = new FakeWebSocketServer();
   const [command, args] = proxyCommand([
     ...flags(daemon.url),
@@ -424,8 +424,8 @@ test("Back-pressure: a client that does not read costs the connection and no mem
 });
 
 /**
- * A proxy that a shell starts. In its script `"${@:2}"` is the program under
- * test, and `$1` the URL.
+ * A proxy that a shell starts. In the script, `"${@:2}"` is the program under
+ * test, and `$1` is the URL.
  */
 class ShellProxy extends ProxyProcess {
   constructor(script: string, url: string) {
@@ -440,11 +440,11 @@ class ShellProxy extends ProxyProcess {
   }
 }
 
-test("Content-Length: a client that frames with it gets an error that says so, and the program goes on", async () => {
+test("Content-Length: a client that sends this header gets an error that explains it, and the program continues", async () => {
   await using daemon = new FakeWebSocketServer();
   await using proxy = new ProxyProcess(flags(daemon.url));
   const bodies = [
-    HELLO.trimEnd(),
+    INITIALIZE_LINE.trimEnd(),
     '{"jsonrpc":"2.0","method":"notifications/initialized"}',
     '{"jsonrpc":"2.0","id":"tw\u00f6 \u{1f600}","method":"tools/list"}',
   ];

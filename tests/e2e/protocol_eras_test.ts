@@ -1,6 +1,6 @@
 /**
- * Both eras of MCP with third-party peers: the SDK's second version on both
- * sides, in all of its modes, and the Inspector's CLI.
+ * Tests both eras of MCP with third-party peers: the SDK's second version on
+ * both sides, in all of its modes, and the Inspector's CLI.
  *
  * @module
  */
@@ -32,7 +32,10 @@ const UNSANITIZED = { sanitizeOps: false, sanitizeResources: false };
 
 const MODES = ["legacy", "auto", { pin: "2026-07-28" }] as const;
 
-/** An SDK client in one of its modes, and what it receives. */
+/**
+ * Connects an SDK client through a proxy. `open` resolves once it is connected,
+ * `changes` at its first `list_changed`, and `lost` once the proxy logs a loss.
+ */
 function connect(
   port: number,
   mode: typeof MODES[number],
@@ -85,7 +88,7 @@ for (const mode of MODES) {
         client.callTool({ name: "echo", arguments: { text } });
       assertEquals((await echo("one")).content[0].text, "echo: one");
       await first.signal("SIGKILL");
-      // A call that is written before that has an unknown outcome.
+      // A call sent before the loss would have an unknown outcome.
       await lost;
       const waiting = echo("two");
       await using _second = await startDualEraDaemon(port, "more");
@@ -101,13 +104,13 @@ for (const mode of MODES) {
 }
 
 test(
-  "SDK v2 client: with auto, a daemon that comes late is not taken for one of the older era",
+  "SDK v2 client: with auto, a daemon that starts late is not mistaken for one of the older era",
   async () => {
     const port = freePort();
     const { client, open } = connect(port, "auto");
     const isOpen = open.then(() => true);
     using listener = Deno.listen({ port, hostname: "127.0.0.1" });
-    // A dial has failed.
+    // Waits for a dial, and makes it fail.
     (await listener.accept()).close();
     listener.close();
     await using _daemon = await startDualEraDaemon(port);

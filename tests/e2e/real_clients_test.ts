@@ -1,6 +1,6 @@
 /**
- * Third-party peers: the SDK's client, the Inspector's CLI, and the MCP
- * project's reference server behind a WebSocket.
+ * Tests the proxy with third-party peers: the SDK's client, the Inspector's
+ * CLI, and the MCP project's reference server behind a WebSocket.
  *
  * @module
  */
@@ -50,7 +50,7 @@ test(
       client.callTool({ name: "echo", arguments: { message } });
     assertEquals((await echo("one")).content[0].text, "Echo: one");
     await first.signal("SIGKILL");
-    // A call that is written before that has an unknown outcome.
+    // A call sent before the loss would have an unknown outcome.
     await lost;
     const waiting = echo("two");
     await using _second = await startEverythingServer(port);
@@ -67,8 +67,9 @@ test(
           progress.push(value),
       },
     );
-    // The third arrives together with the response, and the SDK's client
-    // forgets the token before it handles what came before the response.
+    // The third value arrives together with the response. The SDK's client
+    // forgets the token before it handles the messages that precede the
+    // response.
     assertEquals(progress.slice(0, 2), [1, 2]);
     const { resources } = await client.listResources() as { resources: Json[] };
     await client.subscribeResource({ uri: resources[0].uri });

@@ -1,7 +1,7 @@
 /**
- * A daemon that is back is used soon, however it was unreachable before, with
- * real processes. The limits are generous, but the pauses of the backoff table
- * are longer.
+ * Tests with real processes that a daemon is used soon after it can be reached
+ * again. The limits are generous, but the pauses of the backoff schedule are
+ * longer.
  *
  * @module
  */
@@ -16,21 +16,29 @@ import { ProxyAndDaemon } from "../helpers/mcp_process.ts";
 import { freePort, ProxyProcess } from "../helpers/process.ts";
 
 /**
- * How long a call may wait for a daemon that can be reached, in milliseconds.
- * By the backoff table it would be longer.
+ * The maximum wait of a call once the daemon can be reached, in milliseconds.
+ * With the backoff schedule alone, the wait would be longer.
  */
 const RECONNECT_WITHIN_MS = 10_000;
 
 const FAULTS: [fault: Fault, variant: number, seen: RegExp][] = [
-  // With the table's pauses, seven dials take 32 s, and the next one comes 16 s
-  // later.
+  // By the backoff schedule alone, seven dials take 32 s, and the eighth dial
+  // comes 30 s later.
   ["rst", 0, /Attempt 7 /],
   ["accept-close", 0, /Attempt 7 /],
   ["1013", 0, /Attempt 7 /],
   ["garbage", 0, /Attempt 7 /],
-  // A dial has 15 s while no request waits.
-  ["silent-tcp", 0, /Attempt 2 .*did not open in time \(\d+\.\d s, while/],
-  ["silent-ws", 0, /Attempt 2 .*first message in time \(\d+\.\d s, while/],
+  // Without a waiting request, a dial may take 15 s.
+  [
+    "silent-tcp",
+    0,
+    /Attempt 2 .*did not open in time \(shortened to \d+\.\d s because/,
+  ],
+  [
+    "silent-ws",
+    0,
+    /Attempt 2 .*first message in time \(shortened to \d+\.\d s because/,
+  ],
 ];
 for (const [fault, variant, seen] of FAULTS) {
   test(`Reconnect: a daemon that can be reached after ${fault} answers the queued call`, async () => {
@@ -45,7 +53,7 @@ for (const [fault, variant, seen] of FAULTS) {
     const { stderr } = processes.proxy;
     const from = stderr.lines.length;
     await front.beginFault(fault, variant);
-    // A call sent before that would be lost with the connection.
+    // A call sent before the loss would be lost with the connection.
     await stderr.waitForLine((line) => line.includes("Lost the"), from);
     await processes.proxy.callTool("waits", "write", { key: "waits" });
     await stderr.waitForLine((line) => seen.test(line), from);
@@ -61,7 +69,7 @@ test("Reconnect: a daemon that restarts again and again answers a call after eac
   await using processes = new ProxyAndDaemon();
   await processes.startDaemon();
   await processes.proxy.initialize();
-  // By the backoff table the pause after the seventh loss is 16 s.
+  // By the backoff schedule, the pause after the seventh loss is 16 s.
   for (let life = 1; life <= 8; life++) {
     const { stderr } = processes.proxy;
     const seen = stderr.lines.length;
@@ -75,7 +83,7 @@ test("Reconnect: a daemon that restarts again and again answers a call after eac
   }
 });
 
-test("Reconnect: an exai daemon that takes the token again answers one of the next calls", async () => {
+test("Reconnect: an exai daemon that accepts the token again answers one of the next calls", async () => {
   await using daemon = new ExaiProcess();
   await daemon.start("--token", "another");
   const env = { EXAI_WS_PORT: `${daemon.port}`, EXAI_WS_TOKEN: "right" };
@@ -90,10 +98,10 @@ test("Reconnect: an exai daemon that takes the token again answers one of the ne
   for (let id = 1;; id++) {
     await proxy.request(id, "tools/list");
     const { result, at } = await proxy.waitForResponse(id);
-    // Without a call, the proxy would not dial before 30 s have passed.
+    // Without a request, the proxy would not dial for 30 s.
     assert(at - start < 20_000, `${at - start} ms`);
     if (result !== undefined) break;
-    // Every call that comes too soon gets an error at once.
+    // A request that comes too soon for a new dial gets an error at once.
     await delay(500);
   }
 });

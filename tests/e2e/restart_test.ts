@@ -1,6 +1,6 @@
 /**
- * The main job, with real processes: a daemon that is killed and restarted
- * while a client works.
+ * Tests the main purpose of the proxy with real processes: a daemon is killed
+ * and restarted while a client works.
  *
  * @module
  */
@@ -63,7 +63,7 @@ test("Restart: requests wait for a daemon that is not there yet", async () => {
   );
 });
 
-test("Restart: the new daemon gets the session's state, and the client list_changed", async () => {
+test("Restart: the new daemon gets the session's state, and the client gets list_changed", async () => {
   await using processes = new ProxyAndDaemon();
   const { proxy } = processes;
   await processes.startDaemon();
@@ -88,7 +88,7 @@ test("Restart: the new daemon gets the session's state, and the client list_chan
   assertEquals(processes.journalLines("level"), ["level warning"]);
   assertEquals(processes.journalLines("subscribe"), ["subscribe test:///a"]);
   await proxy.waitForMessage("notifications/resources/updated");
-  // A second restart without a change: no further notification.
+  // The second restart changes no list, so the client gets no notification.
   await proxy.request(5, "tools/list");
   const { result } = await proxy.waitForResponse(5);
   assert(result.tools.some(({ name }: { name: string }) => name === "new"));
@@ -158,7 +158,7 @@ test("Restart: progress and cancellation reach their receivers", async () => {
   await processes.waitForJournalLine("cancelled write long");
 });
 
-test("Restart: a call that ends the daemon is not sent a third time", async () => {
+test("Restart: a call that kills the daemon is not sent a third time", async () => {
   await using processes = new ProxyAndDaemon(["--backoff-base", "50ms"]);
   const { proxy } = processes;
   await processes.startDaemon();
@@ -180,7 +180,7 @@ test("Restart: a call that ends the daemon is not sent a third time", async () =
   );
 });
 
-test("Liveness: a frozen daemon is noticed while idle, and the next one is found", async () => {
+test("Liveness: an idle connection to a frozen daemon is closed, and the proxy reconnects once the daemon continues", async () => {
   await using processes = new ProxyAndDaemon([
     ...["--ping-interval", "1s", "--ping-timeout", "1s"],
     ...["--connections", "many"],
@@ -202,9 +202,9 @@ test("Liveness: a frozen daemon is noticed while idle, and the next one is found
   );
 });
 
-test("Restart: two minutes of outage at a tenth of the time give a tiered retry log, and the next call works", async () => {
-  // At a tenth of the time 250 ms become 25 ms, 30 s become 1 s, and two
-  // minutes become 12 s, up to attempt 17.
+test("Restart: a long outage (12 s with short pauses) gives a tiered retry log, and the next call works", async () => {
+  // 12 s stand for two minutes. The backoff base is 25 ms instead of 250 ms.
+  // The cap is 1 s, so attempt 17 fails after about 12 s.
   await using processes = new ProxyAndDaemon([
     ...["--backoff-base", "25ms", "--backoff-cap", "1s"],
     ...["--log-level", "debug"],

@@ -1,6 +1,6 @@
 /**
- * Searches every output of the program for every secret that went in, with
- * daemons that quote everything they receive.
+ * Tests that no output of the program contains a secret from its settings. The
+ * daemons quote the secrets in many encodings.
  *
  * @module
  */
@@ -20,7 +20,7 @@ const USER = "us3r@name";
 const PASSWORD = 'p4ss/w0rd+"%x';
 const KEY = "k3y-0123456789";
 
-/** The settings, and the secrets in them that must not be shown. */
+/** Settings, and the secrets in them that must not be shown. */
 const CASES: [what: string, env: Record<string, string>, secrets: string[]][] =
   [
     ["a token, a cookie and a query", {
@@ -36,8 +36,8 @@ const CASES: [what: string, env: Record<string, string>, secrets: string[]][] =
     }, [USER, PASSWORD, KEY]],
   ];
 
-/** The ways in which a daemon may encode what it quotes. */
-function spellings(secret: string): string[] {
+/** Returns the encodings in which a daemon may quote a secret. */
+function encodings(secret: string): string[] {
   const encoded = encodeURIComponent(secret);
   const escaped = [...secret].map((char) =>
     `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`
@@ -49,22 +49,21 @@ function spellings(secret: string): string[] {
   ];
 }
 
-/** Finds secrets in a text, in any encoding or case. */
+/** Returns the encodings of secrets that a text contains, in any case. */
 function foundSecrets(text: string, secrets: readonly string[]): string[] {
   const lower = text.toLowerCase();
-  return secrets.flatMap(spellings).filter((it) =>
-    // Base64 without its padding, which is no part of the secret.
+  return secrets.flatMap(encodings).filter((it) =>
+    // The padding of Base64 is removed, because it depends on what follows.
     lower.includes(it.replace(/=+$/, "").toLowerCase())
   );
 }
 
 /**
- * A daemon that quotes what it receives, in valid responses and in much that is
- * invalid.
+ * A daemon that quotes secrets in valid responses and in many invalid messages.
  */
-class EchoingServer extends FakeWebSocketServer {
+class SecretQuotingServer extends FakeWebSocketServer {
   constructor(secrets: readonly string[]) {
-    const all = secrets.flatMap(spellings);
+    const all = secrets.flatMap(encodings);
     const quote = all.join(" ");
     super({
       respond: ({ id, method, params }: Json, socket: WebSocket): Json => {
@@ -124,7 +123,7 @@ class EchoingServer extends FakeWebSocketServer {
   }
 }
 
-/** A folder for everything that the program may write. */
+/** A temporary home folder for all files that the program may write. */
 class Home implements Disposable {
   readonly path = Deno.makeTempDirSync({ prefix: "home-" });
   readonly env = {
@@ -134,11 +133,11 @@ class Home implements Disposable {
     ...{ ALWAYSUP_STATUS: "on", LOG_LEVEL: "debug" },
   };
 
-  /** The names and texts of all files. */
+  /** Returns the paths and texts of all files. */
   texts(folder = this.path): string {
     return [...Deno.readDirSync(folder)].map(({ name, isDirectory }) => {
       const path = `${folder}/${name}`;
-      // The runtime's cache of the source is no output.
+      // The runtime's cache of the source is not an output of the program.
       if (name === ".cache") return "";
       return isDirectory
         ? this.texts(path)
@@ -151,14 +150,14 @@ class Home implements Disposable {
   }
 }
 
-/** Runs a whole conversation. Returns every output by its name. */
+/** Runs a whole session. Returns every output by its name. */
 async function runConversation(
   settings: Record<string, string>,
   home: Home,
   secrets: readonly string[],
 ): Promise<Record<string, string>> {
   const out: Record<string, string> = {};
-  const daemon = new EchoingServer(secrets);
+  const daemon = new SecretQuotingServer(secrets);
   const env: Record<string, string> = {
     ...home.env,
     ...settings,

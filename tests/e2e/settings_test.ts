@@ -1,5 +1,5 @@
 /**
- * Settings of the real program.
+ * Tests the settings of the real program.
  *
  * @module
  */
@@ -33,7 +33,7 @@ test("Settings: every problem comes at once on stderr, with exit code 2, nothing
   assertEquals(daemon.handshakes, []);
 });
 
-test("Settings: a named .env file counts, and one that only lies there does not", async () => {
+test("Settings: a named .env file is read, and one that is only in the working directory is not", async () => {
   await using daemon = new FakeWebSocketServer();
   const folder = await Deno.makeTempDir({ prefix: "env-" });
   const file = `${folder}/.env`;
@@ -48,7 +48,7 @@ test("Settings: a named .env file counts, and one that only lies there does not"
     const authorization = daemon.handshakes[0]?.headers.get("authorization");
     assertEquals(authorization, "Bearer s3cr#t-9");
     const found = await proxy.stderr.waitForLine((it) => it.includes(file));
-    assertMatch(found.text, /WARN .*--env-file .*: line 4 cannot be read/);
+    assertMatch(found.text, /WARN .*--env-file .*: line 4 cannot be parsed/);
   }
   await using proxy = new ProxyProcess([], {}, (command, args) => ["bash", [
     "-c",
@@ -76,16 +76,23 @@ test("Settings: a missing file in ENV_FILE is a warning; one that a flag names, 
     const found = await proxy.stderr.waitForLine((it) =>
       it.includes("ENV_FILE")
     );
-    assertMatch(found.text, /WARN .*ENV_FILE: there is no .*; .*without it/);
+    assertMatch(
+      found.text,
+      /WARN .*ENV_FILE: the file .* does not exist; .*without it/,
+    );
   }
   const failing: [args: string[], env: Record<string, string>, why: RegExp][] =
     [
       [[], { ENV_FILE: folder }, /^alwaysup: ENV_FILE .*: .*be read/],
-      // The missing file may be the reason for the other problems.
-      [["--url", "x"], { ENV_FILE: none }, /ENV_FILE: there is no[^]*--url/],
+      // The missing file may be the reason for the other problem.
+      [
+        ["--url", "x"],
+        { ENV_FILE: none },
+        /ENV_FILE: the file .* does not exist;[^]*--url/,
+      ],
     ];
-  // Node treats the flag as its own, wherever it stands, and reports that
-  // itself.
+  // Node interprets this flag itself, wherever it stands, and reports the
+  // missing file.
   if (!await runsOnNode()) {
     const why = /^alwaysup: --env-file .*none: .*be read/;
     failing.push([["--env-file", none], {}, why]);

@@ -1,6 +1,7 @@
 /**
- * Runs the proxy inside the test's own process. Its clock can then jump at a
- * moment that no signal could hit.
+ * Tests a sleep of the machine in the middle of an event. The proxy runs inside
+ * the test's own process, because its clock must jump at a moment that no
+ * signal can hit.
  *
  * @module
  */
@@ -10,9 +11,9 @@ import { detectHost } from "../../lib/runtime/detect.ts";
 import { runProxy } from "../../lib/proxy/proxy.ts";
 import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
 import { test, withWaitLimit } from "../helpers/time_limit.ts";
-import { freePort, HELLO } from "../helpers/process.ts";
+import { freePort, INITIALIZE_LINE } from "../helpers/process.ts";
 
-test("Sleep: one in the middle of an event is noticed like any other", async () => {
+test("Sleep: a sleep in the middle of an event is detected", async () => {
   const args = ["--url", `ws://127.0.0.1:${freePort()}/`, "--cache", "off"];
   args.push("--status", "off");
   args.push("--initialize-grace", "50ms", "--backoff-base", "30s");
@@ -25,7 +26,7 @@ test("Sleep: one in the middle of an event is noticed like any other", async () 
   const host = {
     ...await detectHost(),
     async *stdin(): AsyncGenerator<Uint8Array> {
-      yield new TextEncoder().encode(HELLO);
+      yield new TextEncoder().encode(INITIALIZE_LINE);
       await end.promise;
     },
     writeStdout: (bytes: Uint8Array): Promise<number> =>
@@ -36,12 +37,12 @@ test("Sleep: one in the middle of an event is noticed like any other", async () 
   try {
     const code = runProxy(reading.config, "0", host, ({ event, message }) => {
       if (event === "resumed") awake.resolve(message);
-      // The machine goes to sleep again while the proxy handles the last sleep.
-      if (event === "introduced") sleptMs = 9_000;
+      // The machine sleeps while the proxy handles the end of the grace.
+      if (event === "initialized-locally") sleptMs = 9_000;
     });
     assertMatch(
       await withWaitLimit(awake.promise, "the proxy to notice"),
-      /^Awake after 9\.\d s/,
+      /^Resumed after a sleep of 9\.\d s/,
     );
     end.resolve();
     assertEquals(await code, 0);

@@ -1,6 +1,6 @@
 /**
- * `alwaysup status` with real proxies: which run, in which state, and which
- * only left a file.
+ * Tests `alwaysup status` with real proxies: which ones run, in which state,
+ * and which ones only left a file.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { test, WAIT_LIMIT_MS } from "../helpers/time_limit.ts";
 import { proxyCommand, ProxyProcess, runToExit } from "../helpers/process.ts";
 import { makeStale } from "../helpers/proxy_status.ts";
 
-/** A state folder for one test, and what `alwaysup status` reports about it. */
+/** A temporary state folder, and the output of `alwaysup status` for it. */
 class Folder implements Disposable {
   readonly path = Deno.makeTempDirSync({ prefix: "state-" });
   readonly running = `${this.path}/alwaysup/running`;
@@ -21,7 +21,7 @@ class Folder implements Disposable {
     return runToExit(["status", ...flags], this.env);
   }
 
-  /** Repeats `status` until its output passes a test. */
+  /** Repeats `status` until its output passes a test. Returns the output. */
   async waitForStatus(
     // deno-lint-ignore no-explicit-any
     test: (running: any[]) => boolean,
@@ -36,7 +36,7 @@ class Folder implements Disposable {
     }
   }
 
-  /** The proxies' files in it. */
+  /** Returns the names of the proxies' status files. */
   files(): string[] {
     return [...Deno.readDirSync(this.running)].map(({ name }) => name);
   }
@@ -46,36 +46,44 @@ class Folder implements Disposable {
   }
 }
 
-test("status: a proxy through the life and death of its daemon, and gone when it has left", async () => {
+test("status: a proxy is listed while its daemon runs or is down, and disappears after its exit", async () => {
   using folder = new Folder();
   assertEquals((await folder.status()).stdout, "No alwaysup is running.\n");
   await using processes = new ProxyAndDaemon([], folder.env);
   await processes.startDaemon();
   await processes.proxy.initialize();
   const [it] = await folder.waitForStatus(([it]) =>
-    it?.standing.phase === "ready"
+    it?.connectionState.phase === "ready"
   );
   const url = `ws://127.0.0.1:${processes.port}/`;
   assertEquals([it.client, it.url, it.dialect], ["e2e 1", url, "mcp"]);
-  assertEquals([it.reconnects, it.owed], [0, 0]);
+  assertEquals([it.reconnects, it.pendingRequests], [0, 0]);
   assertMatch(it.connections, /^(one|many|unknown)$/);
   assert(
-    Date.now() - it.standing.since < WAIT_LIMIT_MS,
-    `${it.standing.since}`,
+    Date.now() - it.connectionState.since < WAIT_LIMIT_MS,
+    `${it.connectionState.since}`,
   );
   await processes.killDaemon();
-  const isDown = ([it]: { standing: { phase: string } }[]): boolean =>
-    it?.standing.phase === "waiting";
+  const isDown = ([it]: { connectionState: { phase: string } }[]): boolean =>
+    it?.connectionState.phase === "waiting";
   const [down] = await folder.waitForStatus(isDown);
-  assert(down.standing.nextAt > down.startedAt, `${down.standing.nextAt}`);
+  assert(
+    down.connectionState.nextAt > down.startedAt,
+    `${down.connectionState.nextAt}`,
+  );
   assertMatch(down.lastError, /nothing listens|closed|handshake failed/);
   await processes.proxy.callTool(1, "write", { key: "on" });
-  await folder.waitForStatus(([it]) => it?.owed === 1);
+  await folder.waitForStatus(([it]) => it?.pendingRequests === 1);
   const { stdout } = await folder.status();
-  assertMatch(stdout, /^PID +CLIENT +DAEMON +STATE +STARTED +RECONNECTS +OWED/);
+  assertMatch(
+    stdout,
+    /^PID +CLIENT +DAEMON +STATE +STARTED +RECONNECTS +PENDING/,
+  );
   assertMatch(stdout, /\n *last error: /);
   await processes.startDaemon();
-  await folder.waitForStatus(([it]) => it?.reconnects === 1 && it.owed === 0);
+  await folder.waitForStatus(([it]) =>
+    it?.reconnects === 1 && it.pendingRequests === 0
+  );
   assertEquals((await processes.proxy.closeStdin()).code, 0);
   assertEquals(folder.files(), []);
 });
@@ -101,7 +109,7 @@ test("status: many proxies, the oldest first; files of killed ones are removed",
   await two.closeStdin();
 });
 
-test("status: a file that is garbage costs a line while it is new, and no other proxy", async () => {
+test("status: an invalid file gives a line while it is new, and hides no other proxy", async () => {
   using folder = new Folder();
   await using proxy = new ProxyProcess(
     ["--url", "ws://127.0.0.1:1/"],
@@ -110,9 +118,9 @@ test("status: a file that is garbage costs a line while it is new, and no other 
   await folder.waitForStatus(({ length }) => length === 1);
   const bad = {
     "1-a.json": "{",
-    "2-b.json": '{"alwaysup":1,"pid":"x"}',
+    "2-b.json": '{"alwaysup":2,"pid":"x"}',
     "3-c.json": "x".repeat(100_000),
-    "4-d.json": '{"alwaysup":1}',
+    "4-d.json": '{"alwaysup":2}',
     "5-e.txt": "not ours",
   };
   for (const [name, text] of Object.entries(bad)) {
@@ -125,7 +133,7 @@ test("status: a file that is garbage costs a line while it is new, and no other 
   for (const line of stderr.trim().split("\n")) {
     assertMatch(
       line,
-      /^alwaysup status: .*(is not a status file|cannot be|no regular file)/,
+      /^alwaysup status: .*(is not a status file|cannot be|not a regular file)/,
     );
   }
   makeStale(`${folder.running}/1-a.json`, `${folder.running}/6-f.json`);
@@ -137,7 +145,7 @@ test("status: a file that is garbage costs a line while it is new, and no other 
   await proxy.closeStdin();
 });
 
-test("status: a folder that cannot be read is one line", async () => {
+test("status: a folder that cannot be read gives one line", async () => {
   using folder = new Folder();
   await Deno.mkdir(`${folder.path}/alwaysup`);
   await Deno.writeTextFile(folder.running, "");
@@ -146,7 +154,7 @@ test("status: a folder that cannot be read is one line", async () => {
   assertMatch(stderr, /^alwaysup status: .*running is a file, and must .*\n$/);
 });
 
-test("status: removes the files of proxies that were killed while writing; one that slept comes back", async () => {
+test("status: files of killed proxies are removed; a proxy that slept is listed again", async () => {
   using folder = new Folder();
   await using proxy = new ProxyProcess(
     ["--url", "ws://127.0.0.1:1/"],
@@ -164,23 +172,23 @@ test("status: removes the files of proxies that were killed while writing; one t
   await proxy.closeStdin();
 });
 
-test("status: a proxy whose files were removed comes back", async () => {
+test("status: a proxy whose file was removed is listed again", async () => {
   using folder = new Folder();
   await using processes = new ProxyAndDaemon([], folder.env);
   await processes.startDaemon();
   await processes.proxy.initialize();
-  await folder.waitForStatus(([it]) => it?.standing.phase === "ready");
+  await folder.waitForStatus(([it]) => it?.connectionState.phase === "ready");
   for (const name of folder.files()) {
     await Deno.remove(`${folder.running}/${name}`);
   }
   await processes.killDaemon();
-  await folder.waitForStatus(([it]) => it?.standing.phase === "waiting");
-  await folder.waitForStatus(([it]) => it?.standing.phase === "waiting");
+  await folder.waitForStatus(([it]) => it?.connectionState.phase === "waiting");
+  await folder.waitForStatus(([it]) => it?.connectionState.phase === "waiting");
   await processes.proxy.closeStdin();
   assertEquals(folder.files(), []);
 });
 
-test("status: shows no secret, and no other user's proxy", async () => {
+test("status: the files contain no secret, and other users cannot read them", async () => {
   using folder = new Folder();
   const ALWAYSUP_URL = "ws://u:s3cret@127.0.0.1:1/?token=s3cret";
   await using proxy = new ProxyProcess([], {
@@ -199,13 +207,13 @@ test("status: shows no secret, and no other user's proxy", async () => {
   assertEquals(proxy.stderr.dump().includes("s3cret"), false);
 });
 
-test("status: where nothing can be written the proxy works all the same", async () => {
+test("status: a proxy works although its status file cannot be written", async () => {
   const env = { XDG_STATE_HOME: "/dev/null", ALWAYSUP_STATUS: "on" };
   await using processes = new ProxyAndDaemon(["--log-level", "debug"], env);
   await processes.startDaemon();
   await processes.proxy.initialize();
   await processes.proxy.stderr.waitForLine((line) =>
-    line.includes("No file for `alwaysup status`")
+    line.includes("`alwaysup status` cannot show this proxy")
   );
   await processes.proxy.callTool(1, "write", { key: "on" });
   assertEquals(
@@ -235,7 +243,10 @@ test("status --watch: a line for every change, until it is interrupted", async (
 
 test("Command line: an unknown flag or command gives one line, and exit code 2", async () => {
   const wrong: [args: string[], says: RegExp][] = [
-    [["status", "--s3cret"], /^alwaysup status: its flags are --json .*\n$/],
+    [
+      ["status", "--s3cret"],
+      /^alwaysup status: .* no such flag; the flags are --json, .*\n$/,
+    ],
     [["s3cret"], /^alwaysup: there is no such command; .*status.*\n$/],
     [["--url", "ws://h/", "s3cret"], /^alwaysup: argument 3: .*command.*\n$/],
   ];
@@ -250,18 +261,18 @@ test("Command line: an unknown flag or command gives one line, and exit code 2",
 test("Command line: with a terminal on stdin the program says what it expects, and waits", async () => {
   const [command, args] = proxyCommand(["--url", "ws://127.0.0.1:1/"]);
   const line = [command, ...args].map((part) => `'${part}'`).join(" ");
-  // `script` gives it a terminal. Without `exec` a shell may remain in between
-  // and exit on Ctrl+C instead of the program.
+  // `script` provides a terminal. Without `exec`, a shell may stay in between,
+  // and Ctrl+C may end the shell instead of the program.
   const wrap = (): [string, string[]] => [
     "script",
     ["--quiet", "--return", "--command", `exec ${line}`, "/dev/null"],
   ];
   await using proxy = new ProxyProcess([], {}, wrap);
   await proxy.stdout.waitForLine((line) =>
-    line.includes("a terminal is there")
+    line.includes("stdin is a terminal")
   );
   await proxy.stdout.waitForLine((line) => line.includes("Attempt 1 "));
-  // Ctrl+C.
+  // This is Ctrl+C.
   await proxy.write("\x03");
   assertEquals((await proxy.waitForExit()).code, 0);
 });

@@ -1,5 +1,6 @@
 /**
- * A client that writes without a pause: sockets, timers and signals still work.
+ * Tests a client that writes without a pause: sockets, timers and signals must
+ * still work.
  *
  * @module
  */
@@ -10,47 +11,47 @@ import {
   respondToAll,
 } from "../helpers/fake_websocket_server.ts";
 import { test, withWaitLimit } from "../helpers/time_limit.ts";
-import { HELLO, ProxyProcess } from "../helpers/process.ts";
+import { INITIALIZE_LINE, ProxyProcess } from "../helpers/process.ts";
 
-/** These need `yes` and `/dev/zero`. */
+/** The tests need `yes` and `/dev/zero`. */
 const options = { ignore: Deno.build.os === "windows" };
 
 /**
- * How long the end may take, in milliseconds: eight times as long as it waits
- * for responses at most.
+ * The maximum time until the exit, in milliseconds. It is eight times as long
+ * as the proxy waits for responses.
  */
-const END_MS = 12_000;
+const EXIT_LIMIT_MS = 12_000;
 
 /**
- * A proxy that reads the output of a bash script, and that receives signals
- * directly.
+ * Starts a proxy that reads the output of a bash script. The proxy replaces the
+ * shell, so it receives signals directly.
  */
-function startFed(
+function startWithInput(
   script: string,
   url: string,
   ...flags: string[]
 ): ProxyProcess {
   const args = ["--url", url, "--log-level", "debug", ...flags];
-  return new ProxyProcess(args, { HELLO }, (command, all) => [
+  return new ProxyProcess(args, { HELLO: INITIALIZE_LINE }, (command, all) => [
     "bash",
     ["-c", `exec "$@" < ${script}`, "bash", command, ...all],
   ]);
 }
 
-/** Stops a proxy by a signal while its client keeps writing. */
+/** Stops a proxy with SIGTERM while its client keeps writing. */
 async function stopInTime(proxy: ProxyProcess): Promise<void> {
   const start = performance.now();
   await proxy.signal("SIGTERM");
   const { code, ms } = await proxy.waitForExit(start);
   assertEquals(code, 0);
-  assert(ms < END_MS, `${ms} ms`);
+  assert(ms < EXIT_LIMIT_MS, `${ms} ms`);
 }
 
 test(
   "stdin flood: with /dev/zero the daemon is dialed, and a signal ends the proxy",
   async () => {
     await using daemon = new FakeWebSocketServer();
-    await using proxy = startFed("/dev/zero", daemon.url);
+    await using proxy = startWithInput("/dev/zero", daemon.url);
     await proxy.stderr.waitForLine((line) => line.includes("is open"));
     await stopInTime(proxy);
   },
@@ -61,9 +62,9 @@ test(
   "stdin flood: with `yes` the daemon is dialed, and a signal ends the proxy",
   async () => {
     await using daemon = new FakeWebSocketServer();
-    await using proxy = startFed("<(exec yes)", daemon.url);
+    await using proxy = startWithInput("<(exec yes)", daemon.url);
     await proxy.stderr.waitForLine((line) =>
-      line.includes("is no JSON-RPC message")
+      line.includes("sent an invalid JSON-RPC message")
     );
     await proxy.stderr.waitForLine((line) => line.includes("is open"));
     await stopInTime(proxy);
@@ -71,7 +72,7 @@ test(
   options,
 );
 
-/** What a client may write endlessly, as arguments for `yes`. */
+/** The messages that a client writes endlessly, as arguments for `yes`. */
 const STREAMS = [
   ["notifications for the daemon", '{"jsonrpc":"2.0","method":"x"}'],
   [
@@ -82,21 +83,21 @@ const STREAMS = [
 ];
 for (const [what, line] of STREAMS) {
   test(
-    `stdin flood: with endless ${what} the daemon gets its requests, and is not lost`,
+    `stdin flood: with endless ${what}, the daemon gets requests, and the connection is not lost`,
     async () => {
       const requested = Promise.withResolvers<void>();
       let requests = 0;
       await using daemon = new FakeWebSocketServer({
         respond: (message) => {
-          // The first is `initialize`. The others are the client's requests or
-          // probes.
+          // The first request is `initialize`. The others are the client's
+          // requests or probes.
           if (message.id !== undefined && ++requests === 4) requested.resolve();
           return respondToAll(message);
         },
       });
       const script = `<(printf %s "$HELLO"; exec yes '${line}')`;
       const often = ["--ping-interval", "200ms"];
-      await using proxy = startFed(script, daemon.url, ...often);
+      await using proxy = startWithInput(script, daemon.url, ...often);
       await proxy.waitForResponse(0);
       await withWaitLimit(requested.promise, "requests of the proxy");
       await stopInTime(proxy);

@@ -1,6 +1,7 @@
 /**
- * The way of a `tools/call` and its answer through the program, as
- * CONTRIBUTING.md tells it: held to the stack traces of a real call.
+ * Tests that a `tools/call` and its answer pass the functions that
+ * CONTRIBUTING.md lists. The test compares the lists with the stack traces of a
+ * real call.
  *
  * @module
  */
@@ -24,36 +25,39 @@ type Json = any;
 const MAX_FUNCTIONS = 10;
 const CALL_ID = "traced";
 
-/** The named functions of `lib/` that a call has passed, each way. */
+/** The functions of `lib/` that a call has passed, in each direction. */
 const passed = { toDaemon: [] as string[], toClient: [] as string[] };
 
-/** Adds the functions of `lib/` on the stack to a way, outermost first. */
-function recordStack(way: string[], innermost: string[]): void {
+/** Adds the functions of `lib/` on the stack to `way`, outermost first. */
+function recordStack(path: string[], innermost: string[]): void {
   const frame = /at (?:async )?([\w.#]+) \(\S*\/lib\/\S+\)$/;
   const names = (new Error().stack ?? "").split("\n")
     .flatMap((line) => frame.exec(line)?.[1] ?? []).reverse();
   for (const name of [...names, ...innermost]) {
-    if (!way.includes(name)) way.push(name);
+    if (!path.includes(name)) path.push(name);
   }
 }
 
-/** Records the stack of each call of a method that carries the traced call. */
+/**
+ * Makes a method record its stack if an argument contains the traced call.
+ * Disposing of the result restores the method.
+ */
 function traceMethod(
   prototype: Json,
   method: string,
-  way: string[],
+  path: string[],
 ): Disposable {
   const original = prototype[method];
   const { name } = prototype.constructor;
   const own = name === "WebSocket" ? [] : [`${name}.${method}`];
   prototype[method] = function (this: unknown, ...args: unknown[]): unknown {
-    if (args.some((it) => `${it}`.includes(CALL_ID))) recordStack(way, own);
+    if (args.some((it) => `${it}`.includes(CALL_ID))) recordStack(path, own);
     return original.apply(this, args);
   };
   return { [Symbol.dispose]: () => void (prototype[method] = original) };
 }
 
-/** The names in one of the two lists of CONTRIBUTING.md. */
+/** Returns the names in one of the two lists in CONTRIBUTING.md. */
 async function documentedNames(title: string): Promise<string[]> {
   const url = new URL("../../CONTRIBUTING.md", import.meta.url);
   const text = await Deno.readTextFile(url);
@@ -92,9 +96,9 @@ test("Straight path: a call and its answer pass the functions that CONTRIBUTING.
   const isCall = (message: Json): boolean => message.id === CALL_ID;
   await daemon.waitUntil(() => daemon.messages.some(isCall), "the call");
   daemon.send({ id: CALL_ID, result: { content: [] } });
-  await client.answerTo(CALL_ID);
+  await client.waitForResponse(CALL_ID);
   await client.close();
-  assertEquals(await client.ended(exitCode), 0);
+  assertEquals(await client.waitForExit(exitCode), 0);
   const documented = {
     toDaemon: await documentedNames("A `tools/call` passes these functions:"),
     toClient: await documentedNames("Its answer passes these:"),

@@ -1,7 +1,7 @@
 /**
- * Third-party servers and bridges that are killed with SIGKILL while idle,
- * while a call waits and while calls are in flight, with the SDK's clients of
- * both versions in front.
+ * Tests third-party servers and bridges with SDK clients of both versions. They
+ * are killed with SIGKILL while idle, while a call is queued, and while calls
+ * are in flight.
  *
  * @module
  */
@@ -9,7 +9,7 @@
 import { Client as Client2 } from "@modelcontextprotocol/client";
 import { Client as Client1 } from "@modelcontextprotocol/sdk/client/index.js";
 import { CreateMessageRequestSchema } from "@modelcontextprotocol/sdk/types.js";
-import type { Check } from "../../lib/commands/doctor/check.ts";
+import type { CheckResult } from "../../lib/commands/doctor/check.ts";
 import { assertEquals, assertMatch } from "../helpers/assert.ts";
 import { test } from "../helpers/time_limit.ts";
 import { ProxyTransport } from "../helpers/proxy_transport.ts";
@@ -27,40 +27,38 @@ import {
 type Json = any;
 
 /**
- * A version of the SDK's client. The second one can also probe first which era
- * the daemon supports.
+ * A version of the SDK's client. With `auto`, version 2 first finds out which
+ * era the daemon supports.
  */
 type ClientVersion = 1 | 2 | "2, auto";
 
-/**
- * A server behind a bridge, and one of the SDK's clients in front of the proxy.
- */
+/** An SDK client, a proxy, and a server behind a bridge. */
 class BridgedClient implements AsyncDisposable {
   readonly client: Json;
   readonly daemon: BridgedServer;
-  /** The errors that the client reported. */
+  /** The errors that the client has reported. */
   readonly errors: string[] = [];
   readonly #proxy: ProxyProcess;
   /**
-   * The number of proxy log lines and of bridge output lines before the last
-   * loss.
+   * The numbers of the proxy's log lines and of the bridge's output lines
+   * before the last loss.
    */
-  #from = 0;
+  #logLinesBefore = 0;
   #bridgeLinesBefore = 0;
 
   private constructor(
     daemon: BridgedServer,
     version: ClientVersion,
-    able: Json,
+    capabilities: Json,
   ) {
     const Client = version === 1 ? Client1 : Client2;
     this.client = new Client({ name: "tests", version: "1" }, {
-      capabilities: able,
+      capabilities,
       ...(version === "2, auto" && { versionNegotiation: { mode: "auto" } }),
     });
     this.client.onerror = ({ message }: Error) => this.errors.push(message);
     this.daemon = daemon;
-    // Only what a user would set is set.
+    // Sets only what a user would set.
     this.#proxy = new ProxyProcess(["--url", daemon.url]);
   }
 
@@ -68,12 +66,12 @@ class BridgedClient implements AsyncDisposable {
     bridge: Bridge,
     server: McpServer,
     version: ClientVersion,
-    able: Json = {},
+    capabilities: Json = {},
   ): Promise<BridgedClient> {
     const bridged = new BridgedClient(
       new BridgedServer(bridge, server),
       version,
-      able,
+      capabilities,
     );
     await bridged.daemon.start();
     await bridged.client.connect(new ProxyTransport(bridged.#proxy));
@@ -85,7 +83,10 @@ class BridgedClient implements AsyncDisposable {
     return await this.client.callTool({ name, arguments: placed });
   }
 
-  /** Starts a call that the server receives but does not answer. */
+  /**
+   * Starts a call, and waits until the bridge has received it. The outcome is
+   * the result or the error.
+   */
   async startCall(call: ToolCall): Promise<{ outcome: Promise<Json> }> {
     const from = this.daemon.lineCount;
     const outcome = this.callTool(call).catch((error: Json) => error);
@@ -93,25 +94,24 @@ class BridgedClient implements AsyncDisposable {
     return { outcome };
   }
 
-  /** All tools, as the server lists them. */
   async listTools(): Promise<Json[]> {
     return (await this.client.listTools()).tools;
   }
 
-  /**
-   * Does something to the daemon. Waits until the proxy has lost the
-   * connection.
-   */
+  /** Calls `end`, and waits until the proxy has lost the connection. */
   async endAndWaitForLoss(end: () => Promise<void>): Promise<void> {
     const linesBefore = this.daemon.lineCount;
-    this.#from = this.#proxy.stderr.lines.length;
+    this.#logLinesBefore = this.#proxy.stderr.lines.length;
     await end();
     await this.#waitForLog("Lost the");
-    // A bridge that keeps running continues its output.
+    // A killed bridge has no lines left. A bridge that runs continues its
+    // output.
     this.#bridgeLinesBefore = Math.min(linesBefore, this.daemon.lineCount);
   }
 
-  /** Starts the daemon. Waits until the proxy has completed the handshake. */
+  /**
+   * Starts the daemon, and waits until the proxy has completed the handshake.
+   */
   async restartAndWait(): Promise<void> {
     await this.daemon.start();
     await this.#waitForLog("Reconnected");
@@ -122,10 +122,13 @@ class BridgedClient implements AsyncDisposable {
     );
   }
 
-  /** Waits until the proxy has logged something since the loss. */
+  /** Waits until the proxy has logged a text since the last loss. */
   async #waitForLog(text: string): Promise<void> {
     const { stderr } = this.#proxy;
-    await stderr.waitForLine((line) => line.includes(text), this.#from);
+    await stderr.waitForLine(
+      (line) => line.includes(text),
+      this.#logLinesBefore,
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -144,7 +147,8 @@ for (const [bridgeName, bridge] of Object.entries(BRIDGES)) {
     // Each server and each bridge runs with both versions.
     const version = turn++ % 2 === 0 ? 1 : 2;
     const { safeCall, unsafeCall, sdk } = server;
-    // A bridge with one shared child exits with it, whatever the server is.
+    // A bridge with one shared child exits together with the child. One server
+    // is enough to test this.
     const ends = bridge.serverProcess === "shared" && serverName !== "time"
       ? ["kill"] as const
       : ["kill", "killServer"] as const;
@@ -180,7 +184,7 @@ for (const [bridgeName, bridge] of Object.entries(BRIDGES)) {
       if (unsafeCall !== undefined) {
         const { code, data } = await unsafe!.outcome;
         assertEquals([code, data.delivered], [-31002, "unknown"]);
-        // The lost call was never executed. A new one is.
+        // The lost call was never executed. A new call is executed.
         assertExpectedText(await bridged.callTool(unsafeCall), unsafeCall);
       }
       assertEquals(bridged.errors, []);
@@ -191,12 +195,12 @@ for (const [bridgeName, bridge] of Object.entries(BRIDGES)) {
 for (const version of [1, 2] as const) {
   test(`Third-party server: its requests reach SDK v${version} through a bridge, before and after a restart`, async () => {
     const bridge = BRIDGES["stdio-to-ws"]!;
-    const able = { sampling: {} };
+    const capabilities = { sampling: {} };
     await using bridged = await BridgedClient.start(
       bridge,
       SERVERS.everything!,
       version,
-      able,
+      capabilities,
     );
     const schema: Json = CreateMessageRequestSchema;
     bridged.client.setRequestHandler(
@@ -288,7 +292,7 @@ test("Third-party server: two clients with the same ids each get their responses
   }
 });
 
-/** Runs `doctor`, and compares its report with the facts. */
+/** Runs `doctor`, and compares its checks with the known facts. */
 async function checkByDoctor(bridge: Bridge, server: McpServer): Promise<void> {
   await using daemon = new BridgedServer(bridge, server);
   await daemon.start();
@@ -303,20 +307,24 @@ async function checkByDoctor(bridge: Bridge, server: McpServer): Promise<void> {
     ...{ XDG_STATE_HOME: "", XDG_CONFIG_HOME: "", ALWAYSUP_CACHE: "off" },
   });
   assertEquals(code, 0, stdout);
-  const checks: Check[] = JSON.parse(stdout).checks;
+  const checks: CheckResult[] = JSON.parse(stdout).checks;
   const of = (name: string): string =>
     checks.find((check) => check.name === name)!.text;
   assertMatch(of("daemon"), new RegExp(`: ${server.title}$`));
   assertEquals(of("tools"), `${server.toolCount}`);
   assertMatch(of("probe"), /^\d+\.\d ms/);
-  // A second child may start too slowly for the capacity check, but both
-  // bridges keep two connections.
-  assertMatch(of("connections"), /keeps several connections|is not known/);
+  // A second child may start too slowly for the capacity check. Both bridges
+  // keep two connections.
+  assertMatch(
+    of("connections"),
+    /keeps several connections|^it is unknown whether the daemon keeps/,
+  );
 }
 
 for (const [bridgeName, bridge] of Object.entries(BRIDGES)) {
   test(`doctor: its checks of servers behind ${bridgeName} are right`, async () => {
-    // One after the other: doctor gives a second child two seconds to start.
+    // One after the other, because a second child may have only two seconds to
+    // start.
     for (const server of [SERVERS.time!, SERVERS.stock!]) {
       await checkByDoctor(bridge, server);
     }

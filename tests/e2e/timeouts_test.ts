@@ -1,15 +1,15 @@
 /**
- * Timeouts, with real processes: slow calls, frozen and busy daemons.
+ * Tests timeouts with real processes: slow calls, and frozen or busy daemons.
  *
  * @module
  */
 
 import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
 import { Gate } from "../helpers/gate.ts";
-import { FAST_PROBES, ProxyAndDaemon } from "../helpers/mcp_process.ts";
+import { FAST_PROBE_FLAGS, ProxyAndDaemon } from "../helpers/mcp_process.ts";
 import { test } from "../helpers/time_limit.ts";
 
-test("Timeouts: GLM_STREAM_TIMEOUT and KIMI_STREAM_TIMEOUT end their calls, not earlier, and the daemon gets a cancel", async () => {
+test("Timeouts: GLM_STREAM_TIMEOUT and KIMI_STREAM_TIMEOUT end their providers' calls on time, and the daemon gets a cancellation", async () => {
   const env = { GLM_STREAM_TIMEOUT: "2", KIMI_STREAM_TIMEOUT: "4" };
   await using processes = new ProxyAndDaemon([], env);
   await processes.startDaemon("--extra", "glm_chat");
@@ -56,13 +56,13 @@ test("Timeouts: a call of 25 s succeeds on a daemon that answers no ping, and on
 });
 
 test("Failover: a daemon that serves one request at a time answers new requests on a second connection", async () => {
-  await using processes = new ProxyAndDaemon(FAST_PROBES);
+  await using processes = new ProxyAndDaemon(FAST_PROBE_FLAGS);
   await processes.startDaemon("--habit", "serial");
   await processes.proxy.initialize();
   using gate = new Gate();
   await processes.proxy.callTool(1, "write", { gate: gate.path, key: "slow" });
   await processes.proxy.stderr.waitForLine((line) =>
-    line.includes("a second connection")
+    line.includes("new messages use a second connection")
   );
   await processes.proxy.callTool(2, "write", { key: "quick" });
   const quick = await processes.proxy.waitForResponse(2);
@@ -76,16 +76,16 @@ test("Failover: a daemon that serves one request at a time answers new requests 
 });
 
 test("Liveness: a stopped daemon loses no call, and new requests wait for it", async () => {
-  await using processes = new ProxyAndDaemon(FAST_PROBES);
+  await using processes = new ProxyAndDaemon(FAST_PROBE_FLAGS);
   await processes.startDaemon();
   await processes.proxy.initialize();
   using gate = new Gate();
   await processes.proxy.callTool(1, "write", { gate: gate.path, key: "one" });
-  // The daemon answers probes while the call runs.
+  // Now the proxy knows that the daemon answers probes during calls.
   await processes.waitForProbeAfter("call write one");
   processes.signalDaemon("SIGSTOP");
   await processes.proxy.stderr.waitForLine((line) =>
-    line.includes("is silent: a second one")
+    line.includes("is silent: a second connection will")
   );
   await processes.proxy.callTool(2, "write", { key: "two" });
   gate.open();
@@ -100,7 +100,7 @@ test("Liveness: a stopped daemon loses no call, and new requests wait for it", a
   ]);
 });
 
-test("Back-pressure: what a daemon does not read is bounded, and goes on when it reads", async () => {
+test("Back-pressure: data for a daemon that does not read is limited, and is sent once the daemon reads", async () => {
   await using processes = new ProxyAndDaemon([
     "--queue-limit",
     "5",
@@ -116,12 +116,12 @@ test("Back-pressure: what a daemon does not read is bounded, and goes on when it
     line.includes("and 64 MiB wait for it")
   );
   let count = 0;
-  // 64 MiB, and what the kernel buffers.
+  // The limit is 64 MiB, and the kernel buffers some more.
   while (count < 40 && !stderr.lines.some(({ text }) => /64 MiB/.test(text))) {
     await processes.proxy.callTool(++count, "write", { key: `${count}`, pad });
   }
   await isFull;
-  // The last calls may have been sent after that.
+  // The last of these calls may already be in the queue.
   for (let i = 0; i < 6; i++) {
     await processes.proxy.callTool(++count, "write", { key: `${count}` });
   }
@@ -141,7 +141,7 @@ test("Back-pressure: what a daemon does not read is bounded, and goes on when it
   );
 });
 
-test("Progress: a client that asked for it gets notifications about what its queued call waits for", async () => {
+test("Progress: a client with a progress token is notified why its queued call waits", async () => {
   await using processes = new ProxyAndDaemon();
   await processes.startDaemon();
   await processes.proxy.initialize();
@@ -172,7 +172,7 @@ test("Retry: a request whose response is larger than a WebSocket message may be 
   await processes.proxy.initialize();
   await processes.proxy.request("list", "tools/list");
   await processes.proxy.waitForResponse("list");
-  // Safe to repeat by its annotations, but it must not be repeated.
+  // The tool's annotations allow a repeat, but this call must not be repeated.
   await processes.proxy.callTool(1, "big", { n: 70 * 1024 * 1024 });
   const { error } = await processes.proxy.waitForResponse(1);
   assertEquals([error.code, error.data.delivered], [-31005, "yes"]);

@@ -1,7 +1,7 @@
 /**
- * `wss://` with a private certificate authority: which certificates are
- * trusted, how a bad one is reported, and that nothing is sent to a peer with a
- * bad one.
+ * Tests `wss://` with a private certificate authority: which certificates are
+ * trusted, how an invalid one is reported, and that a peer with an invalid one
+ * receives no data.
  *
  * @module
  */
@@ -25,8 +25,8 @@ const goodCertificate = await trustedAuthority.issue({
 });
 const OTHER_HOSTS = ["a.example", "b.example", "10.1.2.3"];
 
-/** A file that exists for the duration of a test. */
-class File implements AsyncDisposable {
+/** A temporary file, which exists for the duration of a test. */
+class TempFile implements AsyncDisposable {
   readonly path: string;
 
   constructor(text: string) {
@@ -40,8 +40,8 @@ class File implements AsyncDisposable {
 }
 
 /**
- * A TLS server that supports only HTTP/1.1, as most do, and keeps everything it
- * receives.
+ * A TLS server that supports only HTTP/1.1, as most do, and records everything
+ * that it receives.
  */
 class Listener implements AsyncDisposable {
   readonly #listener: Deno.TlsListener;
@@ -89,16 +89,13 @@ class Listener implements AsyncDisposable {
         break;
       }
     } catch {
-      // The client rejects our certificate.
+      // The client has rejected the certificate.
     }
     connection[Symbol.dispose]();
     this.#open.delete(connection);
   }
 
-  /**
-   * Waits until all clients have disconnected and everything they wrote is
-   * read.
-   */
+  /** Waits until all clients have disconnected and their data is read. */
   async drained(): Promise<void> {
     await withWaitLimit(Promise.all(this.#ended), "the connections to end");
   }
@@ -110,7 +107,9 @@ class Listener implements AsyncDisposable {
   }
 }
 
-/** The defect of a certificate, and how it is reported. */
+/**
+ * An invalid certificate, the URL's host, the reported problem and the advice.
+ */
 const FAULTS: readonly (readonly [
   certificate: IssuedCertificate,
   host: string,
@@ -137,30 +136,30 @@ const FAULTS: readonly (readonly [
     }),
     "127.0.0.1",
     "its certificate is not valid yet",
-    "check this machine's clock, or have one issued that is valid now",
+    "check this machine's clock, or issue a certificate that is valid now",
   ],
   [
     await trustedAuthority.issue({ name: "elsewhere", hosts: OTHER_HOSTS }),
     "localhost",
     `its certificate is for another name (${OTHER_HOSTS.join(", ")})`,
-    "use one of its names in the URL, or have one issued for the URL's host",
+    "use one of the certificate's names in the URL, or issue a certificate for the URL's host",
   ],
   [
     await unknownAuthority.issue({ name: "others", hosts: HOSTS }),
     "127.0.0.1",
-    "its certificate is self-signed, or its issuer is unknown here",
-    "name its issuer's certificate with --ca-file, or have the daemon send its whole chain",
+    "its certificate is self-signed, or this machine does not trust its issuer",
+    "give its issuer's certificate with --ca-file, or make the daemon send its whole chain",
   ],
   [
     await createSelfSigned({ name: "localhost", hosts: HOSTS }),
     "localhost",
-    "its certificate is self-signed, or its issuer is unknown here",
-    "name its issuer's certificate with --ca-file, or have the daemon send its whole chain",
+    "its certificate is self-signed, or this machine does not trust its issuer",
+    "give its issuer's certificate with --ca-file, or make the daemon send its whole chain",
   ],
 ];
 for (const [certificate, host, what, advice] of FAULTS) {
   test(`TLS: ${what}, at ${host}, is in the log, in the client's error and in doctor's checks, and no token is sent`, async () => {
-    await using file = new File(trustedAuthority.cert);
+    await using file = new TempFile(trustedAuthority.cert);
     await using server = new Listener(certificate);
     const url = `wss://${host}:${server.port}/`;
     const env = { NODE_EXTRA_CA_CERTS: file.path, ALWAYSUP_TOKEN: "s3cret" };
@@ -194,7 +193,7 @@ for (const [certificate, host, what, advice] of FAULTS) {
 }
 
 /**
- * Whether the program under test runs on a Node that accepts no further
+ * Returns true if the program runs on a Node that cannot add certificate
  * authorities.
  */
 async function isOnOldNode(): Promise<boolean> {
@@ -206,8 +205,8 @@ async function isOnOldNode(): Promise<boolean> {
     major === 24 && minor < 5;
 }
 
-test("TLS: --ca-file makes the proxy and doctor trust a private authority; a Node that cannot says so", async () => {
-  await using file = new File(
+test("TLS: --ca-file makes the proxy and doctor trust a private authority; a Node that does not support this reports it", async () => {
+  await using file = new TempFile(
     `ours:\n${unknownAuthority.cert}${trustedAuthority.key}${trustedAuthority.cert}`,
   );
   await using daemon = new FakeWebSocketServer({
@@ -232,12 +231,12 @@ test("TLS: --ca-file makes the proxy and doctor trust a private authority; a Nod
   assertEquals(code, 0, stdout);
 });
 
-test("TLS: --ca-file with no certificate in it starts nothing, and shows nothing of it", async () => {
+test("TLS: an invalid certificate in --ca-file is an error that shows none of the file's text", async () => {
   const block = trustedAuthority.cert.replace(
     /M\w{20}/,
     "QUJDREVGR0hJSktMTU5P0",
   );
-  await using file = new File(trustedAuthority.cert + block);
+  await using file = new TempFile(trustedAuthority.cert + block);
   const args = ["--url", "wss://127.0.0.1/", "--ca-file", file.path];
   const { code, stdout, stderr } = await runToExit(args);
   assertEquals([code, stdout], [2, ""]);
@@ -247,13 +246,13 @@ test("TLS: --ca-file with no certificate in it starts nothing, and shows nothing
   );
 });
 
-test("TLS: NODE_EXTRA_CA_CERTS counts on every runtime", async () => {
-  await using file = new File(trustedAuthority.cert);
+test("TLS: NODE_EXTRA_CA_CERTS is used on every runtime", async () => {
+  await using file = new TempFile(trustedAuthority.cert);
   await using daemon = new FakeWebSocketServer({
     certificate: goodCertificate,
   });
-  // A second connection that fails in its handshake keeps Deno's server from
-  // closing.
+  // If a second connection failed in its handshake, Deno's server would not
+  // close.
   await using proxy = new ProxyProcess(["--url", daemon.url], {
     NODE_EXTRA_CA_CERTS: file.path,
     ALWAYSUP_CONNECTIONS: "one",
@@ -261,7 +260,7 @@ test("TLS: NODE_EXTRA_CA_CERTS counts on every runtime", async () => {
   assertEquals((await proxy.initialize()).result.serverInfo.name, "raw");
 });
 
-test("TLS: with NODE_TLS_REJECT_UNAUTHORIZED=0 wss:// is refused and nothing dialed, ws:// works", async () => {
+test("TLS: with NODE_TLS_REJECT_UNAUTHORIZED=0, wss:// is an error and nothing is dialed; ws:// works", async () => {
   const env = { NODE_TLS_REJECT_UNAUTHORIZED: "0", ALWAYSUP_TOKEN: "s3cret" };
   const why = /NODE_TLS_REJECT_UNAUTHORIZED: it is 0, .*--ca-file/;
   await using server = new Listener(goodCertificate);
@@ -270,7 +269,7 @@ test("TLS: with NODE_TLS_REJECT_UNAUTHORIZED=0 wss:// is refused and nothing dia
   assertEquals([proxy.code, proxy.stdout], [2, ""]);
   assertMatch(proxy.stderr, why);
   const doctor = await runToExit(["doctor", ...args], env);
-  assertEquals(doctor.code, 1);
+  assertEquals(doctor.code, 2);
   assertMatch(doctor.stdout, why);
   assertEquals(server.dials, 0);
   await using daemon = new FakeWebSocketServer();
@@ -278,8 +277,8 @@ test("TLS: with NODE_TLS_REJECT_UNAUTHORIZED=0 wss:// is refused and nothing dia
   assertEquals((await other.initialize()).result.serverInfo.name, "raw");
 });
 
-test("TLS: HTTP 401 over wss:// gives the client an error that says what to do, and the daemon is not dialed again and again", async () => {
-  await using file = new File(trustedAuthority.cert);
+test("TLS: HTTP 401 over wss:// gives the client an error at once, and the next dial waits for 30 s", async () => {
+  await using file = new TempFile(trustedAuthority.cert);
   const answer = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n";
   await using server = new Listener(goodCertificate, 0, answer);
   const url = `wss://127.0.0.1:${server.port}/`;
@@ -288,7 +287,7 @@ test("TLS: HTTP 401 over wss:// gives the client an error that says what to do, 
   await using proxy = new ProxyProcess(args, env);
   await proxy.request(0, "initialize", {});
   const { error } = await proxy.waitForResponse(0);
-  assertMatch(error.message, /refuses us with HTTP 401/);
+  assertMatch(error.message, /refuses the connection with HTTP 401/);
   const { text } = await proxy.stderr.waitForLine((line) =>
     /Attempt 1 /.test(line)
   );
@@ -296,7 +295,7 @@ test("TLS: HTTP 401 over wss:// gives the client an error that says what to do, 
 });
 
 test("TLS: a daemon with a renewed certificate is reached", async () => {
-  await using file = new File(trustedAuthority.cert);
+  await using file = new TempFile(trustedAuthority.cert);
   const [expired] = FAULTS[0]!;
   const server = new Listener(expired);
   const { port } = server;

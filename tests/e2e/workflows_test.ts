@@ -1,5 +1,6 @@
 /**
- * The workflows in `.github/`, which run only where they cannot be tested.
+ * Tests the text of the workflows in `.github/`, because they run only on
+ * GitHub.
  *
  * @module
  */
@@ -25,7 +26,7 @@ interface Workflow {
   readonly name: string;
   readonly text: string;
   readonly permissions: Record<string, string> | string | undefined;
-  /** The jobs, which may use another workflow, and their steps. */
+  /** All jobs, which may use another workflow, and their steps. */
   readonly steps: readonly Step[];
 }
 
@@ -50,7 +51,7 @@ test("Workflows: actionlint finds nothing", async () => {
   assert(text.startsWith(`Checking ${length} workflow file(s)`), text);
 });
 
-test("Workflows: every action is pinned to a commit, and the version stands beside it", async () => {
+test("Workflows: every action is pinned to a commit, with its version in a comment", async () => {
   for (const { name, text, steps } of await workflows()) {
     const pins = text.matchAll(
       /\buses: (\S+@[0-9a-f]{40}) # v\d+\.\d+\.\d+$/gm,
@@ -78,7 +79,7 @@ test("Workflows: each states its permissions, and writes nothing by default", as
   }
 });
 
-test("Workflows: their tasks are those of deno.json", async () => {
+test("Workflows: all their tasks exist in deno.json", async () => {
   for (const { name, text } of await workflows()) {
     const tasks = [...text.matchAll(/\bdeno@\S+ task (\w+)/g)]
       .map(([, task]) => task!);

@@ -22,12 +22,12 @@ export function cacheWithVersion(version: string): CachedResults {
 }
 
 /** Runs a callback at once, or never if its delay is 100 ms or more. */
-const runAtOnce = (ms: number, callback: () => void): void => {
+const runShortTimersAtOnce = (ms: number, callback: () => void): void => {
   if (ms < 100) callback();
 };
 
 /** Creates a cache writer. Collects its warnings, which must name the file. */
-export function startCacheWriter(
+export function createCacheWriter(
   disk: MemoryDisk,
   config: Parameters<typeof cacheKeyOf>[0] & Pick<Config, "cache">,
   more: Partial<Host> = {},
@@ -38,6 +38,6 @@ export function startCacheWriter(
     if (config.cache !== "on") assertEquals(file, config.cache);
     warnings.push(`${level}: ${why}`);
   };
-  const host = disk.host({ setTimer: runAtOnce, ...more });
+  const host = disk.host({ setTimer: runShortTimersAtOnce, ...more });
   return { it: new CacheWriter(config as Config, host, log), warnings };
 }

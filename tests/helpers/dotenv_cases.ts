@@ -70,7 +70,7 @@ export const DOTENV_CASES: Readonly<Record<string, readonly DotenvCase[]>> = {
     ["a#b=c", { a: null }],
     ["export # a", {}],
   ],
-  "a # that begins no comment": [
+  "a # that does not begin a comment": [
     ["EXAI_WS_TOKEN=s3cr#t-9", { EXAI_WS_TOKEN: "s3cr#t-9" }],
     ["EXAI_WS_TOKEN=s3cr#t-9 # mine", { EXAI_WS_TOKEN: "s3cr#t-9" }],
     ["EXAI_WS_TOKEN=s3cr##t-9#", { EXAI_WS_TOKEN: "s3cr##t-9#" }],
@@ -165,7 +165,7 @@ export const DOTENV_CASES: Readonly<Record<string, readonly DotenvCase[]>> = {
     ['"a"=b', { '"a"': "b" }],
     ["'a\\'=b", { "a\\": "b" }],
   ],
-  "ends of lines": [
+  "line breaks": [
     ["a=b\r\nc=d\r\n", { a: "b", c: "d" }],
     ["a=b\rc=d\r", { a: "b", c: "d" }],
     ["a=b\n\r\rc=d\n", { a: "b", c: "d" }],
@@ -175,13 +175,13 @@ export const DOTENV_CASES: Readonly<Record<string, readonly DotenvCase[]>> = {
     ["# a\r\n=\r\n\r\n=\r\nb=c", { b: "c" }, [2, 4]],
     ["=\r=\rb=c", { b: "c" }, [1, 2]],
   ],
-  "other characters than ASCII": [
+  "non-ASCII characters": [
     ["a=\u00e0", { a: "\u00e0" }],
     ["\u00fc=\u4f60\u597d", { "\u00fc": "\u4f60\u597d" }],
     ['a="\u{1f600}\\n\u00e9" # \u00e9', { a: "\u{1f600}\n\u00e9" }],
     ["a=b\ufffdc", { a: "b\ufffdc" }],
   ],
-  "what cannot be read": [
+  "lines that cannot be read": [
     ["a b", {}, [1]],
     ["a b\nc=d", { c: "d" }, [1]],
     ["=a\nb=c", { b: "c" }, [1]],
@@ -223,7 +223,7 @@ export const DOTENV_CASES: Readonly<Record<string, readonly DotenvCase[]>> = {
     ['a="${NONE:-b\nc}"', { a: "b\nc" }],
     ["OUTER\na=${OUTER:-b}", { OUTER: null, a: "" }],
   ],
-  "expansion of nothing": [
+  "expansion of an unset variable": [
     ["a=${NONE}", { a: "" }],
     ["a=b${NONE}c", { a: "bc" }],
     ["a=${}", { a: "" }],

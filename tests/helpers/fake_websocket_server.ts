@@ -18,7 +18,7 @@ export interface ServerBehavior {
   /** Returns the response that refuses a handshake; `undefined` accepts it. */
   refuse?(request: Request): Response | undefined;
   /** The accepted subprotocol; `undefined`: none. Default: the offered one. */
-  echo?: string | undefined;
+  subprotocol?: string | undefined;
   /** Returns the reply to a message, if any. Default: `respondToAll`. */
   respond?(message: Json, socket: WebSocket): Json;
 }
@@ -55,7 +55,7 @@ export class FakeWebSocketServer implements AsyncDisposable {
         const refusal = behavior.refuse?.(request);
         if (refusal !== undefined) return refusal;
         const offered = request.headers.get("sec-websocket-protocol");
-        const protocol = "echo" in behavior ? behavior.echo : offered;
+        const protocol = "echo" in behavior ? behavior.subprotocol : offered;
         const { socket, response } = Deno.upgradeWebSocket(request, {
           ...(protocol && { protocol }),
         });

@@ -48,7 +48,7 @@ export interface CallOutcome extends SentCall {
 export interface LivenessOptions {
   readonly kind: string;
   /** True if the daemon runs with `--rude`; see `liveness_daemon.ts`. */
-  readonly closesAbruptly?: boolean;
+  readonly isRude?: boolean;
   /** True if a relay that can drop all data runs between proxy and daemon. */
   readonly usesRelay?: boolean;
   readonly flags?: readonly string[];
@@ -96,7 +96,7 @@ export class LivenessProcesses implements AsyncDisposable {
       await startLivenessDaemon(
         options.kind,
         `${folder}/journal`,
-        options.closesAbruptly === true,
+        options.isRude === true,
       ),
     );
     const port = portOf(daemon);
@@ -164,7 +164,7 @@ export class LivenessProcesses implements AsyncDisposable {
     const isThere = (): boolean => this.#journal().includes(text);
     await withWaitLimit(
       waitForFileChange(this.#journalPath, isThere),
-      `the begin of ${id}`,
+      `the daemon to begin call ${id}`,
     );
   }
 
@@ -187,7 +187,7 @@ export class LivenessProcesses implements AsyncDisposable {
    * Suspends the child process of the daemon's first connection for `ms`
    * milliseconds, as a busy machine may do.
    */
-  async suspendChild(ms: number): Promise<void> {
+  async suspendFirstChild(ms: number): Promise<void> {
     const { what } = this.journalEntries().find(({ what }) =>
       /^child /.test(what)
     )!;

@@ -17,7 +17,7 @@ import {
  * Short probe intervals, so that tests need not wait for long. `many` allows
  * second connections even if a slow start prevents the capacity check.
  */
-export const FAST_PROBES: readonly string[] = [
+export const FAST_PROBE_FLAGS: readonly string[] = [
   ...["--ping-interval", "500ms", "--ping-timeout", "500ms"],
   ...["--log-level", "debug", "--connections", "many"],
 ];

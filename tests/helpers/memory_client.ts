@@ -71,13 +71,13 @@ export class MemoryClient {
     const params = { protocolVersion: "2025-11-25", capabilities: {} };
     const id = "initialize";
     this.write({ id, method: "initialize", params: { ...params, clientInfo } });
-    const answer = await this.answerTo(id);
+    const answer = await this.waitForResponse(id);
     this.write({ method: "notifications/initialized" });
     return answer;
   }
 
   /** Waits for the response to a request. */
-  async answerTo(id: string | number): Promise<Json> {
+  async waitForResponse(id: string | number): Promise<Json> {
     const find = (): Json =>
       this.lines.find((line) => line.id === id && !line.method);
     const isThere = (): boolean => find() !== undefined;
@@ -107,7 +107,7 @@ export class MemoryClient {
   }
 
   /** Waits until the proxy has exited. Returns its exit code. */
-  async ended(exitCode: Promise<number>): Promise<number> {
+  async waitForExit(exitCode: Promise<number>): Promise<number> {
     const code = await withWaitLimit(exitCode, "the end of the proxy");
     for (const timer of this.#timers) clearTimeout(timer);
     return code;

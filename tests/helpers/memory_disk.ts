@@ -21,13 +21,13 @@ interface DiskNode {
   group: number;
   mode: number;
   modifiedAt: number;
-  names: number;
+  linkCount: number;
   readonly id: string;
 }
 
-/** The options for a new node. `names` is its number of hard links. */
+/** The options for a new node. `linkCount` is its number of hard links. */
 type NodeOptions = Partial<
-  Pick<DiskNode, "owner" | "group" | "mode" | "names"> & { ageMs: number }
+  Pick<DiskNode, "owner" | "group" | "mode" | "linkCount"> & { ageMs: number }
 >;
 
 export class MemoryDisk {
@@ -92,11 +92,12 @@ export class MemoryDisk {
     text: string,
     facts: NodeOptions,
   ): DiskNode {
-    const { owner = OWN_UID, group = OWN_UID, mode = 0o600, names = 1 } = facts;
+    const { owner = OWN_UID, group = OWN_UID, mode = 0o600, linkCount = 1 } =
+      facts;
     const modifiedAt = Date.now() - (facts.ageMs ?? 0);
     const id = `${++this.#count}`;
     const syncedText = kind === "file" ? "" : text;
-    const node = { owner, group, mode, names, modifiedAt, id };
+    const node = { owner, group, mode, linkCount, modifiedAt, id };
     this.nodes.set(path, { kind, text, syncedText, ...node });
     return this.nodes.get(path)!;
   }
@@ -142,7 +143,7 @@ export class MemoryDisk {
         mode: host.os === "windows" ? undefined : node.mode,
         userId: host.os === "windows" ? undefined : node.owner,
         groupId: host.os === "windows" ? undefined : node.group,
-        linkCount: node.names,
+        linkCount: node.linkCount,
         id: node.id,
       };
     const requireNode = (node: DiskNode | undefined): DiskNode => {

@@ -66,7 +66,7 @@ export class MemoryConnection implements TransportConnection {
     this.#phase = "closed";
     this.#emit({
       ...{ type: "closed", connectionId: this.#connectionId, code },
-      ...{ reason: `code ${code}`, mayHaveReachedServer: mayHaveReachedServer },
+      ...{ reason: `code ${code}`, mayHaveReachedServer },
     });
   }
 
@@ -80,7 +80,7 @@ export class MemoryConnection implements TransportConnection {
 /** The daemon, and the transport that connects to it. */
 export class MemoryDaemon implements Transport {
   /** How the daemon reacts to the next dials. */
-  dialing: DialBehavior = "accept";
+  dialBehavior: DialBehavior = "accept";
   readonly received: Json[] = [];
   /** All connections, including those that have ended. */
   readonly connections: MemoryConnection[] = [];
@@ -99,8 +99,8 @@ export class MemoryDaemon implements Transport {
   ): TransportConnection {
     const connection = new MemoryConnection(this, connectionId, emit);
     this.connections.push(connection);
-    if (this.dialing === "accept") connection.open();
-    if (this.dialing === "refuse") connection.end(0);
+    if (this.dialBehavior === "accept") connection.open();
+    if (this.dialBehavior === "refuse") connection.end(0);
     this.#changes.notify();
     return connection;
   }
@@ -120,7 +120,7 @@ export class MemoryDaemon implements Transport {
 
   /** Ends every connection, and refuses the next dials. */
   kill(code: number = 1006): void {
-    this.dialing = "refuse";
+    this.dialBehavior = "refuse";
     for (const connection of this.connections) connection.end(code);
   }
 

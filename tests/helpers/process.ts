@@ -54,7 +54,9 @@ export class OutputLines {
     const search = async (): Promise<{ text: string; at: number }> => {
       for (let i = from;; i++) {
         while (i >= this.lines.length) {
-          if (this.#hasEnded) throw new Error("The process wrote no such line");
+          if (this.#hasEnded) {
+            throw new Error("The process ended without the expected line");
+          }
           await this.#changed.promise;
         }
         const line = this.lines[i]!;
@@ -69,7 +71,7 @@ export class OutputLines {
   }
 
   /** Returns the time in a text log line, in milliseconds since 1970. */
-  static loggedAt({ text }: { text: string }): number {
+  static logTimeOf({ text }: { text: string }): number {
     return Date.parse(text.slice(0, text.indexOf(" ")));
   }
 
@@ -178,7 +180,7 @@ export class ChildProcess implements AsyncDisposable {
 }
 
 /** The first line of a client that begins with `initialize`. */
-export const HELLO = `${
+export const INITIALIZE_LINE = `${
   JSON.stringify({
     jsonrpc: "2.0",
     id: 0,

@@ -7,15 +7,15 @@
 import type { ProxyInfo } from "../../lib/proxy/status_format.ts";
 import type { Snapshot } from "../../lib/session/snapshot.ts";
 
-export const PROXY: ProxyInfo = {
+export const PROXY_INFO: ProxyInfo = {
   ...{ pid: 7, version: "1", runtime: "deno 2", url: "ws://h/" },
   ...{ dialect: "mcp", startedAt: 1_000 },
 };
 
 export const SNAPSHOT: Snapshot = {
   client: "editor 1",
-  standing: { phase: "ready", since: 5.4 },
-  ...{ reconnects: 2, owed: 3, lastError: undefined },
+  connectionState: { phase: "ready", since: 5.4 },
+  ...{ reconnects: 2, pendingRequests: 3, lastError: undefined },
   ...{ connections: "one", answersDuringCalls: false },
 };
 

@@ -31,7 +31,12 @@ export function proxyStatus(changes: Partial<ProxyStatus> = {}): ProxyStatus {
   return {
     ...{ pid: 7, version: "1", runtime: "deno 2", url: TARGET.redactedUrl },
     ...{ dialect: "mcp", startedAt: 1_000, client: "editor 1" },
-    ...{ standing: READY, reconnects: 0, owed: 0, lastError: undefined },
+    ...{
+      connectionState: READY,
+      reconnects: 0,
+      pendingRequests: 0,
+      lastError: undefined,
+    },
     ...{ connections: "unknown", answersDuringCalls: undefined },
     ...changes,
   };

@@ -164,8 +164,8 @@ export class BridgedServer implements AsyncDisposable {
   readonly url: string;
   readonly folder: string;
   // After disposal no server process can start, because this folder is gone.
-  readonly #home = Deno.makeTempDirSync({ prefix: "server-" });
-  readonly #pidFile = `${this.#home}/pids`;
+  readonly #tempFolder = Deno.makeTempDirSync({ prefix: "server-" });
+  readonly #pidFile = `${this.#tempFolder}/pids`;
   readonly #bridge: Bridge;
   readonly #server: McpServer;
   #bridgeProcess: ChildProcess | undefined;
@@ -174,7 +174,7 @@ export class BridgedServer implements AsyncDisposable {
     this.#bridge = bridge;
     this.#server = server;
     this.url = `ws://127.0.0.1:${this.port}${bridge.path}`;
-    this.folder = `${this.#home}/dir`;
+    this.folder = `${this.#tempFolder}/dir`;
     Deno.mkdirSync(this.folder);
     Deno.writeTextFileSync(`${this.folder}/text`, FILE_TEXT);
     Deno.writeTextFileSync(this.#pidFile, "");
@@ -261,7 +261,7 @@ export class BridgedServer implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill();
-    await Deno.remove(this.#home, { recursive: true });
+    await Deno.remove(this.#tempFolder, { recursive: true });
   }
 }
 

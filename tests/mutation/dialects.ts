@@ -53,7 +53,7 @@ export const DIALECTS: readonly Mutant[] = [
     to: "return { $kind: $later, $id, $delay, $isUnstarted: true };",
   },
   {
-    name: "exai: an unknown tool is an error of the protocol",
+    name: "exai: a failed call is reported as a JSON-RPC error",
     from: `if ($frame.$op === $failed && $error.$isForeign) {
         return $frames.$response($id, $Code.$invalid, $message);
       }
@@ -64,12 +64,12 @@ export const DIALECTS: readonly Mutant[] = [
       const $text`,
   },
   {
-    name: "exai: a tool's exception text is a result",
+    name: "exai: the text of a tool's exception counts as a result",
     from: '$RAISED.test($status) && typeof $error === "string"',
     to: "$RAISED.test($status) && $error === $status",
   },
   {
-    name: "exai: a silent call is no evidence",
+    name: "exai: the summary is not shown for a call without output",
     from: "if ($isSilent && $summary !== undefined) $texts.$splice($$show);",
     to: "void $isSilent; void $summary;",
   },

@@ -27,7 +27,7 @@ export const ENV: readonly Mutant[] = [
     to: "$env.get($it) ?? $values.get($it)",
   },
   {
-    name: "env: a warning names what may be part of a secret",
+    name: "env: a warning quotes a name that may be part of a secret",
     from: "/^[A-Z_][A-Z0-9_]{0,63}$/.test($name)",
     to: '$name !== ""',
   },

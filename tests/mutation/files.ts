@@ -36,7 +36,7 @@ export const FILES: readonly Mutant[] = [
     to: "$names = $host.$list($folder);",
   },
   {
-    name: "files: what is not ours is removed from the status files",
+    name: "files: a file that is not ours is removed from the status folder",
     from: `
       if ($why($host, $path, $info) === undefined) $host.$remove($path);`,
     to: "$host.$remove($path);",
@@ -59,13 +59,14 @@ export const FILES: readonly Mutant[] = [
     to: "return await $rename($host, $next, $path)",
   },
   {
-    name: "files: what could not be written to the cache is never written",
+    name:
+      "files: a result that could not be written to the cache is never written later",
     from: "if (++this.$failures === $max) this.$warn($file.$path, $error);",
     to:
       "if (++this.$failures === $max) this.$warn($file.$path, $error); return false;",
   },
   {
-    name: "files: what another process has overwritten is lost",
+    name: "files: a cached result that another process has overwritten is lost",
     from: "$file !== undefined && $hasAll($file.$results, $results)",
     to: "$file !== undefined",
   },

@@ -40,7 +40,7 @@ export const FORMS: readonly Mutant[] = [
     to: "void $replace; return undefined;",
   },
   {
-    name: "forms: a client's id may equal that of an open request of ours",
+    name: "forms: a client's id may equal that of one of our pending requests",
     from: `
       if (this.$own.$find($message.$id) !== undefined) return undefined;`,
     to: "",
@@ -64,7 +64,7 @@ export const FORMS: readonly Mutant[] = [
       return [...$broken.filter($isNamed), ...$rest];`,
   },
   {
-    name: "forms: beside other text every message counts",
+    name: "forms: in a frame with other text every message counts",
     from: `
       const $isAnswer = ($it: $Message): $boolean =>
         $it.$kind === $answer ||
@@ -101,7 +101,7 @@ export const FORMS: readonly Mutant[] = [
     to: '$text: $whole === "" ? $whole : $text',
   },
   {
-    name: "forms: keys with escapes are read by the runtime",
+    name: "forms: escaped keys are left to the runtime's parser",
     from: `
       if ($escaped.length === 0) return { $value: $parsed, $text };`,
     to: `
@@ -160,7 +160,7 @@ export const FORMS: readonly Mutant[] = [
       const $known = this.$unclear.get($id);`,
   },
   {
-    name: "forms: a large list that is no JSON is an empty list",
+    name: "forms: a large list that is not JSON is read as an empty list",
     from: `
       return $error === undefined && $result === undefined
         ? $invalid($reason, $kind, $id)
@@ -181,7 +181,7 @@ export const FORMS: readonly Mutant[] = [
     to: "$envelope.$text === $envelopeText",
   },
   {
-    name: "forms: a secret in a large error that is no JSON is shown",
+    name: "forms: a secret in a large error that is not JSON is shown",
     from: "if ($response.$result === undefined) return this.$redact($text);",
     to: "if ($response.$result === undefined) return $text;",
   },

@@ -16,23 +16,23 @@ export const LINK: readonly Mutant[] = [
         : this.$byConnectionId.get($connectionId) ?? [...this.$byConnectionId.values()][0];`,
   },
   {
-    name: "the back-off does not grow",
+    name: "the backoff does not grow",
     from: "$base * 2 ** this.$failures++",
     to: "$base * 2 ** (this.$failures * 0)",
   },
   {
-    name: "the back-off is never reset by a connection that lasted",
+    name: "a connection that lasted does not reset the backoff",
     from: "if ($isStable && this.$role !== $standby) this.$backoff.$restart();",
     to: "void $isStable;",
   },
   {
-    name: "the back-off is reset by a connection that lasted no time",
+    name: "a connection that hardly lasted resets the backoff",
     from: "if ($isStable && this.$role !== $standby) this.$backoff.$restart();",
     to:
       "if ($isStable !== undefined && this.$role !== $standby) this.$backoff.$restart();",
   },
   {
-    name: "the back-off is not reset by a connection that has answered",
+    name: "a connection that has answered does not reset the backoff",
     from: "$link.$answered(); if ($link.$phase !== $handshake) return;",
     to: "if ($link.$phase !== $handshake) return;",
   },
@@ -43,19 +43,20 @@ export const LINK: readonly Mutant[] = [
     to: "if ($isUrgent) return $state.$scheduledAt;",
   },
   {
-    name: "a request that is held for ever has the daemon dialed on demand",
+    name: "a request that stays open for ever causes dials",
     from: `
       if ($isStanding(method)) this.$held += $by;
       else this.$transient += $by;`,
     to: "this.$transient += $by;",
   },
   {
-    name: "a dial on demand advances the backoff table",
+    name: "a dial for a waiting request advances the backoff schedule",
     from: "this.$aheadOf = $isAhead ? $scheduledAt : undefined;",
     to: "void $isAhead; this.$aheadOf = undefined;",
   },
   {
-    name: "a refusal is dialed like any other failure",
+    name:
+      "after a refusal the next dial comes as soon as after any other failure",
     from: `
       if ($isRefused) {
         const $at = $now + $$pause;
@@ -71,30 +72,30 @@ export const LINK: readonly Mutant[] = [
   },
   {
     name:
-      "no request has a daemon dialed again that has refused the connection",
+      "no request causes another dial after the daemon has refused the connection",
     from:
       "if ($refusing !== undefined && !$refusing.$askAgain(this.$now)) { $$answer }",
     to: "if ($refusing?.$askAgain(-Infinity) === false) { $$answer }",
   },
   {
-    name: "a close code of a conversation that worked counts as a refusal",
+    name: "close code 1008 on a connection that worked counts as a refusal",
     from: `if ($code !== 1008 || $phase === $ready) return { $$plain };`,
     to: `if ($code !== 1008 || $phase !== $phase) return { $$plain };`,
   },
   {
-    name: "two clients take the connection from each other for ever",
+    name: "two clients displace each other for ever",
     from: `
-      if ($isRecurring) return { $scheduledAt: Infinity, $demandAt };`,
+      if ($isRecurring) return { $scheduledAt: Infinity, $$urgent };`,
     to: "",
   },
   {
-    name: "no limit for a dial and its first message",
+    name: "a dial and its first message have no timeout",
     from: "$until: $now + $timeout, $shortUntil: $now + $shortTimeout",
     to:
       "$until: $timeout * Infinity, $shortUntil: $now + $shortTimeout * Infinity",
   },
   {
-    name: "a silent dial has the whole limit although a request waits",
+    name: "a hanging dial gets the whole timeout although a request waits",
     from: "return $isUrgent ? $state.$shortUntil : $state.$until;",
     to: "void $isUrgent; return $state.$until;",
   },
@@ -150,32 +151,34 @@ export const LINK: readonly Mutant[] = [
   {
     name: "a connection whose daemon is only busy is closed with its calls",
     from: `
-      const $isDead = $dialect.$pool !== undefined || !$requests.$isWorking($id) ||
+      const $mayClose = $dialect.$pool !== undefined || !$requests.$isWorking($id) ||
         $main.$liveness.$isDead($requests.$last($id), this.$now);`,
-    to: "const $isDead = $id >= 0;",
+    to: "const $mayClose = $id >= 0;",
   },
   {
     name: "a connection that is known to be dead keeps its calls",
     from: `
-      const $isDead = $dialect.$pool !== undefined || !$requests.$isWorking($id) ||
+      const $mayClose = $dialect.$pool !== undefined || !$requests.$isWorking($id) ||
         $main.$liveness.$isDead($requests.$last($id), this.$now);`,
     to: `
-      const $isDead = $dialect.$pool !== undefined || !$requests.$isWorking($id);`,
+      const $mayClose = $dialect.$pool !== undefined || !$requests.$isWorking($id);`,
   },
   {
-    name: "a probe is evidence although the daemon has sent something since",
-    from: "return this.$probes.find(({ $isHeard }) => !$isHeard);",
+    name:
+      "an unanswered probe counts as evidence although the daemon has sent something since",
+    from: "return this.$probes.find(({ $$unheard }) => !$isHeard);",
     to: "return this.$probes[0];",
   },
   {
-    name: "a probe during an earlier call is evidence during this one",
+    name:
+      "a probe sent during an earlier call counts as evidence during a later one",
     from:
       "return this.$overtakenTo > $lastCall && $probe !== undefined && $$silent;",
     to:
       "return this.$overtakenTo > 0 * $lastCall && $probe !== undefined && $$silent;",
   },
   {
-    name: "a probe before a sent call is evidence",
+    name: "a probe sent before a call counts as evidence during that call",
     from: `
       const $lastCall = $suspicion.$state === $waived
         ? $lastNumber
@@ -220,7 +223,7 @@ export const LINK: readonly Mutant[] = [
     to: "const $isPossible = $$rest;",
   },
   {
-    name: "a connection without answers after the capacity check is kept",
+    name: "a connection that answers nothing after the capacity check is kept",
     from: "if (!$check.$isReady) return this.$conclude($check, false);",
     to:
       "if (!$check.$isReady || $check.$isReady) return this.$conclude($check, false);",
@@ -241,7 +244,7 @@ export const LINK: readonly Mutant[] = [
     to: "return this.$suspicion.$state !== $suspect;",
   },
   {
-    name: "the time for which the program was stopped is not noticed",
+    name: "a suspension of the program is not noticed",
     from: `
       const $gap = $late > $LIMIT ? $since : 0;
       const $unseen = $ahead > $LIMIT ? $ahead : 0;`,

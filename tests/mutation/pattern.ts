@@ -260,9 +260,9 @@ export function findAll(
     .filter(([, { value }]) => value[0] !== "$");
   const matches: PatternMatch[] = [];
   for (let i = 0; i < tokens.length; i++) {
-    const isFit = ([offset, { value }]: [number, Token]): boolean =>
+    const hasValueAt = ([offset, { value }]: [number, Token]): boolean =>
       tokens[i + offset]?.value === value;
-    if (!fixed.every(isFit)) continue;
+    if (!fixed.every(hasValueAt)) continue;
     const wildcards = new Map<string, string>();
     const end = matchFrom(pattern, 0, text, tokens, i, wildcards);
     if (end === undefined) continue;

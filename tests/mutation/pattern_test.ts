@@ -179,6 +179,7 @@ function sourcesIn(folder: string): SourceFile[] {
   return [...Deno.readDirSync(folder)].flatMap(({ name, isDirectory }) => {
     const path = `${folder}/${name}`;
     if (isDirectory) return sourcesIn(path);
+    if (!name.endsWith(".ts")) return [];
     return [{ path, text: Deno.readTextFileSync(path) }];
   });
 }

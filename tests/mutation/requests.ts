@@ -74,7 +74,7 @@ export const REQUESTS: readonly Mutant[] = [
     to: "",
   },
   {
-    name: "only the first message of a batch counts",
+    name: "only the first message of a batch is read",
     from: "return $value.map(($element, $i) => $classify($$element));",
     to:
       "return $value.slice(0, 1).map(($element, $i) => $classify($$element));",
@@ -100,7 +100,7 @@ export const REQUESTS: readonly Mutant[] = [
       if (!$isTooLarge) { $$record }`,
   },
   {
-    name: "a request that meets an error in our own code gets no answer",
+    name: "a request gets no response after an exception in our own code",
     from: `
       this.$requests.$cancel(id);
       const $text = $$why;
@@ -219,7 +219,7 @@ export const REQUESTS: readonly Mutant[] = [
     to: "const $frame = undefined;",
   },
   {
-    name: "requests of the daemon keep its ids",
+    name: "the daemon's requests reach the client with the daemon's own ids",
     from: `
       const $id = JSON.stringify(\`e\${$connectionId}:\${++this.$count}\`);
       const $token = $getId($request, $$path);`,
@@ -228,13 +228,13 @@ export const REQUESTS: readonly Mutant[] = [
       const $token = $getId($request, $$path);`,
   },
   {
-    name: "a framed body is a line",
+    name: "a body after a Content-Length header is read as a line",
     from:
       "if ($isValid) this.$remaining = $length; this.$declared = undefined;",
     to: "void $isValid; this.$declared = undefined;",
   },
   {
-    name: "a client that frames its messages waits for ever",
+    name: "a client that sends Content-Length headers gets no error",
     from: `
       const id = $requestIn($message, $body);
       this.$reject(id, $$why);`,

@@ -199,7 +199,8 @@ async function tryMutants(
 }
 
 async function main(part: string): Promise<number> {
-  const sources: SourceFile[] = filesIn("lib").map((path) => ({
+  const scripts = filesIn("lib").filter((path) => path.endsWith(".ts"));
+  const sources: SourceFile[] = scripts.map((path) => ({
     path,
     text: Deno.readTextFileSync(ROOT + path),
   }));
@@ -226,7 +227,7 @@ async function main(part: string): Promise<number> {
       findFailingTests(first),
     ]);
     if (errors !== undefined) {
-      print(`These mutants are no programs:\n${errors}`);
+      print(`These mutants do not compile:\n${errors}`);
       return 1;
     }
     if (by !== undefined) {

@@ -58,7 +58,7 @@ export const SESSION: readonly Mutant[] = [
     to: "if (!this.$offline.$endPlaceholder()) return $$compare;",
   },
   {
-    name: "a list comes from the cache although the daemon may be there",
+    name: "a list comes from the cache although the daemon may be reachable",
     from: "if (!$isFresh && !this.$availability.$isDown) { $$wait }",
     to: "void $isFresh;",
   },
@@ -80,7 +80,7 @@ export const SESSION: readonly Mutant[] = [
     to: "return ($text) => $encoded($text, $hide);",
   },
   {
-    name: "a secret that the daemon encodes in another way is shown",
+    name: "a secret that the daemon has encoded is shown",
     from: "return ($text) => $encoded($hide($text), $hide);",
     to: "return ($text) => $hide($text);",
   },
@@ -90,7 +90,7 @@ export const SESSION: readonly Mutant[] = [
     to: "return this.$hide($text) !== null;",
   },
   {
-    name: "an error with a secret reaches the client as it is",
+    name: "a secret in an error reaches the client",
     from: "const $value = $mapStrings($text.slice($start, $end), this.$hide);",
     to: "const $value = $text.slice($start, $end);",
   },
@@ -113,17 +113,17 @@ export const SESSION: readonly Mutant[] = [
     to: "const $end = $words;",
   },
   {
-    name: "a value that is not understood is shown",
+    name: "a value that cannot be parsed is shown",
     from: "try { $parse($text); return $text; } catch { return $hidden; }",
     to: "try { return $text; } catch { return $hidden; }",
   },
   {
-    name: "a secret goes over the network without encryption in silence",
+    name: "no warning is given when a secret is sent without encryption",
     from: "if ($protocol !== $ws || $HERE.test($host) || !$isTold) return [];",
     to: "return [];",
   },
   {
-    name: "a header of the handshake itself is accepted",
+    name: "a setting may replace a header of the WebSocket handshake",
     from:
       "if ($MESSAGE.test($name)) { throw new $SettingError($$what); } $names.$add",
     to: "$names.$add",
@@ -140,12 +140,12 @@ export const SESSION: readonly Mutant[] = [
   },
   {
     name:
-      "close code 1008 is no cause, so that doctor does not mention a token",
+      "close code 1008 is not recorded as a cause, so doctor does not mention the token",
     from: "if ($event.$code === 1008) return $policy;",
     to: "if ($event.$code === 1009) return $policy;",
   },
   {
-    name: "doctor takes an exai daemon that is full for one with another token",
+    name: "doctor reports a wrong token for an exai daemon that is full",
     from: "|| $cause === $policy && $config.$dialect === $mcp;",
     to: "|| $cause === $policy;",
   },

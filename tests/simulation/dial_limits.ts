@@ -150,7 +150,9 @@ export class DialLimits {
       assert(
         pause >= least,
         `dialed again ${pause} ms after a dial that was refused, and ` +
-          (hasNewRequest ? "a request has just come" : "no request has come"),
+          (hasNewRequest
+            ? "a request has just arrived"
+            : "no request has arrived"),
       );
       this.#refusedAt = undefined;
     }
@@ -161,7 +163,7 @@ export class DialLimits {
     this.#checkBackoff(now);
     assert(
       now <= this.#idleDialBy,
-      `the backoff table's next dial came ${
+      `the next dial of the backoff schedule came ${
         now - this.#idleDialBy
       } ms too late`,
     );
@@ -177,13 +179,13 @@ export class DialLimits {
     assert(
       idle.dials <= allowed,
       `${idle.dials} dials in ${now - idle.since} ms in which no ` +
-        `request waited, and the backoff table has ${allowed - 2}`,
+        `request waited; the backoff schedule allows ${allowed - 2}`,
     );
     const inAll = backoffDialCount(now - since) + 2 + demands;
     assert(
       backoff.dials <= inAll,
       `${backoff.dials} dials without a waiting request in ${now - since} ms ` +
-        `since the backoff table began; it has ${
+        `since the backoff schedule began; it allows ${
           inAll - demands - 2
         }, and a request ` +
         `waited ${demands} times`,

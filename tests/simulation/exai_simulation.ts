@@ -340,7 +340,7 @@ class ExaiSimulation {
       connectionId,
       code,
       reason,
-      mayHaveReachedServer: mayHaveReachedServer,
+      mayHaveReachedServer,
     });
   }
 
@@ -381,7 +381,7 @@ class ExaiSimulation {
       outputs !== undefined && !request.isCancelled;
     assert(
       !isDue || request.answers > 0,
-      `${request?.id} got nothing of ${text}`,
+      `the client of ${request?.id} got nothing from ${text}`,
     );
   }
 
@@ -444,8 +444,8 @@ class ExaiSimulation {
     connection.isBusy = true;
     if (connection.isBlackholed || connection.isZombie) return;
     this.#schedule(connection, () => {
-      const isThere = this.#isUp && connection.process === this.#process;
-      if (isThere && !connection.isBlackholed) {
+      const isReachable = this.#isUp && connection.process === this.#process;
+      if (isReachable && !connection.isBlackholed) {
         this.#receiveAtDaemon(connection, frame);
       }
     });

@@ -60,7 +60,7 @@ export interface TrackedRequest {
    * Whether the request was in flight when a response that was too large ended
    * the connection. `maybe`: it may have been waiting for its second try.
    */
-  oversize: "no" | "maybe" | "yes";
+  oversizedResponse: "no" | "maybe" | "yes";
 }
 
 /** All requests of the client. Each method throws if a promise is broken. */
@@ -157,7 +157,7 @@ export class DeliveryInvariants {
       totalTimeoutMs,
       queuedMs: 0,
       downMsAtQueueing: this.downMs,
-      oversize: "no",
+      oversizedResponse: "no",
     };
     this.#byKey.set(request.key, request);
     if (request.mark !== undefined) this.#byMark.set(request.mark, request);
@@ -168,7 +168,7 @@ export class DeliveryInvariants {
   recordWrite(request: TrackedRequest, connectionId: number): void {
     assert(request.answers === 0, "sent after its response");
     assert(request.cancelledAt === undefined, "sent after it was cancelled");
-    assert(request.oversize !== "yes", "sent after it was too large");
+    assert(request.oversizedResponse !== "yes", "sent after it was too large");
     const isKnown = request.sentOn !== connectionId ||
       request.notUnderstoodOn === connectionId ||
       request.method === "initialize";
@@ -320,7 +320,7 @@ export class DeliveryInvariants {
           "idle too long",
         );
         if (isEnd || request.writeCount > 1) return;
-        if (request.oversize !== "no") return;
+        if (request.oversizedResponse !== "no") return;
         if (request.method === "initialize") return;
         assert(
           this.#config.retry !== "always" &&

@@ -108,7 +108,7 @@ export function isDead({ up, down }: LivenessConnection): boolean {
 }
 
 /** Returns whether a request is neither a ping nor the opening request. */
-export function isProbedRequest({ method }: LivenessRequest): boolean {
+export function isOrdinaryRequest({ method }: LivenessRequest): boolean {
   return !/^(ping|initialize|server\/discover)$/.test(method);
 }
 
@@ -174,24 +174,24 @@ export class LivenessInvariants {
   /** Returns the calls that were sent on a connection and not answered yet. */
   inFlight(connection: LivenessConnection): LivenessRequest[] {
     return [...this.#all.values()].filter((it) =>
-      it.connection === connection && isProbedRequest(it) && !isDone(it)
+      it.connection === connection && isOrdinaryRequest(it) && !isDone(it)
     );
   }
 
   /** True if a call was ever sent. A list request is not a call. */
   get hasWrittenCall(): boolean {
     return [...this.#all.values()].some((it) =>
-      it.writeCount > 0 && isProbedRequest(it) && it.method !== "tools/list"
+      it.writeCount > 0 && isOrdinaryRequest(it) && it.method !== "tools/list"
     );
   }
 
   /** Returns when the connection was last busy; `now` while it is busy. */
-  busyUntil(connection: LivenessConnection, now: number): number {
+  lastBusyAt(connection: LivenessConnection, now: number): number {
     let until = connection.proxyRequestIds.size > 0
       ? now
       : connection.lastBusyAt;
     for (const it of this.#all.values()) {
-      if (it.connection !== connection || !isProbedRequest(it)) continue;
+      if (it.connection !== connection || !isOrdinaryRequest(it)) continue;
       const at = abandonedAt(it);
       if (at === undefined && !isDone(it)) return now;
       if (at === undefined || !connection.unansweredIds.includes(it.id)) {
@@ -222,7 +222,7 @@ export class LivenessInvariants {
     const { id, isSafe } = request;
     assert(!isDone(request), `${id} was sent, but nobody waits for it`);
     // The request that opens the conversation is sent on every connection.
-    const most = !isProbedRequest(request) ? Infinity : isSafe ? 2 : 1;
+    const most = !isOrdinaryRequest(request) ? Infinity : isSafe ? 2 : 1;
     assert(
       ++request.writeCount <= most,
       `${id} was sent ${request.writeCount} times`,

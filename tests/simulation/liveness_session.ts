@@ -18,7 +18,7 @@ import { type MessageHabits } from "./message_habits.ts";
 import {
   isDead,
   isDone,
-  isProbedRequest,
+  isOrdinaryRequest,
   type LivenessConnection,
   LivenessInvariants,
   type LivenessRequest,
@@ -136,7 +136,7 @@ export class LivenessSession {
       const wake = scheduler.isSuspended ? Infinity : this.#session.deadline();
       if (scheduler.runNext(Math.min(wake, until))) continue;
       if (wake > until) return void (scheduler.now = until);
-      assert(wake < Infinity, "nothing is left to wait for");
+      assert(wake < Infinity, "no event and no deadline is left");
       scheduler.now = Math.max(scheduler.now, wake);
       this.#handle({ type: "tick" });
     }
@@ -194,7 +194,7 @@ export class LivenessSession {
       requestedAt,
       token,
     });
-    if (isProbedRequest(request)) this.#setDeadline(request);
+    if (isOrdinaryRequest(request)) this.#setDeadline(request);
     const progress = token === undefined ? {} : { progressToken: token };
     const _meta = { ...progress, ...(this.plan.isStateless && STATELESS_META) };
     const { id } = request;
@@ -253,7 +253,7 @@ export class LivenessSession {
         `${id} timed out too early`,
       );
     }
-    if (!isProbedRequest(request)) return;
+    if (!isOrdinaryRequest(request)) return;
     if (outcome === "told") {
       assert(
         connection !== undefined,
@@ -476,7 +476,10 @@ export class LivenessSession {
     const isHidden = behavior.closeDelayMs > 0 && this.#disturbances > 0 &&
       behavior.untilClosed === "served" && connections === "auto";
     if (isHidden) return void this.tally.hidden++;
-    assert(count <= most, `the proxy displaced itself ${count} times`);
+    assert(
+      count <= most,
+      `the proxy displaced its own connection ${count} times`,
+    );
     const calls = this.invariants.inFlight(connection);
     assert(calls.length === 0, `displaced with ${calls[0]?.id} in flight`);
   }
@@ -513,7 +516,7 @@ export class LivenessSession {
   }
 
   /** Checks what is cached for a week: that the daemon keeps one connection. */
-  #checkSavedCache({ one = {} }: CachedResults): void {
+  #checkSavedCache({ oneConnectionDaemons: one = {} }: CachedResults): void {
     if (Object.keys(one).length === 0) return;
     this.tally.remembered++;
     const isTrue = this.plan.behavior.secondConnection !== "many";
@@ -523,7 +526,7 @@ export class LivenessSession {
   #sendToDaemon(connection: LivenessConnection, text: string): void {
     assert(
       connection.isOpen && connection.closedByProxyAt === undefined,
-      "sent on no connection",
+      "sent on a connection that is not open",
     );
     const message = JSON.parse(text);
     const { id, method } = message;
@@ -608,7 +611,7 @@ export class LivenessSession {
     const now = this.scheduler.awakeMs;
     const openConnections = this.#openConnections();
     for (const connection of openConnections) {
-      connection.lastBusyAt = this.invariants.busyUntil(connection, now);
+      connection.lastBusyAt = this.invariants.lastBusyAt(connection, now);
       if (connection.lastMessageAt === undefined) continue;
       const { lastBusyAt, lastMessageAt, resumedAt = 0 } = connection;
       const silent = now - Math.max(lastMessageAt, lastBusyAt, resumedAt);
@@ -638,7 +641,7 @@ export class LivenessSession {
   checkAllAnswered(): void {
     for (const request of this.invariants.all) {
       const { id, connection, ms } = request;
-      if (isDone(request) || !isProbedRequest(request)) continue;
+      if (isDone(request) || !isOrdinaryRequest(request)) continue;
       this.#checkDeadline(request, this.scheduler.awakeMs);
       const isHeld = connection === undefined &&
         this.#usableSince !== undefined;

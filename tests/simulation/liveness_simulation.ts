@@ -112,7 +112,7 @@ function randomPlan(
     idleTimeout: scheduler.pick([Infinity, 150_000]),
     ...{ connections, requestTimeout },
     cachedResults: isCachedAsOne
-      ? { ...EMPTY_CACHED_RESULTS, one }
+      ? { ...EMPTY_CACHED_RESULTS, oneConnectionDaemons: one }
       : scheduler.pick([undefined, EMPTY_CACHED_RESULTS]),
   };
   const lagMs = scheduler.pick([0.2, 1, 5, 20, 70, 150]);
@@ -263,7 +263,10 @@ function checkFirstCallDelay(seed: number): void {
       "the learned capacity",
     );
   } else if (actualCapacity === "one") {
-    assert(connections !== "many", "it keeps one, but counts as `many`");
+    assert(
+      connections !== "many",
+      "the daemon keeps one connection, but counts as `many`",
+    );
   }
   if (many.firstAt === Infinity) return;
   const ms = auto.firstAt - many.firstAt;

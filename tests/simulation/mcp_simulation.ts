@@ -596,7 +596,7 @@ class McpSimulation {
   #receiveAtClient(text: string): void {
     const isClean = !/[\r\n\ufeff]/.test(text) &&
       !["\0", "\x1e"].some((it) => text.includes(it));
-    assert(isClean, "a line is more than a message");
+    assert(isClean, "a line contains more than one message");
     assert(!text.includes(QUOTED_TEXT), `from a log line: ${text}`);
     const message = JSON.parse(text);
     assertEquals(message.jsonrpc, "2.0");
@@ -822,14 +822,22 @@ class McpSimulation {
       const isOld = connection !== by && connection.isOpen &&
         !connection.isClosed;
       if (!isOld || connection.closedByProxyAt !== undefined) continue;
-      assertEquals(++this.#displacedCount, 1, "displaced by the proxy itself");
+      assertEquals(
+        ++this.#displacedCount,
+        1,
+        "the proxy displaced its own connection again",
+      );
       const calls = [...this.#invariants.inFlight(connection.connectionId)].map(
         (
           { method },
         ) => method,
       )
         .filter((it) => !/^(initialize|ping|tools\/list)$/.test(it));
-      assertEquals(calls, [], "in flight where the proxy displaced itself");
+      assertEquals(
+        calls,
+        [],
+        "calls in flight when the proxy displaced its own connection",
+      );
       this.#closeByDaemon(connection, this.#scheduler.pick([1000, 1006]));
     }
   }
@@ -849,7 +857,7 @@ class McpSimulation {
         connectionId,
         code,
         reason,
-        mayHaveReachedServer: mayHaveReachedServer,
+        mayHaveReachedServer,
       });
     });
   }
@@ -947,7 +955,7 @@ class McpSimulation {
   #receiveAtDaemon(connection: McpConnection, message: Json): void {
     if (/^(notifications.)?initialized$/.test(message.method)) {
       connection.isInitialized = true;
-      assert(!("id" in message), "initialized is no request");
+      assert(!("id" in message), "initialized must not have an id");
     }
     if (this.#scheduler.chance(0.005)) return this.#blackhole(connection);
     if (this.#scheduler.chance(0.01)) {
@@ -1096,7 +1104,7 @@ class McpSimulation {
       assertEquals(
         [answers, faults],
         [this.#invariants.answers, this.#invariants.faults],
-        `it answers ${JSON.stringify(id)} at once`,
+        `the proxy answered ${JSON.stringify(id)} at once`,
       );
       if (isSole && isOpen) this.#expectRetryOrResponse(connection, request);
     };
@@ -1154,12 +1162,17 @@ class McpSimulation {
         }
         // A request that was not understood may be waiting for its second try.
         const isAgain = request.notUnderstoodOn === connection.connectionId;
-        request.oversize = isAgain ? "maybe" : "yes";
+        request.oversizedResponse = isAgain ? "maybe" : "yes";
       }
       const { connectionId } = connection;
       const reason =
-        "the daemon sent a message larger than can be received here";
-      const how = { code: 0, reason, mayHaveReachedServer: true, isOversized: true };
+        "the daemon sent a message that is too large to be received";
+      const how = {
+        code: 0,
+        reason,
+        mayHaveReachedServer: true,
+        isOversized: true,
+      };
       this.#handle({ type: "closed", connectionId, ...how });
     });
   }
@@ -1353,7 +1366,10 @@ class McpSimulation {
       if (request.answers > 0) continue;
       const isAnswer = message.method === undefined;
       const isThere = !isAnswer && request.progressCount > before;
-      assert(isThere, `${request.key} got nothing of ${JSON.stringify(text)}`);
+      assert(
+        isThere,
+        `the client of ${request.key} got nothing from ${JSON.stringify(text)}`,
+      );
     }
     for (const daemonMessage of fresh) {
       this.#checkListChange(connection, daemonMessage);
@@ -1409,7 +1425,7 @@ class McpSimulation {
       return void this.#missedEvents.push(() => this.#handle(event));
     }
     const effects = this.#session.handle(event, this.#scheduler.now);
-    const { phase } = this.#session.snapshot().standing;
+    const { phase } = this.#session.snapshot().connectionState;
     this.#invariants.setUsable(phase === "ready");
     for (const connection of this.#connections.values()) {
       if (

@@ -52,7 +52,7 @@ interface ReconnectConnection {
   readonly connectionId: number;
   /** The state of the network when the connection was dialed. */
   readonly networkState: NetworkState;
-  readonly variant: boolean;
+  readonly isVariant: boolean;
   readonly dialedAt: number;
   /** How long the daemon takes for its first response on the connection. */
   readonly firstResponseMs: number;
@@ -325,7 +325,7 @@ class ReconnectSimulation {
       ...{
         connectionId,
         networkState,
-        variant: this.#variant,
+        isVariant: this.#variant,
         dialedAt: scheduler.now,
       },
       // This duration hardly varies.
@@ -376,7 +376,7 @@ class ReconnectSimulation {
     // A dial that began during a silence and still hung after it counts as
     // silence, too.
     const hasHung = isGivenUp &&
-      isSilent(connection.networkState, connection.variant);
+      isSilent(connection.networkState, connection.isVariant);
     if (hasHung && !isSilent(this.#networkState, this.#variant)) {
       this.#silentMs += now - this.#silentUntil;
       this.#silentUntil = now;
@@ -386,10 +386,10 @@ class ReconnectSimulation {
 
   /** Continues once the WebSocket is open. In some states that is the end. */
   #handleOpen(connection: ReconnectConnection): void {
-    const { connectionId, networkState, variant } = connection;
+    const { connectionId, networkState, isVariant } = connection;
     switch (networkState) {
       case "opens and closes":
-        if (!variant) this.#closeByDaemon(connection, 1006);
+        if (!isVariant) this.#closeByDaemon(connection, 1006);
         return;
       case "closes with 1013":
         return this.#closeByDaemon(connection, 1013);
@@ -400,7 +400,7 @@ class ReconnectSimulation {
           () => {
             const text = "SSH-2.0-OpenSSH_9.6";
             this.#proxy.handle({ type: "frame", connectionId, text });
-            if (variant) this.#closeByDaemon(connection, 1006);
+            if (isVariant) this.#closeByDaemon(connection, 1006);
           },
         );
       case "unauthorized":
@@ -430,7 +430,11 @@ class ReconnectSimulation {
       connection.isClosed = true;
       const reason = status === undefined ? "the dial failed" : "HTTP";
       const closed = { type: "closed", connectionId, code: 0, reason } as const;
-      const event = { ...closed, mayHaveReachedServer, ...(status && { status }) };
+      const event = {
+        ...closed,
+        mayHaveReachedServer,
+        ...(status && { status }),
+      };
       this.#proxy.handle(event, { refuses: status === 401 });
     });
   }
@@ -445,7 +449,9 @@ class ReconnectSimulation {
       if (!this.#connections.has(connectionId)) return;
       const reason = `code ${code}`;
       const closed = { type: "closed", connectionId, code, reason } as const;
-      this.#proxy.handle({ ...closed, mayHaveReachedServer: true }, { refuses });
+      this.#proxy.handle({ ...closed, mayHaveReachedServer: true }, {
+        refuses,
+      });
     });
   }
 
@@ -455,7 +461,7 @@ class ReconnectSimulation {
     const connection = this.#connections.get(connectionId)!;
     const { networkState } = connection;
     if (
-      isSilent(networkState, connection.variant) || networkState === "garbage"
+      isSilent(networkState, connection.isVariant) || networkState === "garbage"
     ) return;
     const { now } = this.#scheduler;
     const lag = 1 + this.#scheduler.random() * 20;
@@ -526,8 +532,8 @@ class ReconnectSimulation {
 }
 
 /** Returns whether dials hang that are made in a state of the network. */
-function isSilent(kind: NetworkState, variant: boolean): boolean {
-  return /^silent/.test(kind) || kind === "garbage" && !variant;
+function isSilent(kind: NetworkState, isVariant: boolean): boolean {
+  return /^silent/.test(kind) || kind === "garbage" && !isVariant;
 }
 
 /** Returns whether connections work that are made in a state of the network. */

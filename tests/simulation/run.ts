@@ -27,7 +27,7 @@ const first = Number(Deno.args[1] ?? 1);
 const run = SIMULATIONS[Deno.args[2] ?? "mcp"];
 if (!(count > 0 && first > 0) || run === undefined) {
   const kinds = Object.keys(SIMULATIONS).join(" | ");
-  print(`Say deno task worlds [COUNT] [FIRST SEED] [${kinds}]`);
+  print(`Usage: deno task worlds [COUNT] [FIRST SEED] [${kinds}]`);
   Deno.exit(1);
 }
 const sum = new Map<string, number>();

@@ -431,7 +431,11 @@ class TwoProxiesSimulation {
       if (!this.#connections.has(connection)) return;
       const reason = "the dial failed";
       const closed = { type: "closed", connectionId, code: 0, reason } as const;
-      proxy.handle({ ...closed, mayHaveReachedServer: mayHaveReachedServer, ...(status && { status }) });
+      proxy.handle({
+        ...closed,
+        mayHaveReachedServer,
+        ...(status && { status }),
+      });
     });
   }
 

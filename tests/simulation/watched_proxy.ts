@@ -298,7 +298,7 @@ export class WatchedProxy {
   /** Updates whether the main connection is ready. */
   #updateReadiness(): void {
     const { now } = this.#scheduler;
-    const { phase } = this.#session.snapshot().standing;
+    const { phase } = this.#session.snapshot().connectionState;
     const isReady = phase === "ready" || phase === "checking";
     if (isReady && this.#readyAt === undefined) {
       this.#readyAt = now;
@@ -320,7 +320,7 @@ export class WatchedProxy {
    * Checks that a connection that is neither open nor displaced has a deadline.
    */
   #checkWillDial(): void {
-    const { phase } = this.#session.snapshot().standing;
+    const { phase } = this.#session.snapshot().connectionState;
     const mayWait = /^(displaced|open|ready|checking)$/.test(phase);
     const isEndless = this.#session.deadline() === Infinity;
     const isOver = this.#endedAt !== undefined;
@@ -353,7 +353,7 @@ export class WatchedProxy {
       case "dial": {
         const { connectionId, subprotocol } = effect;
         this.#openConnections.add(connectionId);
-        const { phase } = this.#session.snapshot().standing;
+        const { phase } = this.#session.snapshot().connectionState;
         if (phase === "dialing") {
           this.mainConnectionId = connectionId;
           const hasNewRequest = this.#isRefused &&
@@ -521,7 +521,7 @@ export class WatchedProxy {
         assert(
           down <= queueTimeout + 1,
           `${id} (${request.method}) has waited ${down} ms without a ` +
-            `connection, and the queue timeout is ${queueTimeout} ms in all`,
+            `connection, but the queue timeout is ${queueTimeout} ms in total`,
         );
       }
       // A call that was sent before may wait for its hint to be confirmed.
@@ -533,7 +533,7 @@ export class WatchedProxy {
       assert(
         waited <= limit,
         `${id} (${request.method}) has waited ${waited} ms for a daemon that ` +
-          `is there, and may wait ${limit} ms`,
+          `can be reached, and may wait ${limit} ms`,
       );
     }
   }

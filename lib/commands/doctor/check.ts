@@ -5,7 +5,7 @@
  */
 
 /** The result of one check. */
-export interface Check {
+export interface CheckResult {
   /** The name of the check, e.g. `network`. */
   readonly name: string;
   /** `warn`: it needs attention. `skip`: the check could not be made. */

@@ -5,7 +5,7 @@
  */
 
 import type { ConnectionsSetting } from "../../link/capacity_detector.ts";
-import type { Check } from "./check.ts";
+import type { CheckResult } from "./check.ts";
 import { formatDuration, type ProxyStatus } from "../../proxy/status_format.ts";
 import type { Snapshot } from "../../session/snapshot.ts";
 
@@ -29,16 +29,17 @@ const EXAI_FINDING =
 const CAPACITY_FINDINGS: Readonly<Record<Snapshot["connections"], string>> = {
   one: "the daemon keeps one connection for a client",
   many: "the daemon keeps several connections for a client",
-  unknown: "whether the daemon keeps one connection for a client or several " +
-    "is not known",
+  unknown:
+    "it is unknown whether the daemon keeps one connection for a client " +
+    "or several",
 };
 
 /** Returns the check that reports doctor's own finding. */
-export function connectionsCheck(finding: ConnectionsFinding): Check {
+export function connectionsCheck(finding: ConnectionsFinding): CheckResult {
   const { from, connections } = finding;
   const untried = from === "dialect"
     ? ""
-    : "\nwhether it answers during calls cannot be tried: doctor calls no tool";
+    : "\nit is unknown whether the daemon answers during calls: doctor calls no tool";
   return {
     name: "connections",
     state: connections === "unknown" ? "skip" : "ok",
@@ -53,19 +54,23 @@ function describeFinding(
   const capacity = CAPACITY_FINDINGS[connections];
   if (from === "dialect") return EXAI_FINDING;
   if (from === "setting") {
-    return `${capacity}, because --connections is set: nothing is tried`;
+    return `${capacity}, because --connections is set; doctor tested nothing`;
   }
   if (from === "cache") {
-    return `${capacity}, says the cache (for ${formatDuration(forMs)} more)`;
+    return `${capacity}, according to the cache (valid for another ${
+      formatDuration(forMs)
+    })`;
   }
-  if (connections === "many") return `${capacity}: two were tried`;
+  if (connections === "many") {
+    return `${capacity}: doctor opened two, and both were answered`;
+  }
   if (connections === "one") {
-    return "the daemon counts as keeping one connection for a client: a " +
-      "second one was tried, and not both were answered";
+    return "one connection for a client is assumed: doctor opened a " +
+      "second one, and the daemon did not answer on both";
   }
   const why = trouble ??
     "its first answer took more than 150 ms, or probes are off";
-  return `${capacity}: a second one was not tried (${why})`;
+  return `${capacity}: doctor did not test a second one (${why})`;
 }
 
 /**
@@ -77,10 +82,12 @@ function describeFinding(
 export function proxyConnectionsCheck(
   proxies: readonly ProxyStatus[],
   ownSetting: ConnectionsSetting,
-): Check {
+): CheckResult {
   // Connected proxies come first, because their findings are current.
   const inOrder = [
-    ...proxies.filter(({ standing }) => standing.phase === "ready"),
+    ...proxies.filter(({ connectionState }) =>
+      connectionState.phase === "ready"
+    ),
     ...proxies,
   ];
   const isExai = inOrder[0]!.dialect === "exai";
@@ -88,7 +95,7 @@ export function proxyConnectionsCheck(
   const probeSource = inOrder.find((it) => it.answersDuringCalls !== undefined);
   const connections = capacitySource?.connections ?? "unknown";
   const source = capacitySource === undefined
-    ? "; it counts as one"
+    ? "; one is assumed"
     : `, says proxy ${capacitySource.pid}`;
   const lines = [
     isExai ? EXAI_FINDING : CAPACITY_FINDINGS[connections] + source,
@@ -98,10 +105,10 @@ export function proxyConnectionsCheck(
     lines.push(`it ${verb} during calls, says proxy ${probeSource.pid}`);
   } else if (!isExai) {
     const why = "no call has shown it";
-    lines.push(`whether it answers during calls is not known: ${why}`);
+    lines.push(`it is unknown whether the daemon answers during calls: ${why}`);
   }
   if (ownSetting !== "auto") {
-    lines.push(`here, --connections ${ownSetting} is set`);
+    lines.push(`doctor itself runs with --connections ${ownSetting}`);
   }
   return {
     name: "connections",

@@ -7,7 +7,7 @@
 
 import { nextCursorOf } from "../../protocol/methods.ts";
 import { sanitizeLine } from "../../text/sanitize.ts";
-import { type Check, READ_LOG_ADVICE } from "./check.ts";
+import { type CheckResult, READ_LOG_ADVICE } from "./check.ts";
 import { type Config, hasAuthorization } from "../../config/config.ts";
 import {
   connectionsCheck,
@@ -33,7 +33,7 @@ const MIN_REPEAT_TIMEOUT_MS = 2_000;
 const PROBE_COUNT = 5;
 /** The time for a capacity check, which takes about half of it. */
 const CAPACITY_WAIT_MS = 1_000;
-const FIX_IDS_ADVICE = "mend the daemon: an answer has the id of its " +
+const FIX_IDS_ADVICE = "fix the daemon: a response must have the id of its " +
   "request, with the same type (JSON-RPC 2.0 section 5)";
 
 /** Starts a proxy and its client; tests replace this function. */
@@ -46,11 +46,11 @@ export async function* daemonChecks(
   config: Config,
   host: Host,
   start: StartClient = (...settings) => new InProcessClient(host, ...settings),
-): AsyncGenerator<Check> {
+): AsyncGenerator<CheckResult> {
   // A capacity check opens a second connection, which could end the first one.
-  const single = withoutCapacityCheck(config);
+  const singleConnectionConfig = withoutCapacityCheck(config);
   const startedAt = performance.now();
-  const client = start(single);
+  const client = start(singleConnectionConfig);
   let daemonName: string;
   let handshakeMs: number;
   try {
@@ -66,7 +66,9 @@ export async function* daemonChecks(
     yield { name: "daemon", state: "ok", text: describeServer(result, config) };
     const isSent = config.helloToken !== "" ||
       hasAuthorization(config.headers);
-    const token = isSent ? "sent, and not refused" : "none set, none asked for";
+    const token = isSent
+      ? "sent, and not refused"
+      : "none is set, and the daemon asked for none";
     yield { name: "token", state: "ok", text: token };
     const tools = await toolsCheck(client, config, result);
     yield tools;
@@ -81,10 +83,14 @@ export async function* daemonChecks(
     const wantedMs = Math.max(MIN_REPEAT_TIMEOUT_MS, 4 * handshakeMs);
     const timeoutMs = Math.min(wantedMs, config.handshakeTimeout);
     const isRetyped = client.responseIdTypes.has("string");
-    const { texts, restart } = await observeBehavior(single, start, timeoutMs);
+    const { texts, reconnect } = await observeBehavior(
+      singleConnectionConfig,
+      start,
+      timeoutMs,
+    );
     yield idsCheck(isRetyped ? "as text" : "as sent", texts);
-    yield reconnectCheck(restart);
-    trouble = SECOND_CONNECTION_PROBLEMS[restart.kind];
+    yield reconnectCheck(reconnect);
+    trouble = SECOND_CONNECTION_PROBLEMS[reconnect.kind];
   }
   yield connectionsCheck(
     await findConnections(config, host, start, daemonName, trouble),
@@ -98,7 +104,7 @@ function withoutCapacityCheck(config: Config): Config {
 }
 
 function describeServer(opening: unknown, { dialect }: Config): string {
-  if (dialect === "exai") return "it speaks exai, and took our hello";
+  if (dialect === "exai") return "it speaks exai, and accepted our hello";
   const info = getMember(opening, "serverInfo");
   const textOf = (member: unknown): string =>
     typeof member === "string" ? sanitizeLine(member, 200) : "";
@@ -112,12 +118,13 @@ async function rejectionCheck(
   { reason, cause }: Extract<RequestOutcome, { kind: "failed" }>,
   config: Config,
   start: StartClient,
-): Promise<Check> {
+): Promise<CheckResult> {
   const isTokenRefused = cause === "refused" || cause === "token refused" ||
     // An exai daemon also closes with 1008 if it has too many connections.
     cause === "policy violation" && config.dialect === "mcp";
   if (isTokenRefused) {
-    const advice = "give the daemon's own token (--token-file, ALWAYSUP_TOKEN)";
+    const advice =
+      "give the daemon's token with --token-file or ALWAYSUP_TOKEN";
     return { name: "token", state: "fail", text: reason, advice };
   }
   const dialect = config.dialect === "mcp" ? "exai" : "mcp";
@@ -125,7 +132,7 @@ async function rejectionCheck(
     cause === "other dialect" || await speaksDialect(dialect, config, start)
   ) {
     const text = `this daemon speaks ${dialect}, not ${config.dialect}`;
-    const advice = `say --dialect ${dialect}`;
+    const advice = `use --dialect ${dialect}`;
     return { name: "daemon", state: "fail", text, advice };
   }
   const advice = READ_LOG_ADVICE;
@@ -139,7 +146,7 @@ async function speaksDialect(
 ): Promise<boolean> {
   const maxMs = OTHER_DIALECT_TIMEOUT_MS;
   const handshakeTimeout = Math.min(config.handshakeTimeout, maxMs);
-  // No token is sent. If the daemon asks for one, the dialect is right.
+  // `hello` has no token. If the daemon asks for one, the dialect is right.
   const other = { ...config, dialect, handshakeTimeout, helloToken: "" };
   const client = start(withoutCapacityCheck(other));
   const outcome = await client.handshake();
@@ -151,11 +158,15 @@ async function toolsCheck(
   client: InProcessClient,
   { dialect, handshakeTimeout }: Config,
   opening: unknown,
-): Promise<Check> {
+): Promise<CheckResult> {
   const name = "tools" satisfies ServerCapability;
   const isToolless = getMember(opening, "capabilities", name) === undefined;
   if (dialect === "mcp" && isToolless) {
-    return { name, state: "warn", text: "the daemon says that it has none" };
+    return {
+      name,
+      state: "warn",
+      text: "the daemon says that it has no tools",
+    };
   }
   const items = new Set<string>();
   const cursors = new Set<string>();
@@ -164,7 +175,7 @@ async function toolsCheck(
   for (;;) {
     const response = await client.request("tools/list", params);
     if (response.kind === "failed") {
-      const text = `they cannot be listed: ${response.reason}`;
+      const text = `the tools cannot be listed: ${response.reason}`;
       return { name, state: "fail", text, advice: READ_LOG_ADVICE };
     }
     const list = getMember(response.result, "tools");
@@ -175,7 +186,8 @@ async function toolsCheck(
     // The proxy also treats a repeated cursor as the end of the list.
     if (cursor === undefined || cursors.has(cursor)) break;
     if (performance.now() > deadline) {
-      const text = `${items.size}, and its pages do not come to an end`;
+      const text =
+        `${items.size} so far, and the list never ends: each page names another one`;
       return { name, state: "warn", text };
     }
     cursors.add(cursor);
@@ -185,7 +197,7 @@ async function toolsCheck(
   return { name, state: count > 0 ? "ok" : "warn", text: `${count}` };
 }
 
-async function probeCheck(client: InProcessClient): Promise<Check> {
+async function probeCheck(client: InProcessClient): Promise<CheckResult> {
   const name = "probe";
   const times: number[] = [];
   const method = client.probeMethod;
@@ -194,7 +206,8 @@ async function probeCheck(client: InProcessClient): Promise<Check> {
     const outcome = await client.request(method);
     if (outcome.kind === "failed") {
       const text = `${method} fails: ${outcome.reason}`;
-      const advice = "it lives, but its silence will be taken for death: " +
+      const advice =
+        "the daemon runs, but the proxy would treat its silence as a lost connection: set " +
         "--ping-interval off";
       return { name, state: "warn", text, advice };
     }
@@ -215,7 +228,7 @@ const SECOND_CONNECTION_PROBLEMS: Partial<
   Record<ReconnectOutcome["kind"], string>
 > = {
   "own unanswered": "the proxy's own requests are not answered",
-  "second unanswered": "nobody is answered on another connection",
+  "second unanswered": "no client gets a response on a second connection",
 };
 
 /** Tests how string ids come back, and whether a proxy can reconnect. */
@@ -223,7 +236,7 @@ async function observeBehavior(
   config: Config,
   start: StartClient,
   timeoutMs: number,
-): Promise<{ texts: TextIdBehavior; restart: ReconnectOutcome }> {
+): Promise<{ texts: TextIdBehavior; reconnect: ReconnectOutcome }> {
   let client: InProcessClient = start(config, "texts");
   try {
     let texts: TextIdBehavior = "as sent";
@@ -232,10 +245,10 @@ async function observeBehavior(
       await client.close();
       client = start(config);
       if (!await isAnswered(client, timeoutMs)) {
-        return { texts: "unknown", restart: { kind: "second unanswered" } };
+        return { texts: "unknown", reconnect: { kind: "second unanswered" } };
       }
     }
-    return { texts, restart: await client.dropAndReconnect(timeoutMs) };
+    return { texts, reconnect: await client.dropAndReconnect(timeoutMs) };
   } finally {
     await client.close();
   }
@@ -254,13 +267,14 @@ async function isAnswered(
 }
 
 const TEXT_IDS_CONSEQUENCE =
-  "clients with text ids will not work through it (those with numbers do)";
+  "clients that use strings as ids will not work (those that use numbers will)";
 const TEXT_IDS_FINDINGS: Readonly<Record<TextIdBehavior, string>> = {
-  "as sent": "numbers and texts are answered",
-  unknown: "numbers are answered on the first connection; texts cannot be " +
-    "judged, because later connections are not answered",
-  "as null": `texts come back as null: ${TEXT_IDS_CONSEQUENCE}`,
-  unanswered: "requests with a text for an id are not answered: " +
+  "as sent": "requests are answered with numbers and with strings as ids",
+  unknown:
+    "number ids are answered on the first connection; string ids cannot be " +
+    "tested, because later connections get no response",
+  "as null": `string ids come back as null: ${TEXT_IDS_CONSEQUENCE}`,
+  unanswered: "requests with a string as id are not answered: " +
     TEXT_IDS_CONSEQUENCE,
 };
 
@@ -268,9 +282,10 @@ const TEXT_IDS_FINDINGS: Readonly<Record<TextIdBehavior, string>> = {
 export function idsCheck(
   numbers: "as sent" | "as text",
   texts: TextIdBehavior,
-): Check {
-  const retyped = "\nnumbers come back as texts: it works, every client gets " +
-    "its own spelling";
+): CheckResult {
+  const retyped =
+    "\nnumber ids come back as strings: this works, because each client gets " +
+    "its id as it sent it";
   const isFine = texts === "as sent" || texts === "unknown";
   return {
     name: "ids",
@@ -282,35 +297,40 @@ export function idsCheck(
 }
 
 /** Returns the check that reports a reconnect after a lost connection. */
-export function reconnectCheck(restart: ReconnectOutcome): Check {
+export function reconnectCheck(reconnect: ReconnectOutcome): CheckResult {
   const name = "restart";
-  const data = { ...restart };
-  switch (restart.kind) {
+  const data = { ...reconnect };
+  switch (reconnect.kind) {
     case "reconnected": {
-      const ms = restart.ms.toFixed(0);
-      const text = `a connection that doctor ended was replaced in ${ms} ms, ` +
+      const ms = reconnect.ms.toFixed(0);
+      const text =
+        `after doctor closed a connection, the next one was ready in ${ms} ms, ` +
         "and the proxy's own requests are answered";
       return { name, state: "ok", text, data };
     }
     case "own unanswered": {
-      const text = "after a lost connection it did not answer the proxy's " +
-        "own first message (its id is a large whole number), and a client's " +
-        "it does: the proxy cannot tell whether it lives, and does not " +
+      const text =
+        "after a lost connection, the daemon did not answer the proxy's " +
+        "own first message (whose id is a large integer), but it answers a client's: " +
+        "the proxy cannot find out whether the daemon is alive, and does not " +
         "reconnect after a restart";
       return { name, state: "fail", text, advice: FIX_IDS_ADVICE, data };
     }
     case "second unanswered": {
-      const text = "it answers nobody's first message on another connection: " +
-        "after a lost connection nothing works until it is started anew";
-      const advice = "give every connection a server of its own, or mend the " +
+      const text = "the daemon does not answer the first message on a second " +
+        "connection: after a lost connection, nothing works until the daemon " +
+        "is restarted";
+      const advice =
+        "give each connection its own server instance, or fix the " +
         "daemon: each connection may begin with initialize";
       return { name, state: "fail", text, advice, data };
     }
     case "not reached": {
-      const text = "a connection that doctor ended was not replaced in time " +
-        `(${restart.why})`;
-      const advice = `${READ_LOG_ADVICE}: it may let in one client after the ` +
-        "other only";
+      const text =
+        "after doctor closed a connection, no new one was ready in time " +
+        `(${reconnect.why})`;
+      const advice = `${READ_LOG_ADVICE}: it may accept only one client at ` +
+        "a time";
       return { name, state: "warn", text, advice, data };
     }
   }
@@ -328,7 +348,7 @@ async function findConnections(
   if (dialect === "exai") return { from: "dialect", connections: "many" };
   if (set !== "auto") return { from: "setting", connections: set };
   const cachedResults = readCacheFile(cache, cacheKeyOf(config), host)?.results;
-  const forMs = cachedResults?.one?.[daemonName] ?? 0;
+  const forMs = cachedResults?.oneConnectionDaemons?.[daemonName] ?? 0;
   if (forMs > 0) return { from: "cache", connections: "one", forMs };
   if (trouble !== undefined) {
     return { from: "trial", connections: "unknown", trouble };

@@ -67,7 +67,7 @@ export type ReconnectOutcome =
   | { readonly kind: "reconnected"; readonly ms: number }
   /** The daemon answers a client's first message, but not the proxy's own. */
   | { readonly kind: "own unanswered" }
-  /** The daemon answers no first message on a second connection. */
+  /** The daemon does not answer the first message on a second connection. */
   | { readonly kind: "second unanswered" }
   /** No new connection was ready in time; `why` is the last error. */
   | { readonly kind: "not reached"; readonly why: string };
@@ -115,7 +115,8 @@ export class InProcessClient {
     };
     const testConfig: Config = {
       ...config,
-      // A check must see the first failure: no timeout or placeholder hides it.
+      // A check must see the first failure, so no queue timeout and no answer
+      // of the proxy itself may hide it.
       queueTimeout: Infinity,
       initializeGrace: Infinity,
       // Limits the requests after the handshake, which has its own timeout.
@@ -147,7 +148,8 @@ export class InProcessClient {
    * the events, and its connection can be dropped.
    */
   #observedTransport(config: Config, host: Host): Transport {
-    // Doctor has nothing else to do, so it waits longer for the reason.
+    // Doctor has nothing else to do, so it waits longer for the reason why a
+    // dial failed.
     const maxDiagnosisMs = config.handshakeTimeout;
     const transport = createWebSocketTransport(config, host, maxDiagnosisMs);
     return {
@@ -166,7 +168,7 @@ export class InProcessClient {
           isLost = true;
           // A daemon that keeps one client must see this before the next dial.
           await waitAtMost(CLOSE_WAIT_MS, connection.close());
-          const reason = "doctor has ended it";
+          const reason = "doctor closed it";
           const closed = { code: 1006, reason, mayHaveReachedServer: true };
           emit({ type: "closed", connectionId, ...closed });
         };
@@ -217,13 +219,13 @@ export class InProcessClient {
     await this.#dropConnection?.();
     // A pending request makes the proxy dial at once.
     void this.request("tools/list");
-    const isBack = ({ standing, reconnects }: Snapshot): boolean =>
-      reconnects > 0 && standing.phase === "ready";
+    const isBack = ({ connectionState, reconnects }: Snapshot): boolean =>
+      reconnects > 0 && connectionState.phase === "ready";
     const snapshot = await this.waitFor(isBack, timeoutMs);
     const ms = performance.now() - startedAt;
     if (isBack(snapshot)) return { kind: "reconnected", ms };
-    const { standing, lastError = "no answer" } = snapshot;
-    return standing.phase === "greeting"
+    const { connectionState, lastError = "no answer" } = snapshot;
+    return connectionState.phase === "handshaking"
       ? { kind: "own unanswered" }
       : { kind: "not reached", why: sanitizeLine(lastError) };
   }
@@ -268,7 +270,8 @@ export class InProcessClient {
   /** Closes stdin, and waits until the proxy has exited. */
   async close(): Promise<void> {
     void this.#stdin.close();
-    // Nobody waits for pending requests: the second signal ends the proxy.
+    // Nobody needs the pending responses. After one signal, the proxy still
+    // waits for them; the second signal ends it at once.
     if (this.#pending.size > 0) {
       this.#signal?.();
       this.#signal?.();

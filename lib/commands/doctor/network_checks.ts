@@ -6,7 +6,7 @@
  */
 
 import { sanitizeLine } from "../../text/sanitize.ts";
-import { type Check, START_ADVICE } from "./check.ts";
+import { type CheckResult, START_ADVICE } from "./check.ts";
 import type { Config } from "../../config/config.ts";
 import type { OpeningResult } from "./in_process_client.ts";
 import type { Host } from "../../runtime/host.ts";
@@ -18,21 +18,21 @@ import { resolveHostname, tryConnect } from "../../transport/reachability.ts";
 export async function* networkChecks(
   config: Config,
   host: Host,
-): AsyncGenerator<Check> {
+): AsyncGenerator<CheckResult> {
   const url = new URL(config.url);
   const name = hostnameOf(url);
   const proxyVariable = proxyVariableFor(url, host);
   if (proxyVariable !== undefined) {
     const text =
-      `${name} is dialed through the proxy that ${proxyVariable} names`;
-    const advice = `if the proxy is not to be asked, add ${name} to NO_PROXY`;
+      `connections to ${name} go through the HTTP proxy that ${proxyVariable} names`;
+    const advice = `to connect without the HTTP proxy, add ${name} to NO_PROXY`;
     yield { name: "proxy", state: "warn", text, advice };
   }
   // A host that is unreachable from here may be reachable for the HTTP proxy.
   const failed = proxyVariable === undefined ? "fail" : "warn";
   const addresses = (await resolveHostname(name)).join(", ");
   if (addresses === "") {
-    const text = `${name} is no host that this machine knows`;
+    const text = `this machine cannot resolve the host name ${name}`;
     const advice = "check the URL's host; inside Docker, the host machine is " +
       "host.docker.internal";
     return yield { name: "name", state: failed, text, advice };
@@ -43,10 +43,10 @@ export async function* networkChecks(
   const target = `${name} port ${port}`;
   const reached = await tryConnect(name, port, config.handshakeTimeout);
   if (typeof reached === "string") {
-    const text = `${target} takes no connection (${reached})`;
+    const text = `${target} accepts no connection (${reached})`;
     return yield { name: "network", state: failed, text, advice: START_ADVICE };
   }
-  const text = `${target} takes connections (${reached.toFixed(1)} ms)`;
+  const text = `${target} accepts connections (${reached.toFixed(1)} ms)`;
   yield { name: "network", state: "ok", text };
 }
 
@@ -55,19 +55,19 @@ export async function websocketCheck(
   config: Config,
   opening: OpeningResult,
   host: Host,
-): Promise<Check> {
+): Promise<CheckResult> {
   const name = "websocket";
   if (opening.type === "open") {
     const { subprotocol = "" } = opening;
     const detail = subprotocol && `, subprotocol ${sanitizeLine(subprotocol)}`;
     return { name, state: "ok", text: `it is a WebSocket${detail}` };
   }
-  const { status, reason, dialFailure, mayBePortClosed: mayBePortClosed } =
+  const { status, reason, dialFailure, mayHaveNoListener: mayPortBeClosed } =
     opening;
-  const elsewhere = config.url.startsWith("wss:") ? "" : ", or try wss://";
-  const otherAdvice = mayBePortClosed
+  const tlsHint = config.url.startsWith("wss:") ? "" : ", or try wss://";
+  const otherAdvice = mayPortBeClosed
     ? START_ADVICE
-    : `check the port: something else listens there${elsewhere}`;
+    : `check the port: something else listens there${tlsHint}`;
   const [text, advice] = status === undefined
     ? [
       `the handshake failed: ${dialFailure?.summary ?? reason}`,
@@ -89,7 +89,7 @@ async function refusalFinding(
   const url = new URL(config.url);
   if (status === 401 || status === 403) {
     return [
-      `it refuses us with HTTP ${status}`,
+      `the server refused the handshake with HTTP ${status}`,
       "check the token (--token-file or ALWAYSUP_TOKEN) and --header",
     ];
   }
@@ -99,8 +99,8 @@ async function refusalFinding(
   }
   if (status >= 400 && !/^(405|406|426)$/.test(`${status}`)) {
     const advice = status >= 500
-      ? "look at the daemon's own log; a front may wait for it"
-      : "check the URL's path, and what stands in front of the daemon";
+      ? "look at the daemon's own log; a reverse proxy may not reach the daemon"
+      : "check the URL's path, and any reverse proxy in front of the daemon";
     return [`it answers with HTTP ${status}`, advice];
   }
   const subprotocol = config.dialect === "mcp" ? "mcp" : undefined;
@@ -115,7 +115,7 @@ async function refusalFinding(
   return [
     `this is an HTTP${/event-stream/.test(type) ? "/SSE" : ""} server, not a ` +
     `WebSocket (HTTP ${status})`,
-    "give the URL of its WebSocket; without one, connect the client to it " +
+    "give the URL of its WebSocket; if it has none, connect the client to it " +
     "by HTTP, which needs no alwaysup",
   ];
 }
@@ -125,13 +125,17 @@ function redirectFinding(status: number, location: string, from: URL): Finding {
   const to = URL.canParse(location, from.href) && new URL(location, from);
   const [, tlsSuffix] = /^(?:http|ws)(s?):$/.exec(to ? to.protocol : "") ?? [];
   if (!to || tlsSuffix === undefined) {
-    const advice = "check the URL, and what stands in front of the daemon";
-    return [`it sends us away (HTTP ${status})`, advice];
+    const advice =
+      "check the URL, and any reverse proxy in front of the daemon";
+    return [
+      `it redirects, but not to an HTTP or WebSocket URL (HTTP ${status})`,
+      advice,
+    ];
   }
   // The query is omitted, because it may contain a secret.
   const target = to.host + to.pathname;
   return [
-    `it sends us to ${to.protocol}//${target} (HTTP ${status})`,
+    `it redirects to ${to.protocol}//${target} (HTTP ${status})`,
     `use ws${tlsSuffix}://${target}`,
   ];
 }

@@ -5,7 +5,7 @@
  */
 
 import { sanitizeLine } from "../../text/sanitize.ts";
-import { type Check, READ_LOG_ADVICE, START_ADVICE } from "./check.ts";
+import { type CheckResult, READ_LOG_ADVICE, START_ADVICE } from "./check.ts";
 import type { Config } from "../../config/config.ts";
 import type { FailureCause } from "../../link/link.ts";
 import {
@@ -17,8 +17,9 @@ import {
 /** The address and the dialect of the daemon that doctor checks. */
 export type CheckedDaemon = Pick<Config, "redactedUrl" | "dialect">;
 
-const CONNECT_HINT = "with --connect doctor connects itself, which displaces " +
-  "the client's session at a daemon that keeps one connection";
+const CONNECT_HINT =
+  "with --connect, doctor itself connects, which displaces " +
+  "the client's session if the daemon keeps only one connection";
 
 /** Returns the proxies that a new connection to the daemon may displace. */
 export function proxiesOfDaemon(
@@ -48,12 +49,12 @@ export function runningCheck(
   target: CheckedDaemon,
   now: number,
   mode: "read" | "connect",
-): Check {
+): CheckResult {
   const lines = proxies.flatMap((proxy) => describeProxy(proxy, target, now));
   const consequence = mode === "read"
-    ? `nothing was opened to the daemon: ${CONNECT_HINT}`
-    : "doctor connects, too (--connect): a daemon that keeps one connection " +
-      "ends one of them";
+    ? `doctor opened no connection to the daemon: ${CONNECT_HINT}`
+    : "doctor also connects (--connect): a daemon that keeps only one connection " +
+      "closes one of the two";
   return {
     name: "running",
     text: [...lines, consequence].join("\n"),
@@ -63,17 +64,20 @@ export function runningCheck(
 }
 
 /** Returns a failed check: not all proxies' status files can be read. */
-export function unreadableProxiesCheck(problems: readonly string[]): Check {
-  const consequence = "whether a proxy of yours runs there cannot be known, " +
-    "so nothing was opened to the daemon";
+export function unreadableProxiesCheck(
+  problems: readonly string[],
+): CheckResult {
+  const consequence = "it is unknown whether one of your proxies is running, " +
+    "so doctor opened no connection to the daemon";
   const lines = problems.map((problem) => sanitizeLine(problem));
   const text = [consequence, ...lines].join("\n");
-  const advice = `let your user read that, or remove it; ${CONNECT_HINT}`;
+  const advice =
+    `make that readable for your user, or remove it; ${CONNECT_HINT}`;
   return { name: "running", state: "fail", text, advice };
 }
 
 function describeProxy(
-  { pid, client, url, dialect, standing, lastError }: ProxyStatus,
+  { pid, client, url, dialect, connectionState, lastError }: ProxyStatus,
   target: CheckedDaemon,
   now: number,
 ): string[] {
@@ -81,14 +85,14 @@ function describeProxy(
   const where = url === target.redactedUrl ? "" : ` at ${sanitizeLine(url)}`;
   const isOther = dialect !== target.dialect;
   const how = isOther ? `, dialect ${sanitizeLine(dialect)}` : "";
-  const state = describeConnectionState(standing, now);
+  const state = describeConnectionState(connectionState, now);
   const line = `proxy ${pid}${who}${where}${how}: ${state}`;
   return lastError === undefined
     ? [line]
     : [line, `its last error: ${sanitizeLine(lastError)}`];
 }
 
-type Assessment = Pick<Check, "state" | "advice">;
+type Assessment = Pick<CheckResult, "state" | "advice">;
 
 function assessProxies(
   proxies: readonly ProxyStatus[],
@@ -100,14 +104,14 @@ function assessProxies(
   if (sameDialect.length === 0) {
     const dialect = sanitizeLine(proxies[0]!.dialect);
     const advice =
-      `say --dialect ${dialect}, if the client's configuration is right`;
+      `use --dialect ${dialect}, if the client's configuration is right`;
     return { state: "fail", advice };
   }
-  const hasNoSession = proxies.every(({ standing: { phase } }) =>
+  const hasNoSession = proxies.every(({ connectionState: { phase } }) =>
     phase === "waiting" || phase === "dialing"
   );
   const hint = hasNoSession
-    ? "; --connect looks closer, and no session is displaced now"
+    ? "; --connect checks more, and displaces no session now"
     : "";
   const found = sameDialect.map((proxy) => assessProxy(proxy, hint));
   // The worst state counts, with its advice.
@@ -117,12 +121,15 @@ function assessProxies(
 
 /** @param hint a text to add to the advice if the proxy cannot connect */
 function assessProxy(
-  { standing, lastErrorCause: cause }: ProxyStatus,
+  { connectionState, lastErrorCause: cause }: ProxyStatus,
   hint: string,
 ): Assessment {
-  const retry = { state: "warn", advice: "ask again in some seconds" } as const;
+  const retry = {
+    state: "warn",
+    advice: "run doctor again in a few seconds",
+  } as const;
   const advice = adviceForCause(cause) + hint;
-  switch (standing.phase) {
+  switch (connectionState.phase) {
     case "ready":
     case "open":
       return { state: "ok" };
@@ -136,8 +143,8 @@ function assessProxy(
     case "waiting":
       return { state: "fail", advice };
     case "dialing":
-    case "greeting":
-      return standing.attempt > 1 ? { state: "fail", advice } : retry;
+    case "handshaking":
+      return connectionState.attempt > 1 ? { state: "fail", advice } : retry;
   }
 }
 

@@ -52,7 +52,7 @@ export interface ExaiCall {
   requestId: string;
   /** The phase of the call, with the data of that phase. */
   state: { readonly phase: "unsent" } | SentCall;
-  /** The client's last progress value. A reset does not set it back. */
+  /** The last progress value for the client. A reset does not set it back. */
   lastProgress: number;
 }
 
@@ -64,7 +64,7 @@ export interface SentCall {
   readonly firstSentAt: number;
   /** The start of the daemon's process in Unix seconds, if it was known. */
   readonly processStartUnixS: number | undefined;
-  /** The daemon's time limit for the call, plus the grace. */
+  /** The daemon's time limit for the call, plus `ackGrace`. */
   timeoutMs: number;
   /** How often the daemon has reported that the call is still running. */
   pollCount: number;
@@ -129,7 +129,7 @@ export class ExaiCalls implements Scheduling, OutcomePolling {
   /** The time asleep, in ms, which the proxy's clock does not count. */
   #suspendedMs = 0;
 
-  /** Creates the calls. No other client may use the prefix of `request_id`. */
+  /** Creates the object. No other client may use the prefix of `request_id`. */
   constructor(
     private readonly prefix: string,
     private readonly config: CallConfig,
@@ -187,7 +187,7 @@ export class ExaiCalls implements Scheduling, OutcomePolling {
   }
 
   /** Returns the frame that starts a call, or polls for its outcome. */
-  write(connectionId: number, request: Request, now: number): string {
+  encodeCall(connectionId: number, request: Request, now: number): string {
     const call: ExaiCall = this.#calls.get(request) ?? {
       requestId: this.#newRequestId(),
       state: { phase: "unsent" },
@@ -292,14 +292,15 @@ export class ExaiCalls implements Scheduling, OutcomePolling {
       this.reset(request);
       return { kind: "retry-later", id, delayMs, isUnstarted: true };
     }
-    // Revision 859c2d0 also uses this code for requests that are too large for
-    // it at any time.
+    // Revision 859c2d0 also uses this code for requests that will always be too
+    // large for it.
     if (code === frames.OVER_CAPACITY) {
       return frames.toErrorResponse(id, ErrorCode.tooLarge, message);
     }
-    // The daemon does not accept such a frame. Any other error comes from the
-    // tool, or means that the tool does not exist. It becomes a result, because
-    // the model reads results, but not every client shows it errors.
+    // This error means that the daemon does not accept the proxy's frame. Any
+    // other error comes from the tool, or means that the tool does not exist.
+    // It becomes a result: the model reads results, but not every client shows
+    // errors to the model.
     if (frame.op === "error" && error.isUnknownRequest) {
       return frames.toErrorResponse(id, ErrorCode.invalidParams, message);
     }
@@ -350,7 +351,7 @@ export class ExaiCalls implements Scheduling, OutcomePolling {
       : { kind: "own-response" };
   }
 
-  /** Adds time asleep that the proxy's clock did not count, in ms. */
+  /** Records a sleep of `ms` ms, which the proxy's clock did not count. */
   onSuspended(ms: number): void {
     this.#suspendedMs += ms;
     // The response to a probe may have arrived before the sleep. Then it does

@@ -65,18 +65,18 @@ const INVALID_FRAME: InvalidMessage = {
 
 /** The meaning of a close code, if the daemon has not answered hello. */
 const CLOSE_REASONS_BEFORE_HELLO: Readonly<Record<number, string>> = {
-  1000: "it has too many sessions (SESSION_MAX_CONCURRENT) or did not take " +
-    "hello for one",
-  1008: "it takes no further connection from here (MAX_CONNECTIONS)",
+  1000: "it has too many sessions (SESSION_MAX_CONCURRENT) or did not accept " +
+    "the hello message",
+  1008: "it accepts no more connections from this machine (MAX_CONNECTIONS)",
   4000: "it could not read hello: is it an exai daemon?",
-  4001: "it did not know hello: is it an exai daemon?",
-  4002: "it waited for hello in vain",
+  4001: "it did not recognize hello: is it an exai daemon?",
+  4002: "it received no hello in time",
 };
 
 /** The EX-AI daemon's protocol, in which each frame has an `op` member. */
 export class Exai implements Dialect {
   readonly daemonTimeoutSetting =
-    "what the daemon and EXAI_SHIM_ACK_GRACE_SECS allow";
+    "the daemon's limit plus EXAI_SHIM_ACK_GRACE_SECS";
   readonly shouldCompareLists = true;
   readonly handshake: Handshake = {
     begin: (connectionId) => {
@@ -116,7 +116,7 @@ export class Exai implements Dialect {
     // `onNotification` makes the session drop every notification.
     if (message.kind === "notification") return undefined;
     if (message.method === "tools/call") {
-      return this.#calls.write(connectionId, message, now);
+      return this.#calls.encodeCall(connectionId, message, now);
     }
     this.#calls.beginExchange(connectionId, { kind: "list", request: message });
     return LIST_TOOLS_FRAME;
@@ -306,7 +306,8 @@ export class Exai implements Dialect {
     phase: LinkState["phase"],
   ): CloseReason {
     if (status === 401 || status === 403) {
-      const refusalReason = `it refuses us with HTTP ${status}: check --header`;
+      const refusalReason =
+        `it refuses the connection with HTTP ${status}: check --header`;
       return { reason: refusalReason, isRefused: true, cause: "refused" };
     }
     if (code === 4003 && phase !== "ready") return tokenRefused(reason);
@@ -332,8 +333,8 @@ export class Exai implements Dialect {
 
 function tokenRefused(reason: string): Required<CloseReason> {
   return {
-    reason: `it refuses our token (${reason}): check EXAI_WS_TOKEN, ` +
-      "ALWAYSUP_TOKEN or --token-file against the daemon's",
+    reason: `it rejects the token (${reason}): compare EXAI_WS_TOKEN, ` +
+      "ALWAYSUP_TOKEN or --token-file with the daemon's token",
     isRefused: true,
     cause: "token refused",
   };

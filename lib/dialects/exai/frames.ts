@@ -24,7 +24,7 @@ import type { Incoming } from "../dialect.ts";
 /** A frame of any revision, which is a JSON object. */
 export type Frame = Record<string, unknown>;
 
-/** The member names that show a frame of any revision in a broken text. */
+/** A broken text with one of these members counts as a frame. */
 export const FRAME_MEMBERS: readonly string[] = [
   ...MESSAGE_MEMBERS,
   "op",
@@ -45,7 +45,7 @@ export interface ExaiError {
   readonly originalRequestId: unknown;
   /** True if the daemon does not accept the token. */
   readonly isUnauthorized: boolean;
-  /** True if the request is too large for the daemon at any time. */
+  /** True if the request will always be too large for the daemon. */
   readonly isTooLarge: boolean;
   /** True if the daemon does not know or accept this form of request. */
   readonly isUnknownRequest: boolean;
@@ -281,8 +281,9 @@ function splitSummary(
   return { toolBlocks: [last.slice(0, at)], summary: last.slice(at + 2) };
 }
 
-// A text stays unchanged unless it is clearly the daemon's wrapper. The error
-// message of the frame is not added to the result if `allTexts` contains it.
+// A text stays unchanged unless it is clearly the daemon's wrapper. `allTexts`
+// are the texts in which the caller looks for the frame's error message, which
+// it does not add a second time.
 function parseOutput(
   text: string,
   style: OutputStyle,

@@ -37,7 +37,7 @@ interface NegotiatedInitialize {
   readonly request: Request;
   /** The protocol version in the result that the client got. */
   readonly version: unknown;
-  /** The result's source. After `daemon`, the version must not change. */
+  /** The result's source. If it is `daemon`, the version must not change. */
   readonly source: "daemon" | "cached" | "placeholder";
 }
 
@@ -45,7 +45,7 @@ interface NegotiatedInitialize {
 export class McpHandshake implements Handshake {
   #negotiated: NegotiatedInitialize | undefined;
   #initializedText: string | undefined;
-  #setLevel: Request | undefined;
+  #setLevelRequest: Request | undefined;
   readonly #resourceSubscriptions = new Map<string, Request>();
   /** The version that the client's requests name (MCP 2026-07-28), if any. */
   #statelessVersion: string | undefined;
@@ -84,14 +84,14 @@ export class McpHandshake implements Handshake {
       }
       isRequestWaiting = true;
     }
-    // A stateless client's link can open before a request waits.
+    // For a stateless client, the link can open although no request waits.
     if (!isRequestWaiting && !this.isStateless) return undefined;
     const id = this.ownRequests.add(connectionId, { kind: "handshake-probe" });
-    return { text: this.buildPing(id) };
+    return { text: this.buildProbeRequest(id) };
   }
 
   /** Builds a request that every daemon of the client's MCP version answers. */
-  buildPing(id: Id): string {
+  buildProbeRequest(id: Id): string {
     return this.isStateless
       ? buildRequest(id, "server/discover", this.requestMeta())
       : buildRequest(id, "ping");
@@ -113,9 +113,9 @@ export class McpHandshake implements Handshake {
 
   buildReplay(connectionId: number): SessionReplay {
     const subscriptions = [...this.#resourceSubscriptions.values()];
-    const requests = this.#setLevel === undefined
+    const requests = this.#setLevelRequest === undefined
       ? subscriptions
-      : [this.#setLevel, ...subscriptions];
+      : [this.#setLevelRequest, ...subscriptions];
     const toDaemon = requests.map(({ method, text }) => {
       const id = this.ownRequests.add(connectionId, { kind: "replay", method });
       return replaceValue(text, ["id"], id);
@@ -162,7 +162,7 @@ export class McpHandshake implements Handshake {
   /** Records the session state that a successful client request has set. */
   onSuccess(request: Request): void {
     const { method, params } = request;
-    if (method === "logging/setLevel") this.#setLevel = request;
+    if (method === "logging/setLevel") this.#setLevelRequest = request;
     const uri = getMember(params, "uri");
     if (typeof uri !== "string") return;
     if (method === "resources/subscribe") {
@@ -174,12 +174,12 @@ export class McpHandshake implements Handshake {
   }
 
   /** Evaluates the response to the ping that opened a connection. */
-  onPingResponse(message: Response | InvalidMessage): Incoming {
+  onHandshakeProbeResponse(message: Response | InvalidMessage): Incoming {
     // The proxy has answered the client's `initialize` in the meantime, so the
     // daemon must get an `initialize` too.
     if (this.#negotiated !== undefined) return { kind: "repeat-handshake" };
-    // An error also shows that the daemon is alive. The cache gets it, because
-    // its result is out of date if the daemon does not know the method.
+    // An error also shows that the daemon is alive. The cache gets this error:
+    // if the daemon does not know the method, the cached result is out of date.
     const isDiscoverError = this.isStateless && message.kind === "response" &&
       message.error !== undefined;
     if (!isDiscoverError) return { kind: "ready" };
@@ -193,7 +193,7 @@ export class McpHandshake implements Handshake {
     errorText: string | undefined,
   ): Incoming {
     const negotiated = this.#negotiated!;
-    const { request, version: shownVersion, source } = negotiated;
+    const { request, version: clientMcpVersion, source } = negotiated;
     const rejected = { kind: "rejected", isRefused: false } as const;
     if (message.kind !== "response" || errorText !== undefined) {
       const reason = `the daemon rejected initialize: ${errorText}`;
@@ -208,27 +208,28 @@ export class McpHandshake implements Handshake {
     const replayedVersion = versionToReplay(negotiated);
     const cacheChange = replayedVersion === requestedVersion(request)
       ? { cacheable: { request, response: message } }
-      : version === shownVersion
+      : version === clientMcpVersion
       ? {}
       : { staleInitialize: request };
-    if (version === shownVersion) {
+    if (version === clientMcpVersion) {
       this.#negotiated = { request, version, source: "daemon" };
       return { kind: "ready", ...cacheChange };
     }
-    if (source !== "daemon" && replayedVersion !== shownVersion) {
-      const reason = `the daemon answers initialize with ${version} now, and ` +
-        `the client was told ${shownVersion}: it is asked for that`;
+    if (source !== "daemon" && replayedVersion !== clientMcpVersion) {
+      const reason =
+        `the daemon now answers initialize with MCP ${version}, but ` +
+        `the client got ${clientMcpVersion}: the proxy requests ${clientMcpVersion} instead`;
       this.#negotiated = { ...negotiated, source: "placeholder" };
       return { ...rejected, reason, ...cacheChange };
     }
     if (source !== "daemon" && usesInitialize(version)) {
-      const problem = `The daemon speaks MCP ${version}, and the client was ` +
-        `told ${shownVersion} before it was there`;
+      const problem = `The daemon speaks MCP ${version}, but the client got ` +
+        `${clientMcpVersion} from the proxy before the daemon was connected`;
       this.#negotiated = { request, version, source: "daemon" };
       return { kind: "ready", ...cacheChange, problem };
     }
     const reason = `the daemon now speaks MCP ${version}, but this client ` +
-      `agreed on ${shownVersion} with the one before: restart the server in the client`;
+      `agreed on ${clientMcpVersion} with the previous daemon: restart this server in the client`;
     return { ...rejected, isRefused: true, reason, ...cacheChange };
   }
 }
@@ -241,8 +242,8 @@ function replayInitialize(negotiated: NegotiatedInitialize, id: Id): string {
   return replaceValue(text, path, JSON.stringify(version));
 }
 
-// After a cached result, the version of the client's own request is used,
-// because the daemon may now answer that request differently.
+// If the client got a cached result, the version of its own request is sent
+// again, because the daemon may now answer that request differently.
 function versionToReplay(
   { request, version, source }: NegotiatedInitialize,
 ): unknown {
@@ -253,8 +254,8 @@ function requestedVersion({ params }: Request): unknown {
   return getMember(params, "protocolVersion");
 }
 
-// After a daemon restart, the proxy itself sends these notifications. Clients
-// ignore them unless the server has announced them.
+// After a daemon restart, the proxy itself sends `list_changed` notifications.
+// Clients ignore them unless the server has announced them.
 function withListChanged(response: Response): string {
   let { text } = response;
   for (const list of LIST_CHANGED_KINDS) {

@@ -13,7 +13,7 @@ import {
   toEmptyListResponse,
 } from "../../protocol/methods.ts";
 import type {
-  ClientIdLookup,
+  ClientIdAccess,
   ClosedEvent,
   CloseReason,
   Dialect,
@@ -59,7 +59,7 @@ export class Mcp implements Dialect {
   readonly handshake: McpHandshake;
   readonly #ownRequests: OwnRequests;
   readonly #subscriptions = new ListenSubscriptions();
-  #clientIds: ClientIdLookup | undefined;
+  #clientIds: ClientIdAccess | undefined;
   daemonName: string | undefined;
 
   /**
@@ -134,14 +134,15 @@ export class Mcp implements Dialect {
       case "probe":
         return { kind: "probe-answered", id };
       case "handshake-probe":
-        return this.handshake.onPingResponse(message);
+        return this.handshake.onHandshakeProbeResponse(message);
       case "initialize":
         if (message.kind === "response") this.#recordDaemonName(message);
         return this.handshake.onReplayResponse(message, errorText);
       case "replay": {
         if (errorText === undefined) return { kind: "own-response" };
         const { method } = purpose;
-        const problem = `The daemon did not take ${method} again: ${errorText}`;
+        const problem =
+          `The daemon did not accept the repeated ${method}: ${errorText}`;
         return { kind: "own-response", problem };
       }
       case "list": {
@@ -199,7 +200,7 @@ export class Mcp implements Dialect {
 
   buildProbe(connectionId: number): ProbeFrame {
     const id = this.#ownRequests.addProbe(connectionId);
-    return { id, text: this.handshake.buildPing(id) };
+    return { id, text: this.handshake.buildProbeRequest(id) };
   }
 
   buildListRequest(
@@ -234,7 +235,8 @@ export class Mcp implements Dialect {
     const advice =
       "check the token (--token-file or ALWAYSUP_TOKEN) and --header";
     if (status === 401 || status === 403) {
-      const refusalReason = `it refuses us with HTTP ${status}: ${advice}`;
+      const refusalReason =
+        `it refuses the connection with HTTP ${status}: ${advice}`;
       return { reason: refusalReason, isRefused: true, cause: "refused" };
     }
     const other = this.otherDialectOf?.(event);
@@ -258,7 +260,7 @@ export class Mcp implements Dialect {
     this.#ownRequests.onDisconnect(connectionId);
   }
 
-  useClientIds(ids: ClientIdLookup): void {
+  useClientIds(ids: ClientIdAccess): void {
     this.#clientIds = ids;
   }
 

@@ -64,7 +64,7 @@ export class OwnRequests {
     return id;
   }
 
-  /** Adds a probe. Their number is limited: a daemon may never answer any. */
+  /** Adds a probe. If too many have no response, drops the oldest one first. */
   addProbe(connectionId: number): Id {
     const probes = this.#probesOn(connectionId);
     if (probes.length >= MAX_UNANSWERED_PROBES) {
@@ -109,20 +109,24 @@ export class OwnRequests {
 
   /** Returns the ids of the pending requests, except superseded probes. */
   pendingIds(connectionId: number): Id[] {
-    return this.#on(connectionId).filter((it) => !it.isSuperseded)
+    return this.#pendingOn(connectionId).filter((it) => !it.isSuperseded)
       .map(({ id }) => id);
   }
 
   /** Forgets the requests on a closed connection. */
   onDisconnect(connectionId: number): void {
-    for (const { id } of this.#on(connectionId)) this.#pending.delete(id);
+    for (const { id } of this.#pendingOn(connectionId)) {
+      this.#pending.delete(id);
+    }
   }
 
   #probesOn(connectionId: number): OwnRequest[] {
-    return this.#on(connectionId).filter((it) => it.purpose.kind === "probe");
+    return this.#pendingOn(connectionId).filter((it) =>
+      it.purpose.kind === "probe"
+    );
   }
 
-  #on(connectionId: number): OwnRequest[] {
+  #pendingOn(connectionId: number): OwnRequest[] {
     return [...this.#pending.values()]
       .filter((it) => it.connectionId === connectionId);
   }

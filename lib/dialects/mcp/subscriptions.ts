@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { ClientIdLookup } from "../dialect.ts";
+import type { ClientIdAccess } from "../dialect.ts";
 import {
   isSubscriptionMethod,
   LIST_CHANGED_KINDS,
@@ -64,7 +64,7 @@ export class ListenSubscriptions {
    */
   filterNotification(
     message: Notification,
-    clientIds: ClientIdLookup | undefined,
+    clientIds: ClientIdAccess | undefined,
   ): Notification[] {
     const daemonId = getNestedId(message, "_meta", SUBSCRIPTION_ID);
     if (daemonId === undefined) {

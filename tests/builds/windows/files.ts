@@ -126,21 +126,25 @@ async function waitForStatus(
     const running = JSON.parse(stdout);
     if (accepts(running)) return running;
   }
-  throw new Error(`status says ${lastOutput}`);
+  throw new Error(
+    `status did not give the expected output. Its last output: ${lastOutput}`,
+  );
 }
 
 export function registerFileTests(windows: Windows): void {
-  test("install: the program in a folder with spaces and umlauts, started from there by what install writes", async () => {
+  test("install: a program in a folder with spaces and umlauts starts by the command that install wrote", async () => {
     await using home = new UserFolder(windows);
     await using daemon = new FakeWebSocketServer();
     const program = await home.copyProgram(
-      windows.file,
+      windows.hostPath,
       "Meine Programme",
       "\u00fcp",
     );
     const flags = ["--url", daemon.url, "--cache", "off"];
     const args = ["install", "cursor", "--write", ...flags];
-    const { code, stderr } = await windows.run(args, home.env, { program });
+    const { code, stderr } = await windows.run(args, home.env, {
+      windowsPath: program,
+    });
     assertEquals([code, stderr], [0, ""]);
     const text = await home.read(CLIENT_FILES.cursor!);
     const { command, args: all } = JSON.parse(text).mcpServers.alwaysup;
@@ -153,7 +157,7 @@ export function registerFileTests(windows: Windows): void {
 
   for (const client of CLIENTS) {
     const { name, serversKey, isToml } = client;
-    test(`install: and uninstall for ${name}, in the file that it reads, with CRLF as it was`, async () => {
+    test(`install: for ${name}, install and uninstall change the file that the client reads, and keep CRLF`, async () => {
       await using home = new UserFolder(windows);
       const place = CLIENT_FILES[name]!;
       const before = isToml
@@ -174,7 +178,7 @@ export function registerFileTests(windows: Windows): void {
         (clientFileFormatOf(client).parseClientFile(text) as Json)[serversKey];
       assertEquals(servers, {
         o: { command: "C:\\x" },
-        alwaysup: createServerEntry(client, [windows.program, ...URL_FLAG]),
+        alwaysup: createServerEntry(client, [windows.windowsPath, ...URL_FLAG]),
       });
       assertEquals(await home.read(`${place}.alwaysup.bak`), before);
       const uninstall = await windows.run(["uninstall", ...args], home.env);
@@ -183,17 +187,17 @@ export function registerFileTests(windows: Windows): void {
     });
   }
 
-  test("install: it makes the file of a client that has none yet", async () => {
+  test("install: it creates the file of a client that has none yet", async () => {
     await using home = new UserFolder(windows);
     const args = ["install", "vscode", "--write", ...URL_FLAG];
     const { code, stderr } = await windows.run(args, home.env);
     assertEquals([code, stderr], [0, ""]);
     const { servers } = JSON.parse(await home.read(CLIENT_FILES.vscode!));
-    assertEquals(servers.alwaysup.command, windows.program);
+    assertEquals(servers.alwaysup.command, windows.windowsPath);
     assertEquals(await home.fileNames(), [CLIENT_FILES.vscode!]);
   });
 
-  test("install: for a Claude Desktop from the Microsoft Store: the package's file", async () => {
+  test("install: for Claude Desktop from the Microsoft Store, it changes the file of the package", async () => {
     await using home = new UserFolder(windows);
     const place = "AppData/Local/Packages/Claude_pzs8sxrjxfjjc/" +
       "LocalCache/Roaming/Claude/claude_desktop_config.json";
@@ -203,10 +207,10 @@ export function registerFileTests(windows: Windows): void {
     assertEquals([code, stderr], [0, ""]);
     assert(stdout.startsWith(`${file}:\n`), stdout);
     const { mcpServers } = JSON.parse(await home.read(place));
-    assertEquals(mcpServers.alwaysup.command, windows.program);
+    assertEquals(mcpServers.alwaysup.command, windows.windowsPath);
   });
 
-  test("install: relative paths and those of a drive become absolute", async () => {
+  test("install: relative paths become absolute, with and without a drive", async () => {
     await using home = new UserFolder(windows);
     await home.write("", "my.env");
     const here = home.file().name;
@@ -231,7 +235,7 @@ export function registerFileTests(windows: Windows): void {
     }
   });
 
-  test("install: it waits for a client's file that another program holds open, and leaves one that stays open as it was", async () => {
+  test("install: it waits for a file that another program holds open, and does not change one that stays open", async () => {
     await using home = new UserFolder(windows);
     const before = '{\r\n  "mcpServers": {}\r\n}\r\n';
     const file = await home.write(before, CLIENT_FILES.cursor!);
@@ -246,7 +250,7 @@ export function registerFileTests(windows: Windows): void {
     await using holder = await holdOpen(windows, file);
     const next = home.waitForFile(/\.tmp$/, ".cursor");
     const waiting = windows.run(args, home.env);
-    await withWaitLimit(next, "the file that is to replace it");
+    await withWaitLimit(next, "the temporary file that will replace it");
     await holder.closeStdin();
     const { code, stderr } = await waiting;
     assertEquals([code, stderr], [0, ""]);
@@ -281,7 +285,7 @@ export function registerFileTests(windows: Windows): void {
     });
   }
 
-  test("Cache: four proxies share one, each one's results are in it, and nothing else is left", async () => {
+  test("Cache: four proxies share one file, which has the results of each, and no other file is left", async () => {
     await using home = new UserFolder(windows);
     await using daemon = new FakeWebSocketServer({
       respond: respondWithVersion,
@@ -307,7 +311,7 @@ export function registerFileTests(windows: Windows): void {
     assertEquals(Object.keys(initialize).toSorted(), versions);
   });
 
-  test("Cache: while another program holds it open the proxy works, and saves its results afterwards", async () => {
+  test("Cache: the proxy works while another program holds the file open, and saves its results afterwards", async () => {
     await using home = new UserFolder(windows);
     await using daemon = new FakeWebSocketServer({
       respond: respondWithVersion,
@@ -331,12 +335,12 @@ export function registerFileTests(windows: Windows): void {
     assertEquals(await home.fileNames(), ["c.json"]);
   });
 
-  test("status: it sees two proxies from another process, and none when they have ended", async () => {
+  test("status: it lists two proxies of other processes, and none after they have exited", async () => {
     await using user = await userWithTwoProxies(windows);
     const { home, daemon, env, proxies } = user;
     const isReady = (running: Json[]): boolean =>
       running.length === 2 &&
-      running.every(({ standing }) => standing.phase === "ready");
+      running.every(({ connectionState }) => connectionState.phase === "ready");
     const running = await waitForStatus(windows, env, isReady);
     const pids = running.map(({ pid }) => pid).toSorted();
     assertEquals(pids, proxies.map(({ process }) => process.pid).toSorted());
@@ -354,7 +358,7 @@ export function registerFileTests(windows: Windows): void {
     assertEquals(await home.fileNames("AppData", "Local"), []);
   });
 
-  test("Status file: while another program holds it open the proxy works, and updates it afterwards", async () => {
+  test("Status file: the proxy works while another program holds the file open, and updates it afterwards", async () => {
     await using home = new UserFolder(windows);
     await using daemon = new FakeWebSocketServer({
       respond: respondWithVersion,
@@ -383,11 +387,11 @@ export function registerFileTests(windows: Windows): void {
     assertEquals((await proxy.closeStdin()).code, 0);
   });
 
-  test("status: run again and again while two proxies work, no file is in the way of another", async () => {
+  test("status: repeated runs beside two working proxies cause no file conflicts", async () => {
     await using user = await userWithTwoProxies(windows);
     const { env, proxies } = user;
     const watches = [1, 2, 3].map(() =>
-      waitForStatus(windows, env, ([first]) => first?.standing.since > 0)
+      waitForStatus(windows, env, ([first]) => first?.connectionState.since > 0)
     );
     await Promise.all(watches);
     for (const proxy of proxies) {
@@ -396,7 +400,7 @@ export function registerFileTests(windows: Windows): void {
     }
   });
 
-  test("doctor: every step to a daemon that works, exit code 0", async () => {
+  test("doctor: with a working daemon every check passes, and the exit code is 0", async () => {
     await using home = new UserFolder(windows);
     await using daemon = new FakeWebSocketServer({
       respond: respondWithVersion,
@@ -408,7 +412,7 @@ export function registerFileTests(windows: Windows): void {
     assert(checks.length > 3);
   });
 
-  test("doctor: where nothing listens: exit code 1, and which step failed", async () => {
+  test("doctor: if nothing listens, the exit code is 1 and the output names the address", async () => {
     await using home = new UserFolder(windows);
     const url = `ws://127.0.0.1:${freePort()}/`;
     const hasty = ["--handshake-timeout", "500ms"];

@@ -11,9 +11,13 @@ import {
   FakeWebSocketServer,
   respondToAll,
 } from "../../helpers/fake_websocket_server.ts";
-import { freePort, HELLO, type ProxyProcess } from "../../helpers/process.ts";
 import {
-  DISABLED_FEATURES,
+  freePort,
+  INITIALIZE_LINE,
+  type ProxyProcess,
+} from "../../helpers/process.ts";
+import {
+  REFUSED_DIAL_ENV,
   UserFolder,
   type Windows,
 } from "../windows_executable.ts";
@@ -22,8 +26,8 @@ import {
  * The longest time from EOF to the exit, in milliseconds: without an open
  * request, and with one.
  */
-const PROMPT_MS = 1_000;
-const OWED_MS = 12_000;
+const MAX_IDLE_EXIT_MS = 1_000;
+const MAX_EXIT_WITH_OPEN_CALL_MS = 12_000;
 
 /** Starts a proxy with an open call `1`. Only the test can answer the call. */
 async function startWithPendingCall(
@@ -70,7 +74,7 @@ export function registerOutageTests(windows: Windows): void {
     assertEquals(
       (await proxy.waitForResponse("ping")).result,
       {},
-      "while it is away",
+      "a ping while the daemon is down",
     );
     await processes.startDaemon();
     assertEquals(
@@ -115,7 +119,7 @@ export function registerOutageTests(windows: Windows): void {
     }
   });
 
-  test("Restart: requests wait for a daemon that is not there yet", async () => {
+  test("Restart: requests wait for a daemon that has not started yet", async () => {
     await using processes = windows.proxyAndDaemon();
     const { proxy } = processes;
     const hello = proxy.initialize();
@@ -129,7 +133,7 @@ export function registerOutageTests(windows: Windows): void {
     );
   });
 
-  test("Cache: without a daemon initialize and the lists come from it", async () => {
+  test("Cache: without a daemon, initialize and the lists are answered from the cache", async () => {
     await using home = new UserFolder(windows);
     const env = { ...home.env, ALWAYSUP_CACHE: "on" };
     let url = "";
@@ -152,7 +156,7 @@ export function registerOutageTests(windows: Windows): void {
     assertEquals(others, []);
     await using proxy = windows.proxy(["--url", url], {
       ...env,
-      ...DISABLED_FEATURES,
+      ...REFUSED_DIAL_ENV,
     });
     assertEquals((await proxy.initialize()).result.serverInfo.name, "raw");
     await proxy.request(1, "tools/list");
@@ -160,12 +164,12 @@ export function registerOutageTests(windows: Windows): void {
     assertEquals((await proxy.closeStdin()).code, 0);
   });
 
-  test("Cache: without one, and without a daemon, the client gets a placeholder after the grace", async () => {
+  test("Cache: without a cache and without a daemon, the client gets a placeholder after --initialize-grace", async () => {
     const url = `ws://127.0.0.1:${freePort()}/`;
     const flags = ["--initialize-grace", "300ms"];
     await using proxy = windows.proxy(
       ["--url", url, ...flags],
-      DISABLED_FEATURES,
+      REFUSED_DIAL_ENV,
     );
     const { result } = await proxy.initialize();
     assertMatch(result.instructions, /is not up yet/);
@@ -176,7 +180,7 @@ export function registerOutageTests(windows: Windows): void {
     await using processes = windows.proxyAndDaemon();
     await processes.startDaemon();
     const url = `ws://127.0.0.1:${processes.port}/`;
-    await using other = windows.proxy(["--url", url], DISABLED_FEATURES);
+    await using other = windows.proxy(["--url", url], REFUSED_DIAL_ENV);
     const both = [processes.proxy, other];
     for (const proxy of both) await proxy.initialize();
     await processes.killDaemon();
@@ -191,11 +195,11 @@ export function registerOutageTests(windows: Windows): void {
     }
   });
 
-  test("exai: a daemon by EXAI_WS_* alone, its tools, a restart, its token", async () => {
+  test("exai: with only EXAI_WS_* set, calls work before and after a restart, and the log has no token", async () => {
     await using daemon = new ExaiProcess();
     await daemon.start("--token", "s3cret");
     const env = {
-      ...DISABLED_FEATURES,
+      ...REFUSED_DIAL_ENV,
       EXAI_WS_HOST: "127.0.0.1",
       EXAI_WS_PORT: `${daemon.port}`,
       EXAI_WS_TOKEN: "s3cret",
@@ -223,19 +227,19 @@ export function registerOutageTests(windows: Windows): void {
     await proxy.initialize();
     const { code, ms } = await proxy.closeStdin();
     assertEquals(code, 0);
-    assert(ms < PROMPT_MS, `${ms} ms`);
+    assert(ms < MAX_IDLE_EXIT_MS, `${ms} ms`);
   });
 
   test("Exit: EOF while nothing answers the dial gives exit code 0 at once", async () => {
     const url = `ws://127.0.0.1:${freePort()}/`;
-    await using proxy = windows.proxy(["--url", url], DISABLED_FEATURES);
+    await using proxy = windows.proxy(["--url", url], REFUSED_DIAL_ENV);
     await proxy.stderr.waitForLine((line) => /Attempt 1 .* failed/.test(line));
     const { code, ms } = await proxy.closeStdin();
     assertEquals(code, 0);
-    assert(ms < PROMPT_MS, `${ms} ms`);
+    assert(ms < MAX_IDLE_EXIT_MS, `${ms} ms`);
   });
 
-  test("Exit: after EOF the response to an open call still comes", async () => {
+  test("Exit: after EOF the response to an open call still arrives", async () => {
     await using call = await startWithPendingCall(windows);
     const { proxy, daemon } = call;
     const end = proxy.closeStdin();
@@ -244,12 +248,12 @@ export function registerOutageTests(windows: Windows): void {
     assertEquals((await proxy.waitForResponse(1)).result, { late: true });
   });
 
-  test("Exit: after EOF an unanswered call gets an error when the drain time is over", async () => {
+  test("Exit: after EOF an unanswered call gets an error at the end of the shutdown grace", async () => {
     await using call = await startWithPendingCall(windows);
     const { proxy } = call;
     const { code, ms } = await proxy.closeStdin();
     assertEquals(code, 0);
-    assert(ms < OWED_MS, `${ms} ms`);
+    assert(ms < MAX_EXIT_WITH_OPEN_CALL_MS, `${ms} ms`);
     assertEquals((await proxy.waitForResponse(1)).error.code, -31002);
   });
 
@@ -271,19 +275,19 @@ export function registerOutageTests(windows: Windows): void {
 
   test("Exit: after TerminateProcess on the client the proxy ends, too", async () => {
     await using daemon = new FakeWebSocketServer();
-    const args = [windows.program, "--url", daemon.url];
+    const args = [windows.windowsPath, "--url", daemon.url];
     const alone = { ALWAYSUP_CACHE: "off", ALWAYSUP_STATUS: "off" };
     await using client = windows.script("wine/client.ts", args, alone);
     const { text } = await client.stdout.waitForLine((line) =>
       /^pid/.test(line)
     );
     const pid = Number(text.slice(4));
-    await client.write(HELLO);
+    await client.write(INITIALIZE_LINE);
     await client.stdout.waitForLine((line) => line.includes('"serverInfo"'));
     assertEquals(await isAlive(windows, pid), true);
     client.process.kill("SIGKILL");
     await withWaitLimit(client.process.status, "the client to end");
-    await withWaitLimit(daemon.firstCloseCode, "the proxy to leave");
+    await withWaitLimit(daemon.firstCloseCode, "the proxy to disconnect");
     while (await isAlive(windows, pid)) { /* polls until it has exited */ }
   });
 }

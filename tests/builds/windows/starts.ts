@@ -8,7 +8,7 @@ import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
 import { VERSION } from "../../../.ci/build/bundle.ts";
 import { test } from "../../helpers/time_limit.ts";
 import { FakeWebSocketServer } from "../../helpers/fake_websocket_server.ts";
-import { freePort, HELLO } from "../../helpers/process.ts";
+import { freePort, INITIALIZE_LINE } from "../../helpers/process.ts";
 import { UserFolder, type Windows } from "../windows_executable.ts";
 
 /** Creates a server that refuses every client without the token. */
@@ -35,21 +35,21 @@ export function registerStartTests(windows: Windows): void {
     const { code, stdout, stderr } = await windows.run(["--help"]);
     assertEquals([code, stderr], [0, ""]);
     for (const command of ["doctor", "status", "install", "uninstall"]) {
-      assert(stdout.includes(`alwaysup ${command} `), command);
+      assertMatch(stdout, new RegExp(`^ {2}${command} +[A-Z]`, "m"), command);
     }
   });
 
   for (
     const args of [["--queue-timeout", "soon"], ["--no-such"], ["nonsense"]]
   ) {
-    test(`Command line: ${args.join(" ")} gives exit code 2 and one sentence`, async () => {
+    test(`Command line: ${args.join(" ")} gives exit code 2 and one line on stderr`, async () => {
       const { code, stdout, stderr } = await windows.run(args);
       assertEquals([code, stdout], [2, ""]);
       assertMatch(stderr, /^alwaysup: [^\n]+\n$/);
     });
   }
 
-  test("Settings: the names of variables are the same in any case", async () => {
+  test("Settings: names of environment variables are not case-sensitive", async () => {
     await using daemon = serverWithToken("t-1");
     const env = {
       alwaysup_url: daemon.url,
@@ -64,7 +64,7 @@ export function registerStartTests(windows: Windows): void {
     for (const { text } of proxy.stderr.lines) JSON.parse(text);
   });
 
-  test("Settings: of a token file that ends with CRLF the daemon gets the token alone", async () => {
+  test("Settings: the CRLF at the end of a token file is not part of the token", async () => {
     await using home = new UserFolder(windows);
     await using daemon = serverWithToken("t-2");
     const file = await home.write("t-2\r\n", "Meine Tokens", "t\u00f6ken.txt");
@@ -88,7 +88,7 @@ export function registerStartTests(windows: Windows): void {
     assertEquals((await proxy.closeStdin()).code, 0);
   });
 
-  test("Settings: files in UTF-16, as Windows PowerShell writes them, give a sentence that says so, and exit code 2", async () => {
+  test("Settings: a file in UTF-16, as Windows PowerShell writes it, gives an error that says so, and exit code 2", async () => {
     await using home = new UserFolder(windows);
     const text = "LOG_LEVEL=debug\r\n";
     const bytes = ["\ufeff", ...text]
@@ -101,7 +101,7 @@ export function registerStartTests(windows: Windows): void {
     }
   });
 
-  test("Settings: missing files give a sentence with the path, and exit code 2", async () => {
+  test("Settings: a missing file gives an error line, and exit code 2", async () => {
     await using home = new UserFolder(windows);
     const { name } = home.file("nirgends", "\u00f6.env");
     for (const flag of ["--env-file", "--token-file"]) {
@@ -112,7 +112,7 @@ export function registerStartTests(windows: Windows): void {
     }
   });
 
-  test("Settings: nul as a file is empty, and keeps nothing", async () => {
+  test("Settings: the file nul reads as empty, and stores nothing", async () => {
     await using daemon = new FakeWebSocketServer();
     for (const nul of ["nul", "NUL"]) {
       const args = ["--url", daemon.url, "--env-file", nul, "--cache", nul];
@@ -124,10 +124,10 @@ export function registerStartTests(windows: Windows): void {
     }
   });
 
-  test("stdio: lines may end with CRLF, and what is written ends with LF", async () => {
+  test("stdio: input lines may end with CRLF, and output lines end with LF", async () => {
     await using daemon = new FakeWebSocketServer();
     await using proxy = windows.proxy(["--url", daemon.url]);
-    await proxy.write(HELLO.replace("\n", "\r\n"));
+    await proxy.write(INITIALIZE_LINE.replace("\n", "\r\n"));
     await proxy.waitForResponse(0);
     const lines = [
       '{"jsonrpc":"2.0","method":"notifications/initialized"}',
@@ -155,7 +155,7 @@ export function registerStartTests(windows: Windows): void {
     const url = `ws://127.0.0.1:${freePort()}/`;
     const flags = ["--give-up-after", "500ms", "--initialize-grace", "off"];
     await using proxy = windows.proxy(["--url", url, ...flags]);
-    await proxy.write(HELLO);
+    await proxy.write(INITIALIZE_LINE);
     assertEquals((await proxy.waitForResponse(0)).error.code, -31001);
     assertEquals((await proxy.waitForExit()).code, 1);
   });

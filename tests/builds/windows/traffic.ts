@@ -12,7 +12,7 @@ import type { Windows } from "../windows_executable.ts";
 const MIB = 1024 * 1024;
 
 export function registerTrafficTests(windows: Windows): void {
-  test("Messages: 10 MiB pass both ways with their spelling", async () => {
+  test("Messages: 10 MiB pass in both directions unchanged", async () => {
     await using daemon = new FakeWebSocketServer();
     await using proxy = windows.proxy(["--url", daemon.url]);
     await proxy.initialize();
@@ -22,14 +22,14 @@ export function registerTrafficTests(windows: Windows): void {
     await proxy.request(1, "x", { text, list, big: 1e21, small: 0.1 });
     await proxy.request(2, "x", { after: true });
     const { result } = await proxy.waitForResponse(1);
-    assert(result.text === text, "another text");
+    assert(result.text === text, "the text was changed");
     assertEquals(result.list, list);
     assertEquals([result.big, result.small], [1e21, 0.1]);
     assertEquals((await proxy.waitForResponse(2)).result, { after: true });
     assertEquals((await proxy.closeStdin()).code, 0);
   });
 
-  test("Messages: one as deep as 500 objects passes", async () => {
+  test("Messages: one with 500 nested objects and arrays passes", async () => {
     await using daemon = new FakeWebSocketServer();
     await using proxy = windows.proxy(["--url", daemon.url]);
     await proxy.initialize();
@@ -58,7 +58,7 @@ export function registerTrafficTests(windows: Windows): void {
     assertEquals(proxy.stdout.lines.length, 1001);
   });
 
-  test("stdio: a line may come in pieces, cut in the middle of a character, too", async () => {
+  test("stdio: a line may arrive in pieces, even if a piece ends inside a character", async () => {
     await using daemon = new FakeWebSocketServer();
     await using proxy = windows.proxy(["--url", daemon.url]);
     await proxy.initialize();

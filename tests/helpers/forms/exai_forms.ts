@@ -6,11 +6,11 @@
 
 import {
   addMembers,
-  confuseParser,
   escapeKey,
   type Frame,
   type Json,
   type MessageForm,
+  withParserTrap,
 } from "./form_helpers.ts";
 import { MESSAGE_FORMS } from "./forms.ts";
 
@@ -21,7 +21,7 @@ function isExaiResult({ op }: Json): boolean {
 
 const NULL_MEMBERS = { error: "null", result: "null", text: "null" };
 
-const EXAI_PARSER_TRAP = confuseParser((trapText) =>
+const EXAI_PARSER_TRAP = withParserTrap((trapText) =>
   `{"op":"progress","data":${trapText}}`
 );
 

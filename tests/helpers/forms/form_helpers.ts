@@ -27,7 +27,7 @@ export interface SpoiledCall {
   /** Returns the frames that the daemon sends instead of the response. */
   readonly frames: (answer: Json) => Frame[];
   /** The number of spoiled responses per tool and connection. */
-  readonly times: number;
+  readonly spoiledCount: number;
   /** The delay after which the valid response follows, in ms, if it does. */
   readonly answerAfterMs?: number;
   /**
@@ -88,7 +88,7 @@ export interface MessageForm {
    * True if two calls are in flight when the spoiled frames arrive. Valid
    * responses to both follow later.
    */
-  readonly hasTwoCalls?: true;
+  readonly spoilsDuringTwoCalls?: true;
   /** True if the proxy must log the daemon's invalid messages. */
   readonly expectsLog?: true;
   /** True if the client also sends a ping. */
@@ -285,8 +285,8 @@ export function errorWithoutId(code: number, id?: null): SpoiledCall["frames"] {
 }
 
 /** The first response is spoiled. Only a read-only call is sent again. */
-export const SPOILED_ONCE = {
-  times: 1,
+export const SPOILED_FIRST_RESPONSE = {
+  spoiledCount: 1,
   readOutcome: 2,
   writeOutcome: /the daemon's own words/,
 } as const;
@@ -335,7 +335,7 @@ export function prettyPrint(it: string): string {
  * the other text, the name is replaced by one of the same length, with which
  * the escaped spelling begins.
  */
-export function confuseParser(
+export function withParserTrap(
   wrap: (trapText: string) => string,
 ): Required<Pick<MessageForm, "frames">> {
   const key = /"(\\u00[0-9a-f]{2}\w*)":/;

@@ -106,7 +106,7 @@ export class FormScenario {
     assertEquals(
       this.#progress,
       [1, 2, 3, ...received],
-      "progress after a repeat",
+      "progress after the call was sent again",
     );
     if (this.form.changesTools) {
       await client.waitForListChanges(++this.#expectedListChanges);
@@ -197,7 +197,7 @@ export class FormScenario {
   async #checkSpoiledCalls(
     { readOutcome, writeOutcome }: NonNullable<MessageForm["spoiledCall"]>,
   ): Promise<void> {
-    if (this.form.hasTwoCalls) await this.#checkTwoCalls();
+    if (this.form.spoilsDuringTwoCalls) await this.#checkTwoCalls();
     for (
       const [name, end] of [["read", readOutcome], [
         "write",
@@ -236,5 +236,5 @@ async function errorOf(
     assert(error instanceof Error);
     return error as Error;
   }
-  throw new Error("There is a result, and no error");
+  throw new Error("The call succeeded, but an error was expected");
 }

@@ -8,7 +8,6 @@
 import {
   addMembers,
   asJsonString,
-  confuseParser,
   DAEMON_ERROR_TEXT,
   encodeUtf8,
   errorWithoutId,
@@ -28,15 +27,16 @@ import {
   retypeTokens,
   sendsProgress,
   serializeMembers,
-  SPOILED_ONCE,
+  SPOILED_FIRST_RESPONSE,
   withAndWithoutChange,
   withoutParams,
+  withParserTrap,
   wrapMessages,
   wrapResponses,
   wrongResponse,
 } from "./form_helpers.ts";
 
-const PARSER_TRAP = confuseParser((trapText) =>
+const PARSER_TRAP = withParserTrap((trapText) =>
   `{"jsonrpc":"2.0","method":"notifications/message","params":{"level":` +
   `"info","data":${trapText}}}`
 );
@@ -54,14 +54,14 @@ function formsOfKind(
 }
 
 export const MESSAGE_FORMS: readonly MessageForm[] = [
-  ...formsOfKind("no form", { "as it should be": {} }),
+  ...formsOfKind("valid messages", { "unchanged": {} }),
   ...formsOfKind("null members", {
     "error null beside a result": addMembers(isResult, { error: "null" }),
     "error null in front": prependMembers(isResult, { error: "null" }),
     "error false beside a result": addMembers(isResult, { error: "false" }),
     "error empty beside a result": addMembers(isResult, { error: '""' }),
     "result null beside an error": addMembers(isError, { result: "null" }),
-    "method and params null on answers": addMembers(isResponse, {
+    "method and params null in responses": addMembers(isResponse, {
       method: "null",
       params: "null",
     }),
@@ -80,11 +80,11 @@ export const MESSAGE_FORMS: readonly MessageForm[] = [
     },
   }),
   ...formsOfKind("retyped ids", {
-    "as a text": retypeIds(asJsonString),
+    "as a string": retypeIds(asJsonString),
     "as 5.0": retypeIds((id) =>
       typeof id === "number" ? `${id}.0` : asJsonString(id)
     ),
-    "as the text 5.0": retypeIds((id) => JSON.stringify(`${id}.0`)),
+    "as the string 5.0": retypeIds((id) => JSON.stringify(`${id}.0`)),
     "with an exponent": retypeIds((id) => id.toExponential()),
     "a text at initialize": retypeIds(
       asJsonString,
@@ -155,7 +155,7 @@ export const MESSAGE_FORMS: readonly MessageForm[] = [
     "NUL between": joinIntoFrame((texts) => texts.join("\0")),
     "a batch": { frames: (texts) => [`[${texts.join(",")}]`] },
   }),
-  ...formsOfKind("characters around", {
+  ...formsOfKind("characters around a message", {
     "a byte order mark": wrapMessages((it) => `\ufeff${it}`),
     "NUL behind": wrapMessages((it) => `${it}\0`),
     "NUL on both sides": wrapMessages((it) => `\0${it}\0\0`),
@@ -169,14 +169,14 @@ export const MESSAGE_FORMS: readonly MessageForm[] = [
     "with a byte order mark": wrapMessages((it) => encodeUtf8(`\ufeff${it}`)),
     "with NUL": wrapMessages((it) => encodeUtf8(`${it}\0`)),
     "several messages": joinIntoFrame((texts) => encodeUtf8(texts.join("\n"))),
-    "no UTF-8 in front": {
+    "bytes that are not UTF-8 in front": {
       frames: (texts) =>
         texts.flatMap((it) => [new Uint8Array([0xff, 0xfe, 0x7b]), it]),
       expectsLog: true,
       alsoExai: true,
     },
   }),
-  ...formsOfKind("log text beside an answer", {
+  ...formsOfKind("log text beside a response", {
     "in front": wrapResponses((it) => `INFO answered in 3 ms\n${it}`),
     "behind": wrapResponses((it) => `${it}\nINFO done\n`),
     "on both sides, CRLF": wrapResponses((it) =>
@@ -202,7 +202,7 @@ export const MESSAGE_FORMS: readonly MessageForm[] = [
         pattern: /own words/,
       },
     },
-    "a code that is a text": {
+    "a code that is a string": {
       error: {
         raw: { code: "-32050", message: DAEMON_ERROR_TEXT },
         code: -32050,
@@ -252,13 +252,16 @@ export const MESSAGE_FORMS: readonly MessageForm[] = [
     "an empty cursor",
     (tools) => ({ tools, nextCursor: "" }),
   ),
-  ...withAndWithoutChange("one that stays", paginate(() => "page")),
+  ...withAndWithoutChange(
+    "a cursor that stays the same",
+    paginate(() => "page"),
+  ),
   ...withAndWithoutChange(
     "a cycle",
     paginate((cursor) => cursor === "one" ? "two" : "one"),
   ),
   ...withAndWithoutChange(
-    "an empty one behind a page",
+    "an empty cursor after the first page",
     paginate((cursor) => cursor === undefined ? "page" : ""),
   ),
   ...formsOfKind("progress", {
@@ -330,54 +333,63 @@ export const MESSAGE_FORMS: readonly MessageForm[] = [
   }),
   ...formsOfKind("errors with id null", {
     "-32700": {
-      spoiledCall: { ...SPOILED_ONCE, frames: errorWithoutId(-32700, null) },
+      spoiledCall: {
+        ...SPOILED_FIRST_RESPONSE,
+        frames: errorWithoutId(-32700, null),
+      },
     },
     "-32600": {
-      spoiledCall: { ...SPOILED_ONCE, frames: errorWithoutId(-32600, null) },
+      spoiledCall: {
+        ...SPOILED_FIRST_RESPONSE,
+        frames: errorWithoutId(-32600, null),
+      },
     },
     "-32700 without id": {
-      spoiledCall: { ...SPOILED_ONCE, frames: errorWithoutId(-32700) },
+      spoiledCall: {
+        ...SPOILED_FIRST_RESPONSE,
+        frames: errorWithoutId(-32700),
+      },
     },
     "-32600 again and again": {
       spoiledCall: {
-        ...SPOILED_ONCE,
+        ...SPOILED_FIRST_RESPONSE,
         frames: errorWithoutId(-32600, null),
-        times: 9,
+        spoiledCount: 9,
         readOutcome: /the daemon's own words/,
       },
     },
-    "-32700, and the answer soon": {
+    "-32700, and the response soon after": {
       spoiledCall: {
         frames: errorWithoutId(-32700, null),
-        times: 9,
+        spoiledCount: 9,
         answerAfterMs: 200,
         readOutcome: 1,
         writeOutcome: 1,
       },
     },
     "-32700 while two calls are in flight": {
-      hasTwoCalls: true,
+      spoilsDuringTwoCalls: true,
       spoiledCall: {
         frames: errorWithoutId(-32700, null),
-        times: 0,
+        spoiledCount: 0,
         readOutcome: 1,
         writeOutcome: 1,
       },
     },
-    "-32000 belongs to nobody": {
+    "-32000, which belongs to no request": {
       spoiledCall: {
         frames: errorWithoutId(-32000, null),
-        times: 9,
+        spoiledCount: 9,
         answerAfterMs: 3_000,
         readOutcome: 1,
         writeOutcome: 1,
       },
     },
   }),
-  ...formsOfKind("broken answers", {
+  ...formsOfKind("malformed responses", {
     "NaN": {
       spoiledCall: {
-        ...SPOILED_ONCE,
+        ...SPOILED_FIRST_RESPONSE,
         writeOutcome: /./,
         frames: ({ id }) => [
           `{"jsonrpc":"2.0","id":${id},"result":{"content":[],"mean":NaN}}`,
@@ -386,14 +398,14 @@ export const MESSAGE_FORMS: readonly MessageForm[] = [
     },
     "cut off": {
       spoiledCall: {
-        ...SPOILED_ONCE,
+        ...SPOILED_FIRST_RESPONSE,
         writeOutcome: /./,
         frames: (answer) => [JSON.stringify(answer).slice(0, -7)],
       },
     },
     "a line break inside a text": {
       spoiledCall: {
-        ...SPOILED_ONCE,
+        ...SPOILED_FIRST_RESPONSE,
         writeOutcome: /./,
         frames: ({ id }) => [
           `{"jsonrpc":"2.0","id":${id},"result":{"content":[{"type":"text",` +
@@ -403,7 +415,7 @@ export const MESSAGE_FORMS: readonly MessageForm[] = [
     },
     "cut off, id as a text": {
       spoiledCall: {
-        ...SPOILED_ONCE,
+        ...SPOILED_FIRST_RESPONSE,
         writeOutcome: /./,
         frames: ({ id, result }) => [
           `{"jsonrpc":"2.0","id":"${id}","result":` +
@@ -412,8 +424,8 @@ export const MESSAGE_FORMS: readonly MessageForm[] = [
       },
     },
   }),
-  ...formsOfKind("bridges with whole ids", {
-    "drops what has no whole id": {
+  ...formsOfKind("bridges that need integer ids", {
+    "drops requests without an integer id": {
       bridgeRequest: (message) =>
         message.method === undefined || !("id" in message) ||
           Number.isInteger(message.id)
@@ -432,14 +444,14 @@ export const MESSAGE_FORMS: readonly MessageForm[] = [
           ? { ...message, id: message.id | 0 }
           : message,
     },
-    "takes ids apart at colons": {
+    "splits ids at colons": {
       bridgeRequest: (message) =>
         "id" in message && message.method !== undefined
           ? { ...message, id: Number(`7:${message.id}`.split(":")[1]) }
           : message,
     },
   }),
-  ...formsOfKind("no answers", {
+  ...formsOfKind("messages that are not the response", {
     "a result with id null": {
       decoys: (
         answer,
@@ -458,7 +470,7 @@ export const MESSAGE_FORMS: readonly MessageForm[] = [
         JSON.stringify({ ...wrongResponse(answer), id: `${closed}` }),
       ],
     },
-    "an id that nobody has": {
+    "an unknown id": {
       decoys: (
         answer,
       ) => [JSON.stringify({ ...wrongResponse(answer), id: 424_242 })],
@@ -479,7 +491,7 @@ export const MESSAGE_FORMS: readonly MessageForm[] = [
         }),
       ],
     },
-    "in a list inside": {
+    "inside nested arrays": {
       decoys: (answer) => [`[[${JSON.stringify(wrongResponse(answer))}]]`],
     },
   }),

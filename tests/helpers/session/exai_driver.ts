@@ -45,7 +45,7 @@ export class ExaiDriver extends SessionDriver {
    * Opens a connection, and acknowledges its hello. Returns the frames that the
    * session then sends.
    */
-  acknowledgeHello(
+  openAndAcknowledgeHello(
     connectionId: number = this.connectionId,
     session_id = "theirs",
   ): Json[] {
@@ -63,7 +63,7 @@ export class ExaiDriver extends SessionDriver {
     const { length } = this.dials;
     this.callTool(id, name ?? "chat", _meta);
     const frames = this.dials.length > length
-      ? this.acknowledgeHello()
+      ? this.openAndAcknowledgeHello()
       : this.takeFrames();
     return frames.find(({ op }: Json) => op === "call_tool");
   }
@@ -77,8 +77,8 @@ export class ExaiDriver extends SessionDriver {
     this.close(1006, 1);
     this.advanceToNextDial();
     this.takeEffects();
-    this.acknowledgeHello();
-    this.acknowledgeHello();
+    this.openAndAcknowledgeHello();
+    this.openAndAcknowledgeHello();
   }
 
   returnResult(call: Json, text: string): void {

@@ -61,7 +61,10 @@ export function advanceWhileDialsFail(
 }
 
 /** Advances the time, while the daemon sends a notification every 4 s. */
-export function stayConnected(driver: SessionDriver, seconds: number): void {
+export function receiveForSeconds(
+  driver: SessionDriver,
+  seconds: number,
+): void {
   const { connectionId } = driver;
   for (let s = 0; s < seconds; s += 4) {
     driver.advance(4_000);

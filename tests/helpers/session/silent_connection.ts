@@ -31,7 +31,7 @@ export function answerPing(
  * probe before the call, and if it is concurrent, also the probe during the
  * call.
  */
-export function startCall(
+export function startWithCall(
   habit: "concurrent" | "serial",
   config: Partial<SessionConfig> = {},
 ): SessionDriver {
@@ -42,7 +42,7 @@ export function startCall(
   answerPing(driver, before, 1);
   driver.advance(250);
   const [during] = pingIds(driver, 1);
-  assert(during !== undefined, "250 ms after the call");
+  assert(during !== undefined, "no probe 250 ms after the call");
   if (habit === "concurrent") answerPing(driver, during, 1);
   return driver;
 }
@@ -59,7 +59,11 @@ export function openSecond(driver: SessionDriver): string {
   driver.takeEffects();
   driver.fromDaemon({ id, result });
   const sent = driver.sentToDaemon();
-  assertEquals(sent.map(({ method }) => method), ["ping"], "no initialized");
+  assertEquals(
+    sent.map(({ method }) => method),
+    ["ping"],
+    "only a ping, and no initialized",
+  );
   driver.takeEffects();
   return sent[0].id;
 }
@@ -72,7 +76,7 @@ export function answerTwiceOnSecond(driver: SessionDriver): void {
   assertEquals(pingIds(driver, connectionId), []);
   driver.advance(1);
   const [second] = pingIds(driver, connectionId);
-  assert(second !== undefined, "a second probe, 5 s after the first answer");
+  assert(second !== undefined, "no second probe 5 s after the first response");
   answerPing(driver, second, connectionId);
 }
 

@@ -49,7 +49,7 @@ export function sendCall(
   driver.answerProbe();
   assert(
     driver.sentExceptProbes().some((it) => it.id === id),
-    "it was not sent",
+    "the call was not sent",
   );
   driver.takeEffects();
 }
@@ -66,7 +66,7 @@ export function startRetypedIdSession(): SessionDriver {
 }
 
 /** Advances the time, while the daemon answers every ping. */
-export function stayConnected(driver: SessionDriver, ms: number): void {
+export function answerPingsFor(driver: SessionDriver, ms: number): void {
   for (let i = 0; i < ms / 250; i++) {
     driver.advance(250);
     driver.answerProbe();
@@ -87,7 +87,7 @@ export function reconnectWith(driver: SessionDriver, answer: Json): void {
 }
 
 /** Returns the ids and error codes of the responses since `takeEffects`. */
-export function codes(driver: SessionDriver): Json[] {
+export function responseCodes(driver: SessionDriver): Json[] {
   return driver.sentToClient().filter(({ method }) => method === undefined)
     .map(({ id, error }) => [id, error?.code]);
 }

@@ -1,5 +1,5 @@
 /**
- * Which results of a daemon are stored, and for how long.
+ * Tests which results of a daemon are cached, and for how long.
  *
  * @module
  */
@@ -27,7 +27,7 @@ import {
   SessionDriver,
 } from "../../helpers/session/session_driver.ts";
 
-test("Cache: stores initialize and complete lists, and no empty list of tools over a full one", () => {
+test("Cache: stores initialize results and complete lists, but an empty tool list does not replace a full one", () => {
   const driver = new SessionDriver({ cachedResults: EMPTY_CACHED_RESULTS });
   driver.open();
   requestInitialize(driver);
@@ -76,7 +76,7 @@ test("Secrets: a daemon's name that is cut within a secret is not cached", () =>
     createRedactor(["s3cret-0123456789"]),
   );
   const name = `${"n".repeat(190)}s3cret-0123456789`;
-  cache.storeKeepsOneConnection(
+  cache.recordOneConnection(
     daemonNameOf({ serverInfo: { name, version: "1" } })!,
     0,
   );
@@ -84,7 +84,7 @@ test("Secrets: a daemon's name that is cut within a secret is not cached", () =>
   assert(!saved.includes("s3cret"), saved.slice(-60));
 });
 
-test("Secrets: a cached result with a secret is removed at the next answer", () => {
+test("Secrets: a cached result with a secret is removed after the next response", () => {
   const initialize = '{"protocolVersion":"2025-11-25","instructions":"s3cret"}';
   const tools = '{"tools":[{"name":"a"}]}';
   const before = {
@@ -127,11 +127,11 @@ test("Secrets: a cached result that is not an answer is not reported as withheld
     0,
     createRedactor(["s3cret"]),
   );
-  cache.storeKeepsOneConnection("a s3cret 1", 0);
+  cache.recordOneConnection("a s3cret 1", 0);
   assertEquals(cache.takeWithheldFlag(), false);
 });
 
-test("Cache: a response that is not cacheable is not looked at", () => {
+test("Cache: a response that cannot be cached is not read", () => {
   const refuse = (): never => {
     throw new Error("it was looked at");
   };
@@ -146,17 +146,17 @@ test("Cache: a response that is not cacheable is not looked at", () => {
 });
 
 /**
- * A cache after some responses. Each returns whether it had something new to
- * store.
+ * Stores responses in an empty cache. Returns the cache, and for each response
+ * whether a save is due.
  */
 function after(
   ...answers: [method: Method, params: Json, result: Json][]
-): { cache: DaemonCache; isNews: boolean[] } {
+): { cache: DaemonCache; needsSave: boolean[] } {
   const cache = new DaemonCache(EMPTY_CACHED_RESULTS, 0, createRedactor([]));
-  const isNews = answers.map(([method, params, result]) =>
+  const needsSave = answers.map(([method, params, result]) =>
     cache.store({ method, params }, answerTo(result), 0)
   );
-  return { cache, isNews };
+  return { cache, needsSave };
 }
 
 function answerTo(result: Json): Response {
@@ -175,18 +175,18 @@ function lookUp(
   return text === undefined ? undefined : JSON.parse(text);
 }
 
-test("Cache: a list in pages is stored when its last page came, each page once", () => {
+test("Cache: a list in pages is stored after its last page, with each page once", () => {
   const page = (name: string, nextCursor?: string): Json => ({
     prompts: [{ name }],
     ...(nextCursor !== undefined && { nextCursor }),
   });
-  const { cache, isNews } = after(
+  const { cache, needsSave } = after(
     ["prompts/list", {}, page("a", "2")],
-    ["prompts/list", { cursor: "9" }, page("x")], // not the cursor that follows
+    ["prompts/list", { cursor: "9" }, page("x")], // not the next cursor
     ["prompts/list", { cursor: "2" }, page("b", "3")],
-    ["prompts/list", { cursor: "3" }, page("b", "2")], // an earlier cursor
+    ["prompts/list", { cursor: "3" }, page("b", "2")], // 2 was used before
   );
-  assertEquals(isNews, [false, false, false, true]);
+  assertEquals(needsSave, [false, false, false, true]);
   assertEquals(lookUp(cache, "prompts/list"), {
     prompts: [{ name: "a" }, { name: "b" }],
   });
@@ -194,12 +194,12 @@ test("Cache: a list in pages is stored when its last page came, each page once",
 });
 
 test("Cache: a list with a filter is neither stored nor served", () => {
-  const { cache, isNews } = after([
+  const { cache, needsSave } = after([
     "prompts/list",
     { filter: "a" },
     { prompts: [] },
   ]);
-  assertEquals(isNews, [false]);
+  assertEquals(needsSave, [false]);
   assertEquals(lookUp(cache, "prompts/list"), undefined);
 });
 
@@ -220,7 +220,7 @@ test("Cache: initialize is served only for the version that was requested", () =
   assertEquals(cache.resultsToSave(0).initialize, { "2025-06-18": "" });
 });
 
-test("Cache: server/discover is served for its ttlMs, less the time asleep", () => {
+test("Cache: a server/discover result is served for its ttlMs; time asleep counts", () => {
   const _meta = { "io.modelcontextprotocol/protocolVersion": "2026-07-28" };
   const { cache } = after(["server/discover", { _meta }, { ttlMs: 1_000 }]);
   const of = (now: number): Json =>
@@ -230,17 +230,17 @@ test("Cache: server/discover is served for its ttlMs, less the time asleep", () 
   assertEquals([of(399.5), of(400)], [{ ttlMs: 0 }, undefined]);
 });
 
-test("Cache: ttlMs counts for a day at most", () => {
+test("Cache: a ttlMs of more than a day counts as a day", () => {
   const _meta = { "io.modelcontextprotocol/protocolVersion": "2026-07-28" };
   const { cache } = after(["server/discover", { _meta }, { ttlMs: 1e12 }]);
-  assertEquals(cache.resultsToSave(0).discover?.forMs, 86_400_000);
+  assertEquals(cache.resultsToSave(0).discover?.remainingMs, 86_400_000);
 });
 
-test("Cache: a daemon that keeps one connection is known by name and version for a week", () => {
+test("Cache: remembers for a week, by name and version, that a daemon keeps one connection", () => {
   const cache = new DaemonCache(EMPTY_CACHED_RESULTS, 0, createRedactor([]));
   const server = daemonNameOf({ serverInfo: { name: "d", version: "1" } })!;
   assertEquals(server, "d 1");
-  cache.storeKeepsOneConnection(server, 1_000);
+  cache.recordOneConnection(server, 1_000);
   const week = 604_800_000;
   assertEquals(
     [1_000 + week - 1, 1_000 + week].map((now) =>
@@ -249,7 +249,9 @@ test("Cache: a daemon that keeps one connection is known by name and version for
     [true, false],
   );
   assertEquals(cache.keepsOneConnection("d 2", 1_000), false);
-  assertEquals(cache.resultsToSave(2_000).one, { "d 1": week - 1_000 });
+  assertEquals(cache.resultsToSave(2_000).oneConnectionDaemons, {
+    "d 1": week - 1_000,
+  });
 });
 
 test("Cache: a server without serverInfo has no name", () => {

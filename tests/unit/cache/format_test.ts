@@ -1,5 +1,6 @@
 /**
- * The text of a cache file.
+ * Tests how cached results are written to the text of a cache file, and read
+ * from it.
  *
  * @module
  */
@@ -16,7 +17,7 @@ import { CACHED_RESULTS } from "../../helpers/session/cold_start_driver.ts";
 
 const OWNER = { daemon: "ws://daemon/", key: "k", dialect: "mcp", user: "u" };
 
-test("Cache format: reads what it wrote, as it is spelled", () => {
+test("Cache format: reads back the exact text of each result", () => {
   assertEquals(
     parseCache(serializeCache(OWNER, CACHED_RESULTS), OWNER),
     CACHED_RESULTS,
@@ -31,8 +32,16 @@ const BROKEN: [what: string, text: string, why: string | CachedResults][] = [
   ["no JSON", "{", "it is not JSON"],
   ["nothing", "", EMPTY_CACHED_RESULTS],
   ["zeros", "\0\0", EMPTY_CACHED_RESULTS],
-  ["something else", "[1]", "it is of another version"],
-  ["another version", '{"alwaysup":3}', "it is of another version"],
+  [
+    "something else",
+    "[1]",
+    "this version of alwaysup does not know its format",
+  ],
+  [
+    "another version",
+    '{"alwaysup":3}',
+    "this version of alwaysup does not know its format",
+  ],
   [
     "an older version",
     JSON.stringify({
@@ -46,22 +55,22 @@ const BROKEN: [what: string, text: string, why: string | CachedResults][] = [
   [
     "an older version of another daemon's",
     JSON.stringify({ alwaysup: 1, ...OWNER, daemon: "ws://b/" }),
-    "it is another daemon's",
+    "it belongs to another daemon or dialect",
   ],
   [
     "a status file",
     JSON.stringify({ alwaysup: 1, pid: 7 }),
-    "it is another daemon's",
+    "it belongs to another daemon or dialect",
   ],
   [
     "another daemon's",
     serializeCache({ ...OWNER, daemon: "ws://b/" }, CACHED_RESULTS),
-    "it is another daemon's",
+    "it belongs to another daemon or dialect",
   ],
   [
     "another dialect's",
     serializeCache({ ...OWNER, dialect: "exai" }, CACHED_RESULTS),
-    "it is another daemon's",
+    "it belongs to another daemon or dialect",
   ],
   ["huge", " ".repeat(9 * 1024 * 1024), "it is too large"],
   [
@@ -83,51 +92,55 @@ const BROKEN: [what: string, text: string, why: string | CachedResults][] = [
 ];
 
 for (const [what, text, why] of BROKEN) {
-  test(`Cache format: refuses or reduces a bad text: ${what}`, () => {
+  test(`Cache format: an invalid file is refused or read as empty: ${what}`, () => {
     assertEquals(parseCache(text, OWNER), why);
   });
 }
 
-test("Cache format: capacities of several proxies are merged, and each expires in its time", () => {
+test("Cache format: the capacities that several proxies found are merged, and each expires after its own time", () => {
   const owner = { daemon: "d", key: "k", user: "u", dialect: "mcp" };
   const kept = mergeCachedResults({
     ...EMPTY_CACHED_RESULTS,
-    one: { a: 5_000 },
+    oneConnectionDaemons: { a: 5_000 },
   }, {
     ...EMPTY_CACHED_RESULTS,
-    one: { b: 9_000 },
+    oneConnectionDaemons: { b: 9_000 },
   });
   const text = serializeCache(owner, kept);
   assertEquals(parseCache(text, owner, 1_000), {
     ...EMPTY_CACHED_RESULTS,
-    one: { a: 4_000, b: 8_000 },
+    oneConnectionDaemons: { a: 4_000, b: 8_000 },
   });
   assertEquals(parseCache(text, owner, 6_000), {
     ...EMPTY_CACHED_RESULTS,
-    one: { b: 3_000 },
+    oneConnectionDaemons: { b: 3_000 },
   });
   assertEquals(parseCache(text, owner, 9_000), EMPTY_CACHED_RESULTS);
   const bad = text.replace("5000", '"soon"');
   assertEquals(parseCache(bad, owner), {
     ...EMPTY_CACHED_RESULTS,
-    one: { b: 9_000 },
+    oneConnectionDaemons: { b: 9_000 },
   });
   const many = Object.fromEntries(
     Array.from({ length: 20 }, (_, i) => [`${i}`, i]),
   );
-  const { one } = mergeCachedResults(
-    { ...EMPTY_CACHED_RESULTS, one: many },
+  const { oneConnectionDaemons: one } = mergeCachedResults(
+    { ...EMPTY_CACHED_RESULTS, oneConnectionDaemons: many },
     EMPTY_CACHED_RESULTS,
   );
   assertEquals(Object.keys(one!).length, 8);
 });
 
-test("Cache format: server/discover is read with the rest of its time", () => {
-  const discover = { asked: "2026-07-28", result: '{"a":1.0}', forMs: 500 };
+test("Cache format: a server/discover result is read with its remaining time", () => {
+  const discover = {
+    requestedVersion: "2026-07-28",
+    result: '{"a":1.0}',
+    remainingMs: 500,
+  };
   const text = serializeCache(OWNER, { ...EMPTY_CACHED_RESULTS, discover });
   assertEquals(parseCache(text, OWNER, 100), {
     ...EMPTY_CACHED_RESULTS,
-    discover: { ...discover, forMs: 400 },
+    discover: { ...discover, remainingMs: 400 },
   });
   assertEquals(parseCache(text, OWNER, 500), EMPTY_CACHED_RESULTS);
 });

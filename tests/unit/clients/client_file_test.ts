@@ -1,5 +1,6 @@
 /**
- * A client's file in the format of that client.
+ * Tests which entries of a client's file start this program, and which syntax
+ * the client rejects, in JSON and in TOML.
  *
  * @module
  */
@@ -21,7 +22,7 @@ function clientOf(name: string): Client {
   return CLIENTS.find((client) => client.name === name)!;
 }
 
-/** The servers that are this program in a file of that value. */
+/** Returns the servers that start this program in a file with this content. */
 function findIn(client: Client, file: unknown): unknown {
   const text = client.isToml ? stringify(file) : JSON.stringify(file);
   return findAlwaysupServers(client, text, []);
@@ -36,7 +37,7 @@ test("Client file: finds our servers in JSON and in TOML", () => {
   }
 });
 
-test("Client file: an empty one has no servers, a broken one is an error", () => {
+test("Client file: an empty file has no servers, and an invalid file is an error", () => {
   for (const name of ["cursor", "codex"]) {
     for (const text of ["", " \n", "\ufeff"]) {
       assertEquals(findAlwaysupServers(clientOf(name), text, []), []);
@@ -49,12 +50,12 @@ test("Client file: an empty one has no servers, a broken one is an error", () =>
   }
 });
 
-test("Client file: names the first thing that its client cannot read, with the line", () => {
+test("Client file: names the first syntax that the client cannot read, with its line", () => {
   const text = '\ufeff{\n// a\n"b": 1,\n}';
   for (
     const [name, rejected] of [
       ["claude-code", "a byte order mark (line 1)"],
-      ["cursor", "a comma behind the last member (line 3)"],
+      ["cursor", "a trailing comma (line 3)"],
       ["vscode", undefined],
       ["codex", undefined],
     ] as const
@@ -84,7 +85,7 @@ test("Client file: finds the servers that Claude Code has for single projects", 
   assertEquals(findAlwaysupServers(clientOf("cursor"), text, []).length, 1);
 });
 
-test("Client file: finds no servers in a file that has none, and none without a command", () => {
+test("Client file: finds no server in a file without servers, and no server without a command", () => {
   for (const client of CLIENTS) {
     const { serversKey, isToml } = client;
     const ours = createServerEntry(client, ["alwaysup", "a"]);

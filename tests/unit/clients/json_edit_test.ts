@@ -1,6 +1,7 @@
 /**
- * JSON with comments is read. An entry is added to a client's JSON file,
- * replaced or removed; everything else stays, including comments.
+ * Tests that an entry in a client's JSON file is added, replaced and removed.
+ * Everything else in the file stays, including comments. Also tests the parser
+ * for JSON with comments.
  *
  * @module
  */
@@ -32,7 +33,7 @@ const {
 
 const { parse } = jsonFormatOf(CLIENT);
 
-const SLOT = "us";
+const ENTRY_NAME = "us";
 
 const ENTRY = { type: "stdio", command: "c", args: ["a"] };
 
@@ -56,24 +57,24 @@ const WRONG = [
   ...["\u00a0{}", "#", "/", '"\n"'],
 ];
 
-test("JSON edit: refuses what is not JSONC, and names the line", () => {
+test("JSON edit: refuses a text that is not JSONC, and names the line", () => {
   for (const text of WRONG) {
     assertThrows(() => parse(text), Error, "it is not JSON (line 1)");
     assertThrows(
-      () => removeJsonEntry(`{"a":${text}}`, SLOT),
+      () => removeJsonEntry(`{"a":${text}}`, ENTRY_NAME),
       Error,
       "it is not JSON (line 1)",
     );
   }
   const text = "{\n// a\n/* b\n*/ c}";
   assertThrows(() => parse(text), Error, "(line 4)");
-  assertThrows(() => removeJsonEntry(text, SLOT), Error, "(line 4)");
+  assertThrows(() => removeJsonEntry(text, ENTRY_NAME), Error, "(line 4)");
 });
 
-test("JSON edit: refuses what is no object, and what is nested too deeply", () => {
+test("JSON edit: refuses a text that is not an object or is nested too deeply", () => {
   for (const text of ["[]", '[{"a":1}]', "null", '"{}"']) {
     assertThrows(
-      () => removeJsonEntry(text, SLOT),
+      () => removeJsonEntry(text, ENTRY_NAME),
       Error,
       "it is not a JSON object",
     );
@@ -81,7 +82,7 @@ test("JSON edit: refuses what is no object, and what is nested too deeply", () =
   const deep = "[".repeat(100_000) + "]".repeat(100_000);
   const why = "it is nested too deeply";
   assertThrows(() => parse(deep), Error, why);
-  assertThrows(() => removeJsonEntry(`{"a":${deep}}`, SLOT), Error, why);
+  assertThrows(() => removeJsonEntry(`{"a":${deep}}`, ENTRY_NAME), Error, why);
 });
 
 const ADDITIONS: [
@@ -110,7 +111,7 @@ test("JSON edit: finds the first comment and the first trailing comma", () => {
 
 const REPLACED: [what: string, before: string, after: string][] = [
   [
-    "member by member, with what is said there",
+    "member by member, and keeps the comments between them",
     '{"servers": {\n  "us": { // mine\n    "command": "old", // why\n' +
     '    "args": ["x"],\n    /* secrets */ "env": {\n      // of the test\n' +
     '      "T": "1",\n    },\n    "type": "stdio"\n  },\n}}',
@@ -119,7 +120,7 @@ const REPLACED: [what: string, before: string, after: string][] = [
     '      "T": "1",\n    },\n    "type": "stdio"\n  },\n}}',
   ],
   [
-    "what is missing comes behind, what reached it otherwise goes",
+    "adds missing members at the end, and removes the members of a remote server",
     '{"servers": {\n  "us": {\n    "url": "http://h", // there\n    "timeout": 9 // s\n  }\n}}',
     '{"servers": {\n  "us": {\n    // there\n    "timeout": 9, // s\n' +
     '    "type": "stdio",\n    "command": "c",\n    "args": [\n      "a"\n    ]\n  }\n}}',
@@ -144,37 +145,49 @@ const REPLACED: [what: string, before: string, after: string][] = [
 
 for (const [what, before, after] of REPLACED) {
   test(`JSON edit: replacing an entry: ${what}`, () => {
-    assertEquals(setJsonEntry(before, SLOT, ENTRY), after);
-    assertEquals(setJsonEntry(after, SLOT, ENTRY), after);
+    assertEquals(setJsonEntry(before, ENTRY_NAME, ENTRY), after);
+    assertEquals(setJsonEntry(after, ENTRY_NAME, ENTRY), after);
   });
 }
 
 const OTHERS: [what: string, text: string][] = [
   ["a brace in the last line", '{"servers": {"a": {\n  "command": "x"\n}}}'],
-  ["blanks before that", '{"servers": {\r\n  "a": {\r\n  } \t}}\r\n'],
-  ["a comment before that", '{"servers": {\n  "a": {} /* x */ }\n}'],
-  ["a comma before that", '{"servers": {\n  "a": {}, }\n}'],
+  [
+    "spaces before the closing brace",
+    '{"servers": {\r\n  "a": {\r\n  } \t}}\r\n',
+  ],
+  [
+    "a comment before the closing brace",
+    '{"servers": {\n  "a": {} /* x */ }\n}',
+  ],
+  ["a comma before the closing brace", '{"servers": {\n  "a": {}, }\n}'],
   ["a comma on one line", '{"servers": { "a": {} , }}'],
   ["blanks at the end of a line", '{\n  "servers": {\n    "a": {}  \n  }\n}'],
-  ["those behind a comment", '{"servers": {\n  "a": {} // x \t\n}}'],
-  ["those behind a comma", '{"servers": {\n  "a": {} , \t\r\n}}'],
+  [
+    "spaces after a comment at the end of a line",
+    '{"servers": {\n  "a": {} // x \t\n}}',
+  ],
+  [
+    "spaces after a comma at the end of a line",
+    '{"servers": {\n  "a": {} , \t\r\n}}',
+  ],
 ];
 
 for (const [what, text] of OTHERS) {
-  test(`JSON edit: adding and removing an entry gives the first text again: ${what}`, () => {
-    const put = setJsonEntry(text, SLOT, ENTRY);
+  test(`JSON edit: removing an added entry restores the text: ${what}`, () => {
+    const put = setJsonEntry(text, ENTRY_NAME, ENTRY);
     assertEquals(library(put).servers, {
       a: library(text).servers.a,
       us: ENTRY,
     });
-    assertEquals(removeJsonEntry(put, SLOT), text);
+    assertEquals(removeJsonEntry(put, ENTRY_NAME), text);
   });
 }
 
 test("JSON edit: removing an entry keeps the line break that ends a comment", () => {
   const text = '{"servers": {\n  "a": {} // x\n  , // y\n  "us": {} }}';
   assertEquals(
-    removeJsonEntry(text, SLOT),
+    removeJsonEntry(text, ENTRY_NAME),
     '{"servers": {\n  "a": {} // x\n   // y\n }}',
   );
 });
@@ -182,8 +195,8 @@ test("JSON edit: removing an entry keeps the line break that ends a comment", ()
 type Pair = [name: string, value: string];
 
 /**
- * A seeded text with numbered comments wherever they are possible. Some members
- * of the entry must stay, others not.
+ * Returns a random text for a seed, with numbered comments in all places that
+ * allow them. An edit must keep some members of the entry, but not others.
  */
 function generateJson(seed: number): string {
   const random = seededRandom(seed);
@@ -231,7 +244,7 @@ function generateJson(seed: number): string {
   return gap() + object(root) + gap();
 }
 
-/** The numbers of the comments in a text. */
+/** Returns the numbers of the comments in a text. */
 function comments(text: string): number[] {
   const parts = /"(?:[^"\\]|\\.)*"|\/\*(\d+)\*\/|\/\/(\d+)/g;
   return [...text.matchAll(parts)]
@@ -240,8 +253,8 @@ function comments(text: string): number[] {
 }
 
 /**
- * The comments outside certain places. A place is a path; a path that ends in
- * `=` means only the value.
+ * Returns the numbers of the comments outside the members at these paths. If a
+ * path ends with `=`, only the value of the member is excluded.
  */
 function outside(text: string, places: readonly string[]): number[] {
   const tree = parseTree(text, [], { allowTrailingComma: true })!;
@@ -265,34 +278,37 @@ function read(text: string, seed: number): any {
   return value;
 }
 
-test("JSON edit: in seeded texts only comments within what is removed or replaced are lost", () => {
+test("JSON edit: in seeded texts, only comments inside removed or replaced members are lost", () => {
   for (let seed = 0; seed < 2_500; seed++) {
     const text = generateJson(seed);
     const what = `seed ${seed}:\n${text}`;
     const before = read(text, seed);
-    const gone = removeJsonEntry(text, SLOT);
+    const gone = removeJsonEntry(text, ENTRY_NAME);
     const { us, ...others } = before.servers;
     assertEquals(read(gone, seed), { ...before, servers: others }, what);
     assertEquals(comments(gone), outside(text, ["servers.us"]), what);
     if (Object.keys(others).length > 0) {
-      const back = removeJsonEntry(setJsonEntry(gone, SLOT, ENTRY), SLOT);
+      const back = removeJsonEntry(
+        setJsonEntry(gone, ENTRY_NAME, ENTRY),
+        ENTRY_NAME,
+      );
       assertEquals(back, gone, what);
     }
 
-    const put = setJsonEntry(text, SLOT, ENTRY);
+    const put = setJsonEntry(text, ENTRY_NAME, ENTRY);
     const { url: _, headers: __, ...rest } = us;
     const servers = { ...before.servers, us: { ...rest, ...ENTRY } };
     assertEquals(read(put, seed), { ...before, servers }, what);
     const lost = ["url", "headers", "command=", "args="]
       .map((name) => `servers.us.${name}`);
     assertEquals(comments(put), outside(text, lost), what);
-    assertEquals(setJsonEntry(put, SLOT, ENTRY), put, what);
+    assertEquals(setJsonEntry(put, ENTRY_NAME, ENTRY), put, what);
   }
 });
 
 const PLAIN_ENTRY = { command: "c", args: ["a"] };
 
-/** Texts without and with the entry. Its removal gives the first text again. */
+/** Texts without and with the entry. Removing it restores the first text. */
 const TEXTS: [what: string, without: string, with_: string][] = [
   [
     "the last of others, with comments and a comma at the end",
@@ -338,31 +354,31 @@ const TEXTS: [what: string, without: string, with_: string][] = [
 
 for (const [what, without, with_] of TEXTS) {
   test(`JSON edit: adds an entry, and removes it again: ${what}`, () => {
-    assertEquals(setJsonEntry(without, SLOT, PLAIN_ENTRY), with_);
-    assertEquals(setJsonEntry(with_, SLOT, PLAIN_ENTRY), with_);
-    assertEquals(removeJsonEntry(with_, SLOT), without);
-    assertEquals(removeJsonEntry(without, SLOT), without);
+    assertEquals(setJsonEntry(without, ENTRY_NAME, PLAIN_ENTRY), with_);
+    assertEquals(setJsonEntry(with_, ENTRY_NAME, PLAIN_ENTRY), with_);
+    assertEquals(removeJsonEntry(with_, ENTRY_NAME), without);
+    assertEquals(removeJsonEntry(without, ENTRY_NAME), without);
     const { servers } = parseJsonFile(with_) as { servers: { us: unknown } };
     assertEquals(JSON.stringify(servers.us), JSON.stringify(PLAIN_ENTRY));
   });
 }
 
-test("JSON edit: adds the object of servers where a file has none", () => {
+test("JSON edit: adds the object of servers if a file has none", () => {
   const whole = '{\n  "servers": {\n    "us": {\n      "command": "c",\n' +
     '      "args": [\n        "a"\n      ]\n    }\n  }\n}';
-  assertEquals(setJsonEntry("", SLOT, PLAIN_ENTRY), `${whole}\n`);
+  assertEquals(setJsonEntry("", ENTRY_NAME, PLAIN_ENTRY), `${whole}\n`);
   assertEquals(
-    setJsonEntry("\ufeff \n", SLOT, PLAIN_ENTRY),
+    setJsonEntry("\ufeff \n", ENTRY_NAME, PLAIN_ENTRY),
     `\ufeff${whole}\n`,
   );
-  assertEquals(setJsonEntry("{}", SLOT, PLAIN_ENTRY), whole);
-  const more = setJsonEntry('{\n  "a": 1\n}\n', SLOT, PLAIN_ENTRY);
+  assertEquals(setJsonEntry("{}", ENTRY_NAME, PLAIN_ENTRY), whole);
+  const more = setJsonEntry('{\n  "a": 1\n}\n', ENTRY_NAME, PLAIN_ENTRY);
   assertEquals(more, `{\n  "a": 1,\n${whole.slice(2)}\n`);
   assertEquals(
-    removeJsonEntry(more, SLOT),
+    removeJsonEntry(more, ENTRY_NAME),
     '{\n  "a": 1,\n  "servers": {}\n}\n',
   );
-  assertEquals(removeJsonEntry("", SLOT), "");
+  assertEquals(removeJsonEntry("", ENTRY_NAME), "");
 });
 
 const TAKEN: [what: string, before: string, after: string][] = [
@@ -400,21 +416,25 @@ const TAKEN: [what: string, before: string, after: string][] = [
 
 for (const [what, before, after] of TAKEN) {
   test(`JSON edit: removes an entry: ${what}`, () => {
-    assertEquals(removeJsonEntry(before, SLOT), after);
+    assertEquals(removeJsonEntry(before, ENTRY_NAME), after);
     parseJsonFile(after);
   });
 }
 
-test("JSON edit: replaces an entry of the same name in its place", () => {
+test("JSON edit: replaces an entry of the same name at the same position", () => {
   const before =
     '{\n  "servers": {\n    "us": { "url": "x" }, // us\n    "b": 1\n  }\n}';
   assertEquals(
-    setJsonEntry(before, SLOT, PLAIN_ENTRY),
+    setJsonEntry(before, ENTRY_NAME, PLAIN_ENTRY),
     '{\n  "servers": {\n    "us": {\n      "command": "c",\n      "args": [\n' +
       '        "a"\n      ]\n    }, // us\n    "b": 1\n  }\n}',
   );
   const same = '{"servers":{"us":{ "args": [ "a" ], "command": "c" }}}';
-  assertEquals(setJsonEntry(same, SLOT, PLAIN_ENTRY), same, "in another order");
+  assertEquals(
+    setJsonEntry(same, ENTRY_NAME, PLAIN_ENTRY),
+    same,
+    "in another order",
+  );
 });
 
 const REFUSED: [text: string, why: string][] = [
@@ -425,13 +445,13 @@ const REFUSED: [text: string, why: string][] = [
   ["[]", "it is not a JSON object"],
   ["null", "it is not a JSON object"],
   ['{"servers": []}', '"servers" in it is not an object'],
-  ['{"servers": {}, "servers": {}}', '"servers" is there twice'],
-  ['{"servers": {"us": 1, "us": 2}}', '"us" is there twice'],
+  ['{"servers": {}, "servers": {}}', '"servers" occurs twice'],
+  ['{"servers": {"us": 1, "us": 2}}', '"us" occurs twice'],
 ];
 
-test("JSON edit: refuses a file that is no JSON, or has another shape", () => {
+test("JSON edit: refuses a file that is not JSON or has another structure", () => {
   for (const [text, why] of REFUSED) {
-    assertThrows(() => setJsonEntry(text, SLOT, PLAIN_ENTRY), Error, why);
-    assertThrows(() => removeJsonEntry(text, SLOT), Error, why);
+    assertThrows(() => setJsonEntry(text, ENTRY_NAME, PLAIN_ENTRY), Error, why);
+    assertThrows(() => removeJsonEntry(text, ENTRY_NAME), Error, why);
   }
 });

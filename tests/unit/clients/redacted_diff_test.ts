@@ -1,5 +1,5 @@
 /**
- * How an added or removed entry is shown.
+ * Tests how the changes of an entry are shown without its secrets.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { redactedDiff } from "../../../lib/clients/redacted_diff.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
-/** An entry, and how it is shown. Whatever begins with `s3cret` is a secret. */
+/** An entry, and the shown entry. Texts that contain `s3cret` are secrets. */
 const SHOWN: [what: string, entry: unknown, shown: unknown][] = [
   [
     "another program's",
@@ -124,14 +124,14 @@ const SHOWN: [what: string, entry: unknown, shown: unknown][] = [
   ],
 ];
 for (const [what, entry, shown] of SHOWN) {
-  test(`Redacted diff: hides what may be secret in an entry: ${what}`, () => {
+  test(`Redacted diff: hides possible secrets of an entry: ${what}`, () => {
     const text = redactedDiff("us", entry, undefined, [])
       .map((line) => line.slice(2)).join("\n");
     assertEquals(JSON.parse(`{${text}}`), { us: shown });
   });
 }
 
-test("Redacted diff: hides an entry that is no object", () => {
+test("Redacted diff: hides an entry that is not an object", () => {
   assertEquals(redactedDiff("us", "s3cret", undefined, []), [
     '- "us": (hidden)',
   ]);

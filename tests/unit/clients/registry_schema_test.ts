@@ -1,7 +1,7 @@
 /**
  * Compares the table of clients with `@gleanwork/mcp-config-schema`, a
- * third-party registry: where each client has its file, and what an entry looks
- * like there.
+ * third-party registry: the path of each client's file, and the form of an
+ * entry.
  *
  * @module
  */
@@ -19,7 +19,7 @@ import { test } from "../../helpers/no_permissions.ts";
 // deno-lint-ignore no-explicit-any
 type Json = any;
 
-/** Clients that the registry lacks. */
+/** The clients that the registry lacks. */
 const UNKNOWN = ["augment", "zed"];
 const COMMAND = ["npx", "-y", "alwaysup"];
 const SYSTEMS = [
@@ -35,7 +35,7 @@ const SYSTEMS = [
 const registry = new MCPConfigRegistry({ serverPackage: "alwaysup" });
 const known = CLIENTS.filter(({ name }) => !UNKNOWN.includes(name));
 
-test("Client registry: mcp-config-schema knows every client but two", () => {
+test("Client registry: mcp-config-schema knows every client except two", () => {
   const ids = registry.getAllConfigs().map(({ id }) => `${id}`);
   const missing = CLIENTS.map(({ name }) => name)
     .filter((name) => !ids.includes(name));
@@ -76,13 +76,13 @@ for (const client of known) {
       config[client.serversKey].alwaysup;
     const { type: own, ...ours } = createServerEntry(client, COMMAND) as Json;
     assertEquals(theirs, ours);
-    // A client that accepts no other type needs none.
+    // Our entry has no `type` if the client assumes `stdio`.
     assert(own === type || own === undefined && type === "stdio", `${own}`);
     const text = client.isToml ? stringify(config) : JSON.stringify(config);
     assertEquals(findAlwaysupServers(client, text, []), [
       { name: "alwaysup", command: COMMAND },
     ]);
-    // Our edit of their file leaves the user's own parts.
+    // Our edit keeps the variables in the file that the registry built.
     const { setEntry, parseClientFile } = clientFileFormatOf(client);
     const entry = createServerEntry(client, [
       "/opt/alwaysup",

@@ -1,5 +1,5 @@
 /**
- * Where clients configure their servers, and which of those start this program.
+ * Tests the paths of the clients' files, and which entries start this program.
  *
  * @module
  */
@@ -22,7 +22,7 @@ function clientOf(name: string): typeof CLIENTS[number] {
   return client;
 }
 
-function place(
+function environmentOf(
   os: string,
   env: Env,
   packages: string[] = [],
@@ -163,7 +163,7 @@ const PLACES: [client: string, os: string, env: Env, file: string][] = [
 test("Client registry: knows the file of every client on every system", () => {
   for (const [name, os, env, file] of PLACES) {
     assertEquals(
-      clientOf(name).filePath(place(os, env)),
+      clientOf(name).filePath(environmentOf(os, env)),
       file,
       `${name} ${os}`,
     );
@@ -171,22 +171,26 @@ test("Client registry: knows the file of every client on every system", () => {
   for (const { name } of CLIENTS) {
     for (const os of ["linux", "darwin", "windows"]) {
       assert(PLACES.some((row) => row[0] === name && row[1] === os), name);
-      assertEquals(clientOf(name).filePath(place(os, {})), undefined, name);
+      assertEquals(
+        clientOf(name).filePath(environmentOf(os, {})),
+        undefined,
+        name,
+      );
     }
   }
 });
 
-test("Client registry: Claude Desktop as a Windows package has a folder of its own", () => {
+test("Client registry: Claude Desktop has another folder if it is a Windows package", () => {
   const { filePath } = clientOf("claude-desktop");
   const names = ["Claudette_x", "Claude_pzs8sxrjxfjjc"];
   assertEquals(
-    filePath(place("windows", WINDOWS, names)),
+    filePath(environmentOf("windows", WINDOWS, names)),
     "C:\\Users\\a\\Local\\Packages\\Claude_pzs8sxrjxfjjc\\LocalCache\\Roaming\\" +
       "Claude\\claude_desktop_config.json",
   );
 });
 
-test("Client registry: of several files that a client may have, takes the one that the client reads", () => {
+test("Client registry: if a client may have several files, chooses the file that the client reads", () => {
   const rows: [client: string, folder: string, name: string, file: string][] = [
     [
       "opencode",
@@ -202,7 +206,7 @@ test("Client registry: of several files that a client may have, takes the one th
     const listFolder = (path: string): string[] =>
       path === folder ? [name] : [];
     const path = clientOf(client).filePath({
-      ...place("linux", LINUX),
+      ...environmentOf("linux", LINUX),
       listFolder,
     });
     const { pathname } = new URL(file, `file://${folder}/`);
@@ -214,8 +218,8 @@ test("Client registry: of several files that a client may have, takes the one th
   for (const os of ["linux", "windows"]) {
     const env = os === "linux" ? LINUX : WINDOWS;
     for (const { name, filePath } of CLIENTS) {
-      const path = filePath({ ...place(os, env), listFolder });
-      assertEquals(path, filePath(place(os, env)), name);
+      const path = filePath({ ...environmentOf(os, env), listFolder });
+      assertEquals(path, filePath(environmentOf(os, env)), name);
     }
   }
 });
@@ -247,7 +251,7 @@ const COMMANDS: [command: string, ours: boolean][] = [
   ["python server.py", false],
 ];
 
-test("Client registry: knows the entries that start this program, and no others", () => {
+test("Client registry: recognizes exactly the entries that start this program", () => {
   for (const client of CLIENTS) {
     for (const [text, ours] of COMMANDS) {
       const command = text.split(" ");

@@ -1,6 +1,6 @@
 /**
- * An entry that is added to Codex's file, replaced or removed. Everything else
- * stays, to the byte. The parsed result is compared with `smol-toml`.
+ * Tests that an entry in Codex's file is added, replaced and removed. All other
+ * bytes stay the same. `smol-toml` parses the results for comparison.
  *
  * @module
  */
@@ -29,7 +29,7 @@ const TABLE = `[mcp_servers.us]\n${LINES}`;
 
 const BRACES = '{ command = "c", args = ["-x", "ws://h/"] }';
 
-/** Files without and with the entry. Its removal gives the first text again. */
+/** Files without and with the entry. Removing it restores the first text. */
 const ADDED: [what: string, before: string, after: string][] = [
   ["an empty file", "", `${TABLE}\n`],
   ["a file of empty lines", "\n \n", `${TABLE}\n\n \n`],
@@ -112,11 +112,11 @@ for (const [what, before, after] of ADDED) {
   });
 }
 
-/** Files with an older entry, with the new one, and with none. */
+/** Files with an older entry, with the new entry, and without an entry. */
 const REPLACED: [what: string, before: string, after: string, gone: string][] =
   [
     [
-      "a table, what is the user's in it, tables below it elsewhere",
+      "a table with members of the user, and a sub-table further down",
       "[ mcp_servers . 'us' ] # a\n# b\ncommand = 'old' # c\nargs = [ # d\n] # e\n" +
       "cwd = '/'\n# f\n\n[x]\ny = 1\n\n# g\n[mcp_servers.us.env]\nA = '1'\n",
       '[ mcp_servers . \'us\' ] # a\n# b\ncommand = "c" # c\nargs = ["-x", "ws://h/"] # e\n' +
@@ -217,7 +217,7 @@ for (const [what, before, after, gone] of REPLACED) {
   });
 }
 
-test("TOML edit: quotes names and strings as TOML wants them", () => {
+test("TOML edit: quotes names and strings by the rules of TOML", () => {
   const slot = 'a."b';
   const args = [
     "C:\\a b\\c.exe",
@@ -245,7 +245,7 @@ test("TOML edit: an entry that is a date is replaced", () => {
   }
 });
 
-test("TOML edit: refuses a file that is no TOML, or has another shape", () => {
+test("TOML edit: refuses a file that is not TOML or has another structure", () => {
   for (
     const text of [
       "mcp_servers = 1",
@@ -286,11 +286,14 @@ test("TOML edit: refuses a file that is nested too deeply", () => {
   for (const text of deep(100_000).slice(0, 2)) {
     assertThrows(() => parseTomlFile(text), Error, "it is nested too deeply");
   }
-  // Keys may be as long as they like.
+  // The number of parts in a dotted key is not limited.
   for (const text of deep(10_000).slice(2)) parseTomlFile(text);
 });
 
-/** The comments of a text that must be kept, in order. */
+/**
+ * Returns the comments of these kinds in order. The letters of the kinds are
+ * explained at `GeneratedToml`.
+ */
 function comments(text: string, kinds: string): string[] {
   return text.match(new RegExp(`#[${kinds}]\\d+`, "g")) ?? [];
 }
@@ -298,7 +301,7 @@ function comments(text: string, kinds: string): string[] {
 // deno-lint-ignore no-explicit-any
 type File = any;
 
-/** A file as `smol-toml` parses it, without an empty table of servers. */
+/** Parses a file with `smol-toml`. Removes an empty table of servers. */
 function read(text: string, what: string): File {
   let plain: File;
   try {
@@ -312,7 +315,7 @@ function read(text: string, what: string): File {
   return plain;
 }
 
-/** Asserts that a text has these lines, in this order. */
+/** Asserts that a text has these lines in this order, perhaps with others. */
 function assertHas(
   text: string,
   lines: readonly string[],
@@ -325,10 +328,10 @@ function assertHas(
   assertEquals(lines[at], undefined, what);
 }
 
-const IS_REACHED =
+const IS_LAUNCH_FIELD =
   /^(command|args|type|url|http_headers|bearer_token_env_var)$/;
 
-test("TOML edit: in seeded files everything stays but what is replaced or removed", () => {
+test("TOML edit: in seeded files, everything except the replaced or removed parts stays the same", () => {
   let there = 0;
   for (let seed = 0; seed < 1_000; seed++) {
     const { text, hasEntry, otherLines: lines } = generateToml(seed);
@@ -343,7 +346,7 @@ test("TOML edit: in seeded files everything stays but what is replaced or remove
 
     const put = setTomlEntry(text, SLOT, ENTRY);
     const kept = Object.entries(us ?? {})
-      .filter(([name]) => !IS_REACHED.test(name));
+      .filter(([name]) => !IS_LAUNCH_FIELD.test(name));
     const entry = { ...Object.fromEntries(kept), ...ENTRY };
     const servers = { ...others, us: entry };
     const both = `${what}\n----\n${put}`;

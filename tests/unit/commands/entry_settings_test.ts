@@ -1,5 +1,5 @@
 /**
- * The settings that a client's server will have when the client starts it.
+ * Tests the settings that a server gets when a client starts it from an entry.
  *
  * @module
  */
@@ -14,7 +14,7 @@ const URL_FLAG = ["--url", "ws://127.0.0.1:9/"];
 
 const FLAGS = ["--env-file", "/h/.env"];
 
-test("install: warns of the variables that the client will not give to the server", async () => {
+test("install: warns about variables that the client does not pass to the server", async () => {
   const env = { HOME: "/h", MY_BASE: "s3cret", USERPROFILE: "C:\\h" };
   for (
     const [text, os, warning] of [
@@ -24,7 +24,7 @@ test("install: warns of the variables that the client will not give to the serve
       ["ALWAYSUP_CACHE=${USERPROFILE}\\c", "windows", undefined],
       ["EXAI_WS_TOKEN=${HOME}-1", "windows", "${HOME} (line 1)"],
       ["EXAI_WS_TOKEN=${MY_BASE:-t}-1", "linux", undefined],
-      ["a b\nEXAI_WS_TOKEN=t", "linux", "line 1 cannot be read"],
+      ["a b\nEXAI_WS_TOKEN=t", "linux", "line 1 cannot be parsed"],
     ] as const
   ) {
     const args = ["cursor", ...FLAGS, ...URL_FLAG];

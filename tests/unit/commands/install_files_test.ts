@@ -1,6 +1,6 @@
 /**
- * `install` and `uninstall` on the files in `tests/fixtures/clients/`, which
- * resemble real users' files byte for byte.
+ * Tests `install` and `uninstall` with the files in `tests/fixtures/clients/`,
+ * which are written like the files of real users.
  *
  * @module
  */
@@ -23,25 +23,25 @@ import { runCommand } from "../../helpers/command_run.ts";
 type Json = any;
 
 const FLAGS = ["--write", "--url", "ws://127.0.0.1:9/"];
-const REFUSED = / and Claude Desktop does not read that: take it out first; /;
+const REFUSED = /, which Claude Desktop cannot read; remove that first; /;
 
-/** A file, its client, and the warning about it. */
+/** A file, its client, and the warning that `install` prints. */
 const FILES: [file: string, client: string, says: RegExp][] = [
   ["augment_settings.json", "augment", /^$/],
   ["claude_code.json", "claude-code", /^$/],
   ["claude_code_null_servers.json", "claude-code", /^$/],
   ["claude_desktop_bom_crlf.json", "claude-desktop", REFUSED],
   ["claude_desktop_comments.json", "claude-desktop", REFUSED],
-  ["codex_config.toml", "codex", /says "enabled": false/],
+  ["codex_config.toml", "codex", /has "enabled": false/],
   ["codex_windows_crlf.toml", "codex", /^$/],
-  ["cursor_mcp.json", "cursor", /says "disabled": true/],
+  ["cursor_mcp.json", "cursor", /has "disabled": true/],
   ["gemini_settings.json", "gemini", /"mcp.excluded"/],
-  ["opencode.json", "opencode", /says "enabled": false/],
+  ["opencode.json", "opencode", /has "enabled": false/],
   ["opencode_v2_servers.jsonc", "opencode", /^$/],
   ["vscode_mcp_inputs.json", "vscode", /^$/],
-  ["windsurf_mcp_config.json", "windsurf", /says "disabled": true/],
+  ["windsurf_mcp_config.json", "windsurf", /has "disabled": true/],
   ["zed_flat_source_custom.json", "zed", /^$/],
-  ["zed_older_command_object.json", "zed", /says "enabled": false/],
+  ["zed_older_command_object.json", "zed", /has "enabled": false/],
 ];
 const FOLDER = new URL("../../fixtures/clients/", import.meta.url);
 const texts = new Map(
@@ -57,7 +57,10 @@ test("install: every file in tests/fixtures/clients is tested", () => {
 const names = Array.from(Deno.readDirSync(FOLDER), ({ name }) => name)
   .toSorted();
 
-/** Runs a command. Returns its stderr. */
+/**
+ * Runs a command. Returns its stderr. Asserts that the exit code is 1 if the
+ * command refused the file, else 0.
+ */
 async function run(
   command: typeof install,
   args: readonly string[],
@@ -68,10 +71,7 @@ async function run(
   return stderr;
 }
 
-/**
- * A text without our entry, as its client sees it: the other servers, and
- * everything else.
- */
+/** Parses a client's file. Returns its value without the entry `alwaysup`. */
 function others(client: Client, text: string): Json {
   const { serversKey, isToml } = client;
   const file = isToml
@@ -82,7 +82,7 @@ function others(client: Client, text: string): Json {
   return { ...rest, [serversKey]: theirs };
 }
 
-/** The user's own members of an entry. */
+/** Returns the members of an entry that `install` does not replace. */
 function ownOf(entry: Json): Json {
   const { command, args: _, type: __, ...own } = entry ?? {};
   const { path: ___, args: ____, ...inner } = command?.path ? command : {};
@@ -90,7 +90,7 @@ function ownOf(entry: Json): Json {
 }
 
 for (const [file, name, says] of FILES) {
-  test(`install: changes only its own entry in a file like people's: ${file}`, async () => {
+  test(`install: changes only its own entry in a realistic file: ${file}`, async () => {
     const client = CLIENTS.find((client) => client.name === name)!;
     const { findEntry } = clientFileFormatOf(client);
     const before = texts.get(file)!;
@@ -106,7 +106,7 @@ for (const [file, name, says] of FILES) {
       ...ownOf(findEntry(before, "alwaysup")),
     });
     assertEquals(others(client, after), others(client, before));
-    // Comments within the old arguments are removed with them.
+    // `install` removes the old arguments, and the comments between them.
     const comments = (text: string): string[] =>
       text.match(/(^|[ \t])(#|\/\/) (?!loopback only).*$/gm) ?? [];
     assertEquals(comments(after), comments(before));

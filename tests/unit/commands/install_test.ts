@@ -1,6 +1,6 @@
 /**
- * How `install` and `uninstall` change files that clients and their users have
- * written, on a disk in memory.
+ * Tests how `install` and `uninstall` change the files of clients, on a disk in
+ * memory.
  *
  * @module
  */
@@ -21,7 +21,7 @@ const URL_FLAG = ["--url", "ws://127.0.0.1:9/"];
 
 const COMMANDS = { install, uninstall };
 
-/** Runs a command line on a disk. */
+/** Runs a command line, e.g. `install zed --write`, on a disk. */
 async function run(
   disk: MemoryDisk,
   line: string,
@@ -37,12 +37,10 @@ function clientOf(name: string): typeof CLIENTS[number] {
   return CLIENTS.find((client) => client.name === name)!;
 }
 
-/** The path of a client's file. */
 function fileOf(name: string): string {
   return clientOf(name).filePath(new MemoryDisk().host())!;
 }
 
-/** A disk with one client's file. */
 function diskWith(
   name: string,
   text: string,
@@ -53,17 +51,17 @@ function diskWith(
   return { disk, file };
 }
 
-/** The entry of this program in a client's file. */
+/** Returns the entry of this program in the text of a client's file. */
 function entryIn(name: string, text: string | undefined): Json {
   const client = clientOf(name);
   return clientFileFormatOf(client).findEntry(text ?? "", "alwaysup");
 }
 
 /**
- * The largest file that a client's user may have, as far as the client can read
- * it.
+ * Returns a file with another server, and with the comments and trailing commas
+ * that the client can read.
  */
-function largestEntry(
+function fileTextOf(
   { serversKey, isToml, rejectedSyntax = [] }: typeof CLIENTS[number],
 ): string {
   if (isToml) {
@@ -82,7 +80,7 @@ function largestEntry(
 for (const client of CLIENTS) {
   const { name, serversKey } = client;
   test(`install: writes an entry, and uninstall restores the file: ${name}`, async () => {
-    const before = largestEntry(client);
+    const before = fileTextOf(client);
     const { disk, file } = diskWith(name, before);
     const shown = await run(disk, `install ${name}`);
     assertEquals([shown.code, shown.stderr], [0, ""]);
@@ -92,7 +90,7 @@ for (const client of CLIENTS) {
     assert(!/^- /m.test(written.stdout), "nothing is removed");
     assert(!written.stdout.includes("s3cret"), "nothing else is shown");
     const text = disk.readText(file)!;
-    // A line may get a comma if another member follows it.
+    // A line may get a comma, because another member now follows it.
     const linesOf = (text: string): string[] =>
       text.split("\n").map((line) => line.replace(/,(?= \/\/|$)/, ""));
     const lines = linesOf(text);
@@ -106,7 +104,10 @@ for (const client of CLIENTS) {
     assertEquals(disk.readText(`${file}.alwaysup.bak`), before);
 
     const again = await run(disk, `install ${name} --write`);
-    assertMatch(again.stdout, /"alwaysup" is there already; nothing changes/);
+    assertMatch(
+      again.stdout,
+      /"alwaysup" is already in this file; nothing changes/,
+    );
     assertEquals(disk.readText(file), text);
     const planned = await run(disk, `uninstall ${name}`);
     assertMatch(planned.stdout, /^- "alwaysup": \{$/m);
@@ -120,7 +121,7 @@ for (const client of CLIENTS) {
     );
     assert(!removed.stdout.includes(note ?? "\0"), "about the added entry");
     const gone = await run(disk, `uninstall ${name} --write`);
-    assertMatch(gone.stdout, /"alwaysup" is not there; nothing changes/);
+    assertMatch(gone.stdout, /"alwaysup" is not in this file; nothing changes/);
   });
 }
 
@@ -131,26 +132,26 @@ const OLDER: [what: string, entry: string, kept: Json][] = [
     { env: { T: "t", U: "u" } },
   ],
   [
-    "both of its env, the outer one before the inner one",
+    "both of its env objects; the outer one takes precedence",
     '{"command":{"path":"p","env":{"T":"in","U":"u"}},"env":{"T":"out"}}',
     { env: { U: "u", T: "out" } },
   ],
   [
-    "its env on several lines, its settings and its time-out",
+    "its env on several lines, its settings and its timeout",
     '{\r\n      "command": {\r\n        "path": "p",\r\n        "args": [],\r\n' +
     '        "env": {\r\n          "T": "t" // mine\r\n        },\r\n' +
     '        "timeout": 9\r\n      },\r\n      "settings": {"a": 1}\r\n    }',
     { env: { T: "t" }, timeout: 9, settings: { a: 1 } },
   ],
   [
-    "no env that is null",
+    "no env if that is null",
     '{"source":"custom","command":{"path":"p","args":[],"env":null}}',
     { source: "custom" },
   ],
 ];
 
 for (const [what, entry, kept] of OLDER) {
-  test(`install: an entry in the older shape keeps ${what}`, async () => {
+  test(`install: an entry in Zed's older form keeps ${what}`, async () => {
     for (const name of ["zed", "cursor", "vscode"]) {
       const { serversKey } = clientOf(name);
       const text =
@@ -183,7 +184,7 @@ const MISSING = [
 ];
 
 for (const name of ["cursor", "vscode", "zed", "opencode"]) {
-  test(`install: null in the place of servers or of an entry counts as none: ${name}`, async () => {
+  test(`install: null instead of the servers or of an entry counts as missing: ${name}`, async () => {
     for (const text of MISSING) {
       const before = text.replace("KEY", clientOf(name).serversKey);
       const { disk, file } = diskWith(name, before);
@@ -196,67 +197,67 @@ for (const name of ["cursor", "vscode", "zed", "opencode"]) {
   });
 }
 
-const OFF: [client: string, text: string, says: string][] = [
+const DISABLED_ENTRIES: [client: string, text: string, says: string][] = [
   ...["windsurf", "augment"].map((name): [string, string, string] => [
     name,
     '{"mcpServers":{"alwaysup":{"command":"x","disabled":true}}}',
-    'says "disabled": true: TITLE does not start it until you change that',
+    'has "disabled": true; TITLE does not start it until you change that',
   ]),
   ...["cursor", "claude-code", "gemini"].map((
     name,
   ): [string, string, string] => [
     name,
     '{"mcpServers":{"alwaysup":{"disabled":true,"url":"http://h/"}}}',
-    'says "disabled": true: see whether TITLE starts it',
+    'has "disabled": true; check whether TITLE starts it',
   ]),
   [
     "zed",
     '{"context_servers":{"alwaysup":{"enabled":false,"command":"x"}}}',
-    'says "enabled": false: TITLE does not start it until you change that',
+    'has "enabled": false; TITLE does not start it until you change that',
   ],
   [
     "opencode",
     '{"mcp":{"alwaysup":{"type":"remote","enabled":false}}}',
-    'says "enabled": false: TITLE does not start it until you change that',
+    'has "enabled": false; TITLE does not start it until you change that',
   ],
   [
     "codex",
     '[mcp_servers.alwaysup]\ncommand = "x"\nenabled = false\n',
-    'says "enabled": false: TITLE does not start it until you change that',
+    'has "enabled": false; TITLE does not start it until you change that',
   ],
   [
     "gemini",
     '{"mcp":{"excluded":["AlwaysUp"]},"mcpServers":{}}',
-    'stands in "mcp.excluded" of that file: TITLE does not start it until you ' +
+    'is listed in "mcp.excluded" of that file; TITLE does not start it until you ' +
     "change that",
   ],
   [
     "gemini",
     '{"mcp":{"allowed":["other"]},"mcpServers":{}}',
-    'does not stand in "mcp.allowed" of that file: TITLE does not start it until you ' +
+    'is not listed in "mcp.allowed" of that file; TITLE does not start it until you ' +
     "change that",
   ],
 ];
 
-for (const [name, text, says] of OFF) {
-  test(`install: warns of what keeps the client from starting the server: ${name} ${says}`, async () => {
+for (const [name, text, says] of DISABLED_ENTRIES) {
+  test(`install: warns if a setting keeps the client from starting the server: ${name} ${says}`, async () => {
     const { disk, file } = diskWith(name, text);
     const sentence = `alwaysup: ${file}: "alwaysup" ` +
       says.replace("TITLE", clientOf(name).title);
-    // A user who adds the entry by hand gets the warning, too.
+    // A user who adds the shown entry by hand needs the warning, too.
     const shown = await run(disk, `install ${name}`);
     assertEquals([shown.code, shown.stderr], [0, sentence]);
     const written = await run(disk, `install ${name} --write`);
     assertEquals([written.code, written.stderr], [0, sentence]);
-    // The member belongs to the user.
+    // `install` keeps this member, because the user has set it.
     const { disabled, enabled } = entryIn(name, disk.readText(file));
     assertEquals(
       disabled ?? enabled ?? "",
-      says.startsWith("says") ? disabled === true : "",
+      says.startsWith("has") ? disabled === true : "",
     );
     const again = await run(disk, `install ${name} --write`);
     assertEquals([again.code, again.stderr], [0, sentence]);
-    // A removed entry need not start.
+    // `uninstall` does not warn, because the client no longer has the entry.
     for (let i = 0; i < 2; i++) {
       const gone = await run(disk, `uninstall ${name} --write`);
       assertEquals([gone.code, gone.stderr], [0, ""]);
@@ -264,17 +265,20 @@ for (const [name, text, says] of OFF) {
   });
 }
 
-test("install: shows the entry also where the client's file cannot be read or changed", async () => {
+test("install: shows the entry even if the client's file cannot be read or changed", async () => {
   for (const text of ["{", "[]", '{"mcpServers":1}']) {
     const { disk } = diskWith("claude-code", text);
     const { code, stdout, stderr } = await run(disk, "install claude-code");
     assertEquals([code, stderr], [0, ""]);
-    assertMatch(stdout, /^This belongs there/m);
+    assertMatch(
+      stdout,
+      /^Add this to the file, or run the command with --write:$/m,
+    );
   }
 });
 
-test("Uninstall: does not warn of an entry that is switched off", async () => {
-  for (const [name, text] of OFF) {
+test("uninstall: does not warn about a disabled entry", async () => {
+  for (const [name, text] of DISABLED_ENTRIES) {
     const { disk } = diskWith(name, text);
     for (const line of [`uninstall ${name} --write`, `uninstall ${name}`]) {
       const { code, stderr } = await run(disk, line);
@@ -283,7 +287,7 @@ test("Uninstall: does not warn of an entry that is switched off", async () => {
   }
 });
 
-test("install: does not warn of an entry that is switched on", async () => {
+test("install: does not warn about an enabled entry", async () => {
   for (
     const more of ['"disabled":false', '"enabled":true', '"disabled":"no"']
   ) {
@@ -298,11 +302,11 @@ test("install: does not warn of an entry that is switched on", async () => {
 
 const [COMMENT, COMMA, MARK] = [
   "a comment",
-  "a comma behind the last member",
+  "a trailing comma",
   "a byte order mark",
 ];
 
-const ODD: [text: string, what: string, line: number][] = [
+const EXTRA_SYNTAX: [text: string, what: string, line: number][] = [
   ['{\n  // mine\n  "mcpServers": {}\n}', COMMENT, 2],
   ['{"mcpServers": {} /* a */ }', COMMENT, 1],
   ['{"mcpServers": {}}\n//', COMMENT, 2],
@@ -313,7 +317,8 @@ const ODD: [text: string, what: string, line: number][] = [
 ];
 
 /**
- * What each client cannot read. The first two replace such a file by a new one.
+ * The syntax that each client cannot read. Claude Desktop and Claude Code may
+ * replace a file that they cannot read with a new one.
  */
 const REJECTS: Readonly<Record<string, readonly string[]>> = {
   "claude-desktop": [COMMENT, COMMA, MARK],
@@ -328,18 +333,18 @@ for (const client of CLIENTS.filter(({ isToml }) => !isToml)) {
   const { name, title, serversKey } = client;
   const rejects = REJECTS[name] ?? [];
   const isResetting = rejects.length === 3;
-  test(`install: warns of what the client cannot read in its own file: ${name}`, async () => {
-    for (const [text, what, line] of ODD) {
+  test(`install: warns about syntax in the file that the client cannot read: ${name}`, async () => {
+    for (const [text, what, line] of EXTRA_SYNTAX) {
       const before = text.replace("mcpServers", serversKey);
       const { disk, file } = diskWith(name, before);
       const shown = await run(disk, `install ${name}`);
       const { code, stderr } = await run(disk, `install ${name} --write`);
       const sentence =
-        `alwaysup: ${file}: it has ${what} (line ${line}), and ` +
-        `${title} does not read that: take it out`;
+        `alwaysup: ${file}: it has ${what} (line ${line}), which ` +
+        `${title} cannot read; remove that`;
       const end = isResetting
-        ? " first; nothing is changed"
-        : ", or it finds no servers";
+        ? " first; nothing was changed"
+        : ", or the client finds no servers";
       const isRefused = isResetting && rejects.includes(what);
       assertEquals(
         stderr,
@@ -356,7 +361,7 @@ for (const client of CLIENTS.filter(({ isToml }) => !isToml)) {
     }
   });
 
-  test(`install: adds nothing that the client cannot read: ${name}`, async () => {
+  test(`install: adds no syntax that the client cannot read: ${name}`, async () => {
     const texts = [
       "",
       "{}",
@@ -383,7 +388,7 @@ for (const client of CLIENTS.filter(({ isToml }) => !isToml)) {
   });
 }
 
-test("Uninstall: removes the entry also from a file that its client cannot read", async () => {
+test("uninstall: removes the entry even from a file that its client cannot read", async () => {
   const entry = '"alwaysup": { "command": "/alwaysup" }';
   const texts: [text: string, what: string][] = [
     [`{\n  // mine\n  "mcpServers": { ${entry} }\n}`, COMMENT],
@@ -393,7 +398,9 @@ test("Uninstall: removes the entry also from a file that its client cannot read"
   for (const name of ["claude-desktop", "claude-code"]) {
     for (const [text, what] of texts) {
       const { disk, file } = diskWith(name, text);
-      for (const says of [/^- "alwaysup"/m, /is not there; nothing changes/]) {
+      for (
+        const says of [/^- "alwaysup"/m, /is not in this file; nothing changes/]
+      ) {
         const line = `uninstall ${name} --write`;
         const { code, stdout, stderr } = await run(disk, line);
         assertEquals([code, entryIn(name, disk.readText(file))], [
@@ -445,7 +452,7 @@ test("install: keeps three backups at most: the first one and the two newest", a
   }
 });
 
-/** How another program changes a file during our change, and when. */
+/** A change by another program, and the step of `install` that it precedes. */
 const MEANWHILE: [
   what: string,
   step: string,
@@ -457,7 +464,7 @@ const MEANWHILE: [
     (disk, file) => disk.addFile(file, "{}"),
   ],
   [
-    "rewritten behind the copy",
+    "rewritten after the copy",
     "sync COPY",
     (disk, file) => disk.addFile(file, "{}"),
   ],
@@ -468,7 +475,7 @@ const MEANWHILE: [
 ];
 
 for (const [what, step, act] of MEANWHILE) {
-  test(`install: a file that is ${what} by another program is left as it is then`, async () => {
+  test(`install: does not overwrite a file that is ${what} by another program`, async () => {
     for (const name of ["claude-code", "cursor", "gemini"]) {
       const { disk, file } = diskWith(name, '{"mcpServers":{"old":{}}}');
       const when = step.replace("COPY", `${file}.alwaysup.bak`)
@@ -499,19 +506,19 @@ test("install: --all lists the clients of this machine, and their servers that s
   const { code, stdout, stderr } = await run(disk, "install --all");
   assertEquals([code, stderr], [0, ""]);
   assertEquals(stdout.split("\n"), [
-    "claude-code     /h/.claude.json: no server in it is this program",
+    "claude-code     /h/.claude.json: no server starts this program",
     "vscode          /h/.config/Code/User/mcp.json: it cannot be read " +
     "(it is not JSON (line 1))",
     'cursor          /h/.cursor/mcp.json: this program is "mine"',
     "gemini          /h/.gemini/settings.json: there is no such file yet",
     "Not on this machine: claude-desktop, windsurf, augment, zed, codex, " +
     "opencode",
-    "alwaysup install CLIENT --write puts it into one of them, alwaysup " +
-    "install --all --write into each.",
+    "`alwaysup install CLIENT --write` adds alwaysup to one of them, " +
+    "`alwaysup install --all --write` to each.",
   ]);
 });
 
-test("install: --all --write changes every client, also where another one fails", async () => {
+test("install: --all --write changes every client, even if another client fails", async () => {
   const disk = new MemoryDisk();
   disk.addFile(fileOf("cursor"), "{}");
   disk.addFile(fileOf("vscode"), "{");
@@ -536,7 +543,7 @@ test("install: --all --write changes every client, also where another one fails"
   }
 });
 
-test("install: --all says so where no client is on this machine", async () => {
+test("install: --all reports that no client is on this machine", async () => {
   const none = /^alwaysup: none of these clients is on this machine: /;
   for (const line of ["install --all --write", "uninstall --all"]) {
     const { code, stderr } = await run(new MemoryDisk(), line);
@@ -551,7 +558,7 @@ test("install: --all says so where no client is on this machine", async () => {
   );
 });
 
-test("install: needs no --url where the entry's ENV_FILE names the daemon's address", async () => {
+test("install: needs no --url if the entry's ENV_FILE names the daemon's address", async () => {
   const entries = [
     ["cursor", '{"mcpServers":{"alwaysup":ENTRY}}'],
     ["zed", '{"context_servers":{"alwaysup":{"command":ENTRY}}}'],
@@ -610,7 +617,7 @@ for (const [what, text] of LARGE) {
     assertEquals([code, stderr], [0, ""]);
     const after = disk.readText(file)!;
     assert(after.includes(URL_FLAG[1]!));
-    // The result is the old text with the entry somewhere in it.
+    // The only difference between the two texts is the new entry.
     const at = after.lastIndexOf('"alwaysup"');
     let head = at - 50;
     while (before[head] === after[head]) head++;

@@ -1,5 +1,5 @@
 /**
- * What is parsed from the text of a `.env` file. `tests/e2e/dotenv_test.ts`
+ * Tests how the text of a `.env` file is parsed. `tests/e2e/dotenv_test.ts`
  * compares the same forms with python-dotenv.
  *
  * @module
@@ -28,7 +28,7 @@ for (const [what, forms] of Object.entries(DOTENV_CASES)) {
   });
 }
 
-test(".env reader: skips a byte order mark at the start, and only there", () => {
+test(".env reader: skips a byte order mark only at the start", () => {
   for (
     const [text, values] of [
       ["\ufeffa=b", { a: "b" }],
@@ -39,7 +39,7 @@ test(".env reader: skips a byte order mark at the start, and only there", () => 
   ) assertEquals(parseEnvFile(text, {}).values, values);
 });
 
-test(".env reader: names each variable that nothing sets, with its line", () => {
+test(".env reader: names each variable without a value, with its line", () => {
   for (
     const [text, unset] of [
       ["a=${NONE}", [[1, "NONE"]]],
@@ -56,10 +56,10 @@ test(".env reader: names each variable that nothing sets, with its line", () => 
   }
 });
 
-test(".env reader: refuses values that double with each line", () => {
+test(".env reader: refuses values that grow too large by expansion", () => {
   for (const count of [24, 100, 10_000]) {
     const text = `a=xx\n${"a=${a}${a}\n".repeat(count)}`;
-    assertThrows(() => parseEnvFile(text, {}), Error, "16 MiB");
+    assertThrows(() => parseEnvFile(text, {}), Error, "16,777,216 characters");
   }
   const half = "x".repeat(MAX_EXPANSION_CHARS / 2);
   const { values } = parseEnvFile("a=${X}${X}", { X: half });

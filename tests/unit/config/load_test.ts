@@ -1,6 +1,6 @@
 /**
- * How a named `.env` file is loaded: its settings, and the warnings about lines
- * that have no effect.
+ * Tests how the file of `--env-file` is loaded: its settings, and the warnings
+ * about lines that have no effect.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import { hostWith } from "../../helpers/one_file_host.ts";
 
 const FLAGS = ["--env-file", "/h/.env"];
 
-/** Loads a text. Returns the settings and the warnings. */
+/** Loads a `.env` file. Returns its token, and the warnings or problems. */
 async function read(
   text: string,
   env: Record<string, string> = {},
@@ -26,30 +26,38 @@ async function read(
   return { token: sources.file?.EXAI_WS_TOKEN, problems };
 }
 
-/** A text, its token, and the warnings. */
+/** The text of a file, its token, and a part of each warning. */
 const TEXTS: readonly [text: string, token: string, ...problems: string[]][] = [
   ["EXAI_WS_TOKEN=s3cr#t-9 # mine", "s3cr#t-9"],
   ["BASE=s3\nEXAI_WS_TOKEN=${BASE}-1", "s3-1"],
   ["BASE=s3\nEXAI_WS_TOKEN=${OUTER}-1", "outside-1"],
   ["EXAI_WS_TOKEN=`s3cret`", "`s3cret`"],
-  ["EXAI_WS_TOKEN=t\ns3cret s3cret\n", "t", "line 2 cannot be read and is"],
+  ["EXAI_WS_TOKEN=t\ns3cret s3cret\n", "t", "line 2 cannot be parsed and is"],
   ["=s3cret\r\nEXAI_WS_TOKEN=t\r\n\r\na s3cret", "t", "lines 1 and 4 cannot"],
   [`${"=s3cret\n".repeat(5)}EXAI_WS_TOKEN=t`, "t", "lines 1, 2, 3, 4 and 5 ca"],
   [
     `${"=s3cret\n".repeat(5e3)}EXAI_WS_TOKEN=t`,
     "t",
-    "lines 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 4990 more cannot be read and are",
+    "lines 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 4990 more cannot be parsed and are",
   ],
-  ["\nEXAI_WS_TOKEN=t${BASE}", "t", "nothing sets ${BASE} (line 2), so"],
-  ["EXAI_WS_TOKEN=t${A}${B_2}", "t", "sets ${A} (line 1), ${B_2} (line 1), so"],
-  // It may be part of a secret.
-  ["EXAI_WS_TOKEN=t${s3cret}", "t", "sets a ${...} (line 1), so"],
-  ["EXAI_WS_TOKEN=t${A s3cret}", "t", "sets a ${...} (line 1), so"],
+  [
+    "\nEXAI_WS_TOKEN=t${BASE}",
+    "t",
+    "there is no value for ${BASE} (line 2), so",
+  ],
+  [
+    "EXAI_WS_TOKEN=t${A}${B_2}",
+    "t",
+    "value for ${A} (line 1), ${B_2} (line 1), so",
+  ],
+  // A name with small letters or spaces may be part of a secret.
+  ["EXAI_WS_TOKEN=t${s3cret}", "t", "value for a ${...} (line 1), so"],
+  ["EXAI_WS_TOKEN=t${A s3cret}", "t", "value for a ${...} (line 1), so"],
   ["=\nEXAI_WS_TOKEN=t${A}", "t", "line 1 cannot", "${A} (line 2)"],
   ["EXAI_WS_TOKEN=t${A:-}${OUTER}${EMPTY:-}", "toutside"],
 ];
 
-test("Config loader: reads a .env file, and warns once of what it cannot read or expand, without a secret", async () => {
+test("Config loader: reads a .env file, and warns once about lines that it cannot parse or expand, without quoting a secret", async () => {
   for (const [text, token, ...parts] of TEXTS) {
     const found = await read(text, { OUTER: "outside" });
     const why = JSON.stringify(text.slice(0, 80));
@@ -86,14 +94,14 @@ test("Config loader: names unreadable lines of a .env file before the problems t
   }
 });
 
-test("Config loader: a .env file that is no text, or too large, is a problem that names it", async () => {
+test("Config loader: a .env file that is not text or is too large is a problem that names the file", async () => {
   const doubling = "EXAI_WS_TOKEN=xx\n" +
     "EXAI_WS_TOKEN=${EXAI_WS_TOKEN}${EXAI_WS_TOKEN}\n".repeat(40);
   for (
     const [text, why] of [
       ["E\0X\0A\0I\0_\0W\0S\0_\0", /not text in UTF-8/],
       ["EXAI_WS_TOKEN=\0", /not text in UTF-8/],
-      [doubling, /16 MiB/],
+      [doubling, /16,777,216 characters/],
     ] as const
   ) {
     const { problems } = await read(text);
@@ -118,7 +126,7 @@ test("Config loader: a token in UTF-16 without a byte order mark is a problem", 
   }
 });
 
-test("Config loader: on Windows the names of the environment are in capitals, as Python sees them", async () => {
+test("Config loader: on Windows, the names of environment variables are in capitals, as in Python", async () => {
   for (
     const [text, os, token] of [
       ["EXAI_WS_TOKEN=${PATH}", "windows", "C:\\a"],

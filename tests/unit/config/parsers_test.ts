@@ -1,5 +1,5 @@
 /**
- * The values of settings, parsed from their texts.
+ * Tests how the texts of settings are parsed.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { test } from "../../helpers/no_permissions.ts";
 
 const REFUSED = Symbol("refused");
 
-/** A parser, and texts with their values. */
+/** A parser, and texts with their values or `REFUSED`. */
 const TABLE: Record<
   string,
   [parse: (text: string) => unknown, ...rows: [text: string, value: unknown][]]

@@ -1,5 +1,5 @@
 /**
- * Which parts of the configuration are secret, and how they are redacted.
+ * Tests which parts of the configuration are secret, and how they are redacted.
  *
  * @module
  */
@@ -17,7 +17,7 @@ import { SessionDriver } from "../../helpers/session/session_driver.ts";
 
 const ODD = 'p@ss/w\u00f6rd+"1 x';
 
-/** A text that a daemon may send, and its redacted form. */
+/** A secret, a text that a daemon may send, and the redacted text. */
 const SAID: [what: string, secret: string, text: string, left: string][] = [
   ["as it is", "s3cret", "a s3cret!", "a ***!"],
   ["twice", "s3cret", "s3crets3cret", "******"],
@@ -26,8 +26,8 @@ const SAID: [what: string, secret: string, text: string, left: string][] = [
   ["encoded in lower case", ODD, encodeURIComponent(ODD).toLowerCase(), "***"],
   ["as a form", ODD, encodeURIComponent(ODD).replaceAll("%20", "+"), "***"],
   ["encoded twice", ODD, encodeURIComponent(encodeURIComponent(ODD)), "***"],
-  ["encoded, given so", "p%40ss", "p@ss p%40ss", "*** ***"],
-  ["every character", "s3cret", "%73%33%63%72%65%74", "***"],
+  ["a secret that is already encoded", "p%40ss", "p@ss p%40ss", "*** ***"],
+  ["every character percent-encoded", "s3cret", "%73%33%63%72%65%74", "***"],
   ["as JSON", ODD, JSON.stringify(ODD), '"***"'],
   ["with escapes", "s3cret", "\\u0073\\u0033cret", "***"],
   ["in Base64", "s3cret-0123", `(${btoa("s3cret-0123")})`, "(***=)"],
@@ -35,8 +35,13 @@ const SAID: [what: string, secret: string, text: string, left: string][] = [
   ["control characters", "a\tb\nc", "it is a b c", "it is ***"],
   ["cut off", "s3cret-0123", "it is s3cret-0... and", "it is ***... and"],
   ["a short one, as a word", "ab", "ab (ab) abc cab", "*** (***) abc cab"],
-  ["nothing", "s3cret", "50%25 is \\u0041", "50%25 is \\u0041"],
-  ["what a pattern means", "a.*b", "axxb a.*b", "axxb ***"],
+  [
+    "a text without the secret",
+    "s3cret",
+    "50%25 is \\u0041",
+    "50%25 is \\u0041",
+  ],
+  ["a secret with pattern characters", "a.*b", "axxb a.*b", "axxb ***"],
 ];
 
 for (const [what, secret, text, left] of SAID) {
@@ -45,7 +50,7 @@ for (const [what, secret, text, left] of SAID) {
   });
 }
 
-test("Secrets: of two secrets that begin alike, redacts the longer one", () => {
+test("Secrets: if one secret is the start of another, redacts the longer one", () => {
   assertEquals(
     createRedactor(["s3cret", "s3cret-0"])("s3cret-0 s3cret"),
     "*** ***",
@@ -53,7 +58,7 @@ test("Secrets: of two secrets that begin alike, redacts the longer one", () => {
   assertEquals(createRedactor([])("all"), "all");
 });
 
-/** A header, and the parts of it that must be redacted. */
+/** A header, and the parts of its value that must be redacted. */
 const HEADERS: [line: string, parts: string[]][] = [
   ["Authorization: Bearer abcd.e", ["abcd.e"]],
   [`Authorization: Basic ${btoa("us3r:pass")}`, ["us3r", "pass"]],
@@ -93,7 +98,7 @@ for (
     "Cookie: consent=true; lang=en-US; theme=dark",
   ]
 ) {
-  test(`Secrets: a header whose name and value look harmless is no secret: ${line}`, () => {
+  test(`Secrets: a header with a harmless name and value is not secret: ${line}`, () => {
     const [name, value] = line.split(": ") as [string, string];
     const redact = createRedactor(secretsOfHeader([name, value]));
     const text = "a test of vscode: read-only tools, true, dark en-US json " +
@@ -102,18 +107,18 @@ for (
   });
 }
 
-const LATER: [secret: string, text: string][] = [
+const OTHER_SPELLINGS: [secret: string, text: string][] = [
   ["w\u00f6rd-0123", "w\\xf6rd-0123"],
   ["s3cret-0123", "%73%33%63%72%65%74%2d%30%31%32%33%ff"],
 ];
 
-for (const [secret, text] of LATER) {
+for (const [secret, text] of OTHER_SPELLINGS) {
   test(`Secrets: redacts a secret in another spelling: ${text}`, () => {
     assertMatch(createRedactor([secret])(text), /^\*{3}/);
   });
 }
 
-test("Secrets: redacts a user's name in messages, but caches a result that holds it", () => {
+test("Secrets: redacts the URL's user name in messages, but caches a result that contains it", () => {
   const cachedResults = { initialize: {}, lists: {} };
   for (const [description, isKept] of [["admin", true], ["s3cret", false]]) {
     const driver = new SessionDriver({
@@ -148,7 +153,7 @@ test("Secrets: a part of a JSON Web Token is secret", () => {
   assertEquals(redact("signed01 is wrong"), "*** is wrong");
 });
 
-test("Secrets: redaction keeps the form of a JSON value", () => {
+test("Secrets: redaction keeps the structure of a JSON value", () => {
   const redact = createRedactor(["s3cret"]);
   const value = { s3cret: [1, null, true, "x s3cret"], y: { z: "s3cret" } };
   assertEquals(redactJsonValue(value, redact), {
@@ -168,8 +173,8 @@ test("Secrets: no log line has a secret, in either format", () => {
 });
 
 /**
- * A client whose request the daemon has answered: what the client gets, and
- * what the cache stores.
+ * Sends a request, and the daemon's answer. Returns the effects in JSON: the
+ * messages to the client, and the writes to the cache.
  */
 function answered(
   method: string,
@@ -203,7 +208,7 @@ test("Secrets: a daemon's error reaches the client redacted", () => {
   }
 });
 
-test("Secrets: a daemon's result reaches the client as it is spelled", () => {
+test("Secrets: a daemon's result reaches the client unchanged", () => {
   const result = { content: [{ type: "text", text: "s3cret" }], n: 1 };
   assert(answered("tools/call", { result }).reply.includes("s3cret"));
 });
@@ -252,7 +257,7 @@ test("Secrets: a redacted error keeps its numbers as they are spelled", () => {
   assert(shownText.includes(JSON.stringify(data).slice(1, -1)), shownText);
 });
 
-test("Secrets: redaction keeps the state of a check, also where a header has the same word", () => {
+test("Secrets: redaction keeps the state of a check, even if a header contains the same word", () => {
   const redact = createRedactor(secretsOfHeader(["X-On-Error", "fail"]));
   const check = redactJsonValue(
     { name: "a", state: "fail", text: "t" },
@@ -286,7 +291,7 @@ test("Secrets: decoding around a secret adds no control character to a log line"
   }
 });
 
-test("Secrets: takes a secret as long as a header, and as many as a header holds", () => {
+test("Secrets: a secret may be as long as a header, and a header may contain thousands of secrets", () => {
   for (const value of ["aB3-".repeat(16_384), list(2_000)]) {
     const redact = createRedactor(secretsOfHeader(["Cookie", value]));
     assertEquals(redact(`no: ${value}`).includes(value.slice(0, 99)), false);
@@ -294,7 +299,7 @@ test("Secrets: takes a secret as long as a header, and as many as a header holds
   }
 });
 
-/** So many cookies. */
+/** Returns the value of a Cookie header with this number of cookies. */
 function list(count: number): string {
   return Array.from({ length: count }, (_, i) => `k${i}=v${i}abc9`).join("; ");
 }

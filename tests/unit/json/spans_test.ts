@@ -1,5 +1,5 @@
 /**
- * The positions of values in a JSON text, and edits at these positions.
+ * Tests how values in a JSON text are found and edited.
  *
  * @module
  */
@@ -19,7 +19,7 @@ import { test } from "../../helpers/no_permissions.ts";
 const TRICKY = ' { "a" : [ {"id":"]}"} , 1.0e+2 ] , "b\\"\\\\" : "\\"{",' +
   '"id" : 12345678901234567890 , "__proto__":{"id":null},"id":1.50 } ';
 
-test("JSON spans: locate finds a value whatever surrounds it", () => {
+test("JSON spans: findValue finds a value in any surroundings", () => {
   const at = (path: string[], text = TRICKY): string | undefined => {
     const span = findValue(text, path);
     return span && text.slice(span.start, span.end);
@@ -36,7 +36,7 @@ test("JSON spans: locate finds a value whatever surrounds it", () => {
   assertEquals(at(["\u00e9"], '{"\\u00e9":true}'), "true");
 });
 
-test("JSON spans: locate agrees with JSON.parse on every member of generated texts", () => {
+test("JSON spans: findValue agrees with JSON.parse on every member of generated texts", () => {
   let seed = 1;
   const random = (): number =>
     (seed = (seed * 48271) % 2147483647) / 2147483647;
@@ -70,7 +70,7 @@ test("JSON spans: locate agrees with JSON.parse on every member of generated tex
   assertEquals(seen, 1500);
 });
 
-test("JSON spans: replace and insert change nothing else", () => {
+test("JSON spans: replaceValue and prependMember change nothing else", () => {
   assertEquals(
     replaceValue('{"a":1.0,"id":7 }', ["id"], '"x"'),
     '{"a":1.0,"id":"x" }',
@@ -87,7 +87,7 @@ test("JSON spans: replace and insert change nothing else", () => {
   assertEquals(prependMember('{"a":[]}', ["a"], "b", "true"), '{"a":[]}');
 });
 
-test("JSON spans: elements keeps the spelling of each", () => {
+test("JSON spans: elementTextsOf keeps the exact text of each element", () => {
   assertEquals(elementTextsOf(' [ {"a":1.0} , "x,]" , [2] ] '), [
     '{"a":1.0}',
     '"x,]"',
@@ -113,7 +113,7 @@ const CUTS: [text: string, names: string[], rest: string][] = [
 ];
 
 for (const [text, names, rest] of CUTS) {
-  test(`JSON spans: cut removes ${names} from ${text}`, () => {
+  test(`JSON spans: removeMembers removes ${names} from ${text}`, () => {
     assertEquals(removeMembers(text, names), rest);
     JSON.parse(rest);
   });
@@ -141,7 +141,7 @@ const BREAKS: [text: string, found: [string, string | undefined][]][] = [
 ];
 
 for (const [text, found] of BREAKS) {
-  test(`JSON spans: membersBeforeBreak of ${JSON.stringify(text)}`, () => {
+  test(`JSON spans: recoverLeadingMembers of ${JSON.stringify(text)}`, () => {
     assertEquals(
       [...recoverLeadingMembers(text)],
       found,
@@ -149,7 +149,7 @@ for (const [text, found] of BREAKS) {
   });
 }
 
-test("JSON spans: members names escaped and plain spellings of a key alike", () => {
+test("JSON spans: memberSpansOf gives the same name for escaped and plain keys", () => {
   assertEquals(memberSpansOf('{"a":1,"\\u0061":2}').map(({ name }) => name), [
     "a",
     "a",

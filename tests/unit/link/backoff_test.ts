@@ -66,7 +66,7 @@ const ENDS = {
 /** Returns the moments of `count` dials that all end in the same way. */
 function simulateDials(
   count: number,
-  traffic: LinkUsage,
+  usage: LinkUsage,
   end: keyof typeof ENDS,
   random = (): number => 0,
 ): number[] {
@@ -74,8 +74,8 @@ function simulateDials(
   const moments: number[] = [];
   let now = 0;
   for (let i = 0; i < count; i++) {
-    now = Math.max(now, link.deadline(traffic));
-    assertEquals(link.nextAction(now, traffic), "dial");
+    now = Math.max(now, link.deadline(usage));
+    assertEquals(link.nextAction(now, usage), "dial");
     link.dial(now);
     moments.push(now);
     if (ENDS[end].ms > 0) link.onOpen(now);
@@ -112,7 +112,7 @@ for (const end of Object.keys(ENDS) as (keyof typeof ENDS)[]) {
   });
 }
 
-test("Backoff: a base or a cap below 0.9 s also holds with a waiting request", () => {
+test("Backoff: a base or a cap below 0.9 s also applies with a waiting request", () => {
   const limits = { ...DEFAULT_CONFIG, backoffBase: 50, backoffCap: 400 };
   const link = newLink(() => 0, limits);
   const moments: number[] = [];
@@ -173,11 +173,11 @@ test("Backoff: a scheduled dial that is due during a dial on demand moves behind
 });
 
 /** Returns a link that is ready after five failures, and the current time. */
-function readyAfterFailures(traffic: LinkUsage): { link: Link; now: number } {
+function readyAfterFailures(usage: LinkUsage): { link: Link; now: number } {
   const link = newLink();
   let now = 0;
-  for (let i = 0; i < 5; i++) now = failDial(link, now, traffic);
-  now = Math.max(now, link.deadline(traffic));
+  for (let i = 0; i < 5; i++) now = failDial(link, now, usage);
+  now = Math.max(now, link.deadline(usage));
   link.dial(now);
   link.onOpen(now);
   link.becomeReady(now);
@@ -215,8 +215,8 @@ test("Backoff: after a refusal the next dial comes at the cap, also with a waiti
     link.dial(0);
     link.onDisconnect(10, { reason: "HTTP 401", isRefused: true }, 2);
     assertEquals(link.refusal, "HTTP 401");
-    for (const traffic of [NO_DEMAND, URGENT_DEMAND]) {
-      assertEquals(link.deadline(traffic), 10 + ms);
+    for (const usage of [NO_DEMAND, URGENT_DEMAND]) {
+      assertEquals(link.deadline(usage), 10 + ms);
     }
   }
 });

@@ -45,7 +45,7 @@ test("Capacity: a check leaves 100 ms of its 450 ms to the main connection", () 
   ]);
 });
 
-test("Capacity: a check of which both answer soon still has its whole time", () => {
+test("Capacity: a check keeps its full time if both connections answer soon", () => {
   const capacity = startCheck();
   capacity.onSecondReady("main");
   capacity.onProbeAnswered("main", "main");
@@ -65,7 +65,7 @@ test("Capacity: a check is extended once", () => {
   assertEquals([late.deadline(), late.isChecking], [1_551, true]);
 });
 
-test("Capacity: the end of no check changes nothing", () => {
+test("Capacity: abandoning a check that does not run changes nothing", () => {
   const capacity = new CapacityDetector("auto");
   capacity.abandonCheck();
   assertEquals(capacity.connectionCapacity, "unknown");
@@ -154,7 +154,7 @@ const CHECKS: [
   ["it is abandoned in the end", "late, abandoned", undefined, "one"],
 ];
 for (const [what, events, step, expected] of CHECKS) {
-  test(`Capacity check: the next step where ${what}`, () => {
+  test(`Capacity check: the next step if ${what}`, () => {
     const capacity = startCheck();
     let last: unknown;
     let probe = 0;
@@ -326,7 +326,7 @@ for (const [what, isClean, isTrying, readyMs, isCached] of CONFIRMED) {
   });
 }
 
-test("Capacity: a daemon that was away shows nothing", () => {
+test("Capacity: a displacement has no result if the daemon was down", () => {
   for (const before of ["many", "one"] as const) {
     const capacity = new CapacityDetector("auto");
     if (before === "many") capacity.record("many");

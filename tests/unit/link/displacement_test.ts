@@ -11,8 +11,8 @@ import { test } from "../../helpers/no_permissions.ts";
 import {
   advanceWhileDialsFail,
   closeAfter,
+  receiveForSeconds,
   startDisplaced,
-  stayConnected,
 } from "../../helpers/session/outage.ts";
 import {
   DEFAULT_CONFIG,
@@ -20,14 +20,16 @@ import {
 } from "../../helpers/session/session_driver.ts";
 
 for (const code of [1000, 1005, 1008, 4000]) {
-  test(`Displacement: two losses within 10 s with code ${code}: the next dial comes with a request only`, () => {
+  test(`Displacement: two losses within 10 s with code ${code}: only a request causes the next dial`, () => {
     const driver = new SessionDriver();
     driver.connect();
     driver.close(code);
     assertEquals(/another client/i.test(driver.logText()), false, "once");
     closeAfter(driver, 200, code);
     assertMatch(driver.logText(), /another client takes the connection/);
-    assertEquals(driver.session.snapshot().standing, { phase: "displaced" });
+    assertEquals(driver.session.snapshot().connectionState, {
+      phase: "displaced",
+    });
     const { length } = driver.dials;
     driver.advance(3_600_000);
     assertEquals(driver.dials.length, length);
@@ -54,7 +56,7 @@ const OTHERS: [what: string, end: (driver: SessionDriver) => void][] = [
     driver.advanceToNextDial();
     driver.takeEffects();
     driver.reconnect();
-    stayConnected(driver, 3_600);
+    receiveForSeconds(driver, 3_600);
     driver.close(1000);
   }],
   ["closed, and the daemon was away between", (driver) => {
@@ -65,7 +67,7 @@ const OTHERS: [what: string, end: (driver: SessionDriver) => void][] = [
 ];
 
 for (const [what, end] of OTHERS) {
-  test(`Displacement: none where the connection was ${what}`, () => {
+  test(`Displacement: none if the connection was ${what}`, () => {
     const driver = new SessionDriver();
     driver.connect();
     driver.close(1000);
@@ -84,14 +86,14 @@ test("Displacement: ends with a connection that lasts for a minute", () => {
   driver.takeEffects();
   driver.reconnect();
   driver.fromDaemon({ id: 1, result: {} });
-  stayConnected(driver, 60);
+  receiveForSeconds(driver, 60);
   const { length } = driver.dials;
   driver.close(1000);
   driver.advance(250);
   assertEquals(driver.dials.length, length + 1);
 });
 
-test("Displacement: ends where the daemon is away", () => {
+test("Displacement: ends if the daemon is away", () => {
   const driver = startDisplaced();
   driver.advance(60_000);
   driver.request(1, "resources/read");
@@ -135,18 +137,20 @@ test("Displacement: a connection of half a minute does not end it", () => {
   driver.takeEffects();
   driver.reconnect();
   driver.fromDaemon({ id: 1, result: {} });
-  stayConnected(driver, 32);
+  receiveForSeconds(driver, 32);
   driver.close(1000);
-  assertEquals(driver.session.snapshot().standing, { phase: "displaced" });
+  assertEquals(driver.session.snapshot().connectionState, {
+    phase: "displaced",
+  });
 });
 
-test("Displacement: a refusal is dialed again at the cap", () => {
+test("Displacement: after a refusal, the next dial comes after --backoff-cap", () => {
   const driver = startDisplaced({ giveUpAfter: 100_000 });
   driver.callTool(1, "write");
   driver.advanceToNextDial();
   driver.open();
   driver.close(1008);
-  assertEquals(driver.session.snapshot().standing.phase, "waiting");
+  assertEquals(driver.session.snapshot().connectionState.phase, "waiting");
   const { length } = driver.dials;
   driver.advance(31_000);
   assertEquals(driver.dials.length, length + 1);
@@ -168,7 +172,7 @@ const CAUSES: [what: string, cause: (driver: SessionDriver) => void][] = [
 ];
 
 for (const [what, cause] of CAUSES) {
-  test(`Displacement: none where ${what} may be the cause`, () => {
+  test(`Displacement: none if ${what} may be the cause`, () => {
     const driver = new SessionDriver();
     driver.connect();
     for (let n = 0; n < 3; n++) {
@@ -214,7 +218,7 @@ test("Displacement: a list that is answered from the cache still makes a dial", 
   assertEquals(driver.dials.length, length + 1);
 });
 
-test("Displacement: none where a request of the proxy's own may be the cause of the close", () => {
+test("Displacement: none if the proxy's own request may be the cause of the close", () => {
   const driver = new SessionDriver();
   driver.connect();
   driver.request("list", "tools/list");
@@ -237,7 +241,7 @@ test("Displacement: a request in flight makes the next dial, and the log says wh
     driver.logText(),
     /takes the connection\. Reconnecting in 0\.9 s\.$/,
   );
-  assertEquals(driver.session.snapshot().standing.phase, "waiting");
+  assertEquals(driver.session.snapshot().connectionState.phase, "waiting");
 });
 
 test("Displacement: a sleep makes no dial", () => {
@@ -252,7 +256,7 @@ test("Displacement: a sleep makes no dial", () => {
  * How long the successive connections lasted in ms, and whether the
  * displacement is recurring after the last one.
  */
-const LIVES: [what: string, lastedMs: number[], isLasting: boolean][] = [
+const LIVES: [what: string, lastedMs: number[], recurs: boolean][] = [
   ["a single close", [5], false],
   ["a second one after 10 s", [99_999, 10_000], true],
   ["a second one after more than that", [5, 10_001], false],
@@ -260,14 +264,14 @@ const LIVES: [what: string, lastedMs: number[], isLasting: boolean][] = [
   ["one that lasted for less than 60 s after that", [5, 5, 59_999], true],
   ["one that lasted for 60 s", [5, 5, 60_000], false],
 ];
-for (const [what, lastedMs, isLasting] of LIVES) {
-  test(`Displacement: ${isLasting ? "lasting" : "not lasting"} after ${what}`, () => {
+for (const [what, lastedMs, recurs] of LIVES) {
+  test(`Displacement: ${recurs ? "recurring" : "not recurring"} after ${what}`, () => {
     const backoff = new Backoff(DEFAULT_CONFIG, () => 0);
     // If the displacement is recurring, only a request makes a dial.
     const isRecurring = (): boolean =>
       backoff.scheduleAfter({}, 0).scheduledAt === Infinity;
     for (const ms of lastedMs) backoff.onDisplaced(1e6 + ms, 1e6);
-    assertEquals(isRecurring(), isLasting);
+    assertEquals(isRecurring(), recurs);
     backoff.endDisplacement();
     assertEquals(isRecurring(), false);
     backoff.onDisplaced(1, 0);

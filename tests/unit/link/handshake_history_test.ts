@@ -16,7 +16,7 @@ import {
   URGENT_DEMAND,
 } from "../../helpers/link_demand.ts";
 
-const STEPS = ["dialing", "handshaking"] as const;
+const PHASES = ["dialing", "handshaking"] as const;
 
 /**
  * Returns a history with one handshake for each argument. Both phases of the
@@ -25,38 +25,48 @@ const STEPS = ["dialing", "handshaking"] as const;
 function handshakesAfter(...ms: number[]): HandshakeHistory {
   const handshakes = new HandshakeHistory(15_000);
   for (const took of ms) {
-    for (const step of STEPS) handshakes.onPhaseCompleted(step, took);
+    for (const step of PHASES) handshakes.onPhaseCompleted(step, took);
   }
   return handshakes;
 }
 
 test("Handshake limit: the whole --handshake-timeout for a daemon that has never answered", () => {
   const handshakes = new HandshakeHistory(15_000);
-  for (const step of STEPS) {
+  for (const step of PHASES) {
     assertEquals(handshakes.urgentTimeoutMs(step, 0), 15_000);
   }
   handshakes.onPhaseCompleted("dialing", 5);
-  for (const step of STEPS) {
+  for (const step of PHASES) {
     assertEquals(handshakes.urgentTimeoutMs(step, 0), 15_000);
   }
 });
 
 const LIMITS: [what: string, took: number[], silentMs: number, ms: number][] = [
   ["2 s for one that answers fast", [5], 0, 2_000],
-  ["2 s as long as it is silent for 4 s", [5], 3_999, 2_000],
-  ["then 3 s", [5], 4_000, 3_000],
-  ["half of the time of silence, less the pause", [5], 10_000, 4_600],
-  ["the whole limit in the end", [5], 60_000, 15_000],
-  ["twice what a slow one needs", [3_000], 0, 6_000],
-  ["no more than the whole limit", [9_000], 0, 15_000],
-  ["twice what it needed last", [5, 4_000], 0, 8_000],
-  ["one that was slow once, and is fast again", [9_000, 5], 0, 2_000],
+  ["2 s until dials have hung for 4 s", [5], 3_999, 2_000],
+  ["3 s once dials have hung for 4 s", [5], 4_000, 3_000],
+  [
+    "half of the time that dials have hung, minus the next pause",
+    [5],
+    10_000,
+    4_600,
+  ],
+  ["the full limit at the end", [5], 60_000, 15_000],
+  ["twice the time of a slow daemon", [3_000], 0, 6_000],
+  ["no more than the full limit", [9_000], 0, 15_000],
+  ["twice the time of the last handshake", [5, 4_000], 0, 8_000],
+  [
+    "2 s for a daemon that was slow once, and is fast again",
+    [9_000, 5],
+    0,
+    2_000,
+  ],
 ];
-for (const [what, took, silentMs, ms] of LIMITS) {
+for (const [what, took, hungMs, ms] of LIMITS) {
   test(`Handshake limit: ${what}`, () => {
-    for (const step of STEPS) {
+    for (const step of PHASES) {
       assertEquals(
-        handshakesAfter(...took).urgentTimeoutMs(step, silentMs),
+        handshakesAfter(...took).urgentTimeoutMs(step, hungMs),
         ms,
       );
     }
@@ -65,7 +75,7 @@ for (const [what, took, silentMs, ms] of LIMITS) {
 
 test("Handshake limit: never above a shorter --handshake-timeout", () => {
   const handshakes = new HandshakeHistory(500);
-  for (const step of STEPS) {
+  for (const step of PHASES) {
     handshakes.onPhaseCompleted(step, 400);
     assertEquals(handshakes.urgentTimeoutMs(step, 0), 500);
   }
@@ -82,7 +92,7 @@ function lostLink(random = 0): Link {
   return link;
 }
 
-for (const step of STEPS) {
+for (const step of PHASES) {
   test(`Handshake limit: after a silence the next dial comes within 3.5 s, or half of the silence: ${step}`, () => {
     for (const random of [0, 0.999]) {
       const link = lostLink(random);
@@ -108,16 +118,16 @@ for (const step of STEPS) {
       // At worst, the daemon becomes reachable just after a dial has begun.
       const [first] = begun;
       for (const [i, at] of begun.slice(0, -1).entries()) {
-        const [lag, silentMs] = [begun[i + 1]! - at, at - first!];
+        const [lag, hungMs] = [begun[i + 1]! - at, at - first!];
         if (lag > 15_000) continue; // --handshake-timeout limits it.
-        assert(lag <= Math.max(3_500, silentMs / 2), `${lag} of ${silentMs}`);
+        assert(lag <= Math.max(3_500, hungMs / 2), `${lag} of ${hungMs}`);
       }
       assert(begun.length >= 9, `${begun}`);
     }
   });
 }
 
-test("Handshake limit: the whole limit without a waiting request, the short one as soon as there is one", () => {
+test("Handshake limit: the full limit without a waiting request, the short one as soon as a request waits", () => {
   const link = lostLink();
   link.dial(20_000);
   assertEquals(link.deadline(NO_DEMAND), 35_000);
@@ -155,7 +165,7 @@ test("Handshake limit: a dial without a waiting request does not count as silenc
   }
 });
 
-test("Handshake limit: time asleep is no silence", () => {
+test("Handshake limit: time asleep does not count as silence", () => {
   const link = lostLink();
   link.dial(20_000);
   link.onDisconnect(

@@ -62,7 +62,7 @@ test("Link set: a standby that is promoted becomes the main link, and the old on
   assertEquals([set.standby, set.isMainUsable], [undefined, true]);
 });
 
-test("Link set: links may be removed while they are walked through", () => {
+test("Link set: links may be removed while the set is iterated", () => {
   const set = links();
   for (let i = 0; i < 3; i++) set.add("pool", 0);
   let seen = 0;
@@ -93,12 +93,12 @@ const BLOCKING: [
   role: LinkRole,
   prepare: (set: LinkSet) => Link | undefined,
 ][] = [
-  ["the main link, where nothing is ready", "pool", (set) => {
+  ["the main link, if nothing is ready", "pool", (set) => {
     set.add("pool", 0);
     return set.main;
   }],
-  ["the standby, where there is one", "main", (set) => set.add("standby", 0)],
-  ["none, where a pool link is ready", "pool", (set) => {
+  ["the standby, if there is one", "main", (set) => set.add("standby", 0)],
+  ["none, if a pool link is ready", "pool", (set) => {
     ready(set.main);
     ready(set.add("pool", 0));
     return undefined;
@@ -130,7 +130,7 @@ for (const [what, role, prepare] of BLOCKING) {
   });
 }
 
-test("Link set: the daemon is not away while nothing was sent, nor while the link is ready", () => {
+test("Link set: no outage is counted before the client sends something, nor while the link is ready", () => {
   const set = links();
   assertEquals([set.downSince, set.disconnectedSince], [0, 0]);
   set.main.dial(1);
@@ -147,7 +147,7 @@ test("Link set: the daemon is not away while nothing was sent, nor while the lin
   assertEquals([set.downSince, set.disconnectedSince], [9, 9]);
 });
 
-test("Link set: a suspect link is not usable, but not gone", () => {
+test("Link set: a suspect link is not usable, but still connected", () => {
   const set = links();
   ready(set.main);
   const { liveness } = set.main;

@@ -34,7 +34,7 @@ test("Link: time spent on finding the reason of a failure does not postpone the 
   assertEquals(link.deadline(NO_DEMAND), 110 + DEFAULT_CONFIG.backoffBase);
 });
 
-test("Link: an idle one is probed after 5 s of silence and given up 5 s later", () => {
+test("Link: an idle link is probed after 5 s of silence, and disconnected 5 s later", () => {
   const link = readyLink();
   assertEquals(link.nextAction(4_999, NO_DEMAND), "nothing");
   assertEquals(link.nextAction(5_000, NO_DEMAND), "probe");
@@ -46,7 +46,7 @@ test("Link: an idle one is probed after 5 s of silence and given up 5 s later", 
   assertEquals(link.deadline(NO_DEMAND), 14_999);
 });
 
-test("Link: one with a call is probed in silence and suspect after 10 s, but not given up", () => {
+test("Link: a silent link with a call is probed, and suspect after 10 s, but not disconnected", () => {
   const link = readyLink();
   link.liveness!.onFirstCallSent(0);
   assertEquals(link.nextAction(250, BUSY), "probe");
@@ -65,7 +65,7 @@ test("Link: one with a call is probed in silence and suspect after 10 s, but not
   assertEquals([link.deadline(BUSY), link.isUsable], [16_000, true]);
 });
 
-test("Link: one that may not fail over keeps its calls for all their time", () => {
+test("Link: a link that may not fail over keeps its calls, however long it is silent", () => {
   const link = readyLink();
   link.liveness!.onFirstCallSent(0);
   link.liveness!.onProbeSent("1", 250);
@@ -77,7 +77,7 @@ test("Link: one that may not fail over keeps its calls for all their time", () =
   assertEquals(link.deadline({ ...BUSY, mayProbe: false }), Infinity);
 });
 
-test("Link: probed 250 ms after a call that found none in flight, if one is in flight then", () => {
+test("Link: probed 250 ms after the first call, if a call is in flight then", () => {
   const link = readyLink();
   link.liveness!.onFirstCallSent(1_000);
   assertEquals(link.deadline(BUSY), 1_250);
@@ -104,7 +104,7 @@ test("Link: not usable while there is evidence that it is dead", () => {
   assertEquals(link.isUsable, true);
 });
 
-test("Link: after a sleep a ready one must answer a probe within 1 s, and a waiting one dials at once", () => {
+test("Link: after a sleep, a ready link must answer a probe within 1 s, and a waiting link dials at once", () => {
   const link = readyLink();
   link.liveness!.onProbeSent("1", 5_000);
   link.onResume(100_000, 94_000, 94_000);
@@ -124,21 +124,21 @@ test("Link: after a sleep a ready one must answer a probe within 1 s, and a wait
   assertEquals(link.nextAction(200_000, NO_DEMAND), "dial");
 });
 
-test("Link: what was written ends with the connection", () => {
+test("Link: the backlog and the one-way messages are dropped with the connection", () => {
   const link = readyLink();
   link.onBacklog("full");
   link.onOneWaySent(1);
-  assertEquals([link.isBacklogged, link.hasReceivedAllOneWay], [true, false]);
+  assertEquals([link.isBacklogged, link.hasDaemonReadAllOneWay], [true, false]);
   link.onDisconnect(1, { reason: "gone" }, 2);
-  assertEquals([link.isBacklogged, link.hasReceivedAllOneWay], [false, true]);
+  assertEquals([link.isBacklogged, link.hasDaemonReadAllOneWay], [false, true]);
   // Late events of a connection that has ended change nothing.
   link.onBacklog("full");
   link.onOneWaySent(3);
   link.onAnswered(9);
   link.dial(2);
-  assertEquals([link.isBacklogged, link.hasReceivedAllOneWay], [false, true]);
+  assertEquals([link.isBacklogged, link.hasDaemonReadAllOneWay], [false, true]);
   link.onOneWaySent(1);
-  assertEquals(link.hasReceivedAllOneWay, false);
+  assertEquals(link.hasDaemonReadAllOneWay, false);
   link.onBacklog("full");
   link.onBacklog("drained");
   assertEquals(link.isBacklogged, false);
@@ -148,7 +148,11 @@ const ONE_WAY: [what: string, events: string, isReceived: boolean][] = [
   ["nothing was sent", "", true],
   ["nothing is answered", "wrote 1", false],
   ["it was written before the connection was ready", "wrote 0", false],
-  ["that is so, and something is answered", "wrote 0, answered 1", true],
+  [
+    "it was written before the connection was ready, and something is answered",
+    "wrote 0, answered 1",
+    true,
+  ],
   ["a later request is answered", "wrote 1, answered 2", true],
   ["an earlier request is answered", "wrote 2, answered 1", false],
   [
@@ -159,18 +163,18 @@ const ONE_WAY: [what: string, events: string, isReceived: boolean][] = [
   ["something was sent since", "wrote 1, answered 2, wrote 3", false],
 ];
 for (const [what, events, isReceived] of ONE_WAY) {
-  test(`One-way messages: ${isReceived ? "" : "perhaps not "}received where ${what}`, () => {
+  test(`One-way messages: ${isReceived ? "" : "perhaps not "}received if ${what}`, () => {
     const link = readyLink();
     for (const event of events.split(", ")) {
       const [name, place] = event.split(" ");
       if (name === "wrote") link.onOneWaySent(Number(place));
       if (name === "answered") link.onAnswered(Number(place));
     }
-    assertEquals(link.hasReceivedAllOneWay, isReceived);
+    assertEquals(link.hasDaemonReadAllOneWay, isReceived);
   });
 }
 
-test("Link: one with abandoned calls is lost at the moment at which it seems dead", () => {
+test("Link: a link with only abandoned calls is disconnected when it counts as dead", () => {
   const link = readyLink();
   const liveness = link.liveness!;
   const abandoned = { ...BUSY, hasOnlyAbandonedCalls: true };
@@ -304,7 +308,7 @@ const TRANSITIONS: [
   ["resume", (link) => link.onResume(9, 9, 9), {
     suspect: "ready",
   }, "ignored"],
-  ["dial for a request", (link) => link.dialForRequest(9), {
+  ["dial for a request", (link) => link.scheduleDialForRequest(9), {
     displaced: "waiting",
   }, "ignored"],
   ["redial after a refusal", (link) => link.tryRedialAfterRefusal(6_000), {

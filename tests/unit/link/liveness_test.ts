@@ -17,7 +17,7 @@ import {
   answerPing,
   answerTwiceOnSecond,
   pingIds,
-  startCall,
+  startWithCall,
 } from "../../helpers/session/silent_connection.ts";
 
 /**
@@ -38,7 +38,7 @@ function startWithCancelledCall(): SessionDriver {
   return driver;
 }
 
-test("Liveness: a daemon that may still work on a cancelled call keeps the connection for the next one", () => {
+test("Liveness: while the daemon may still work on a cancelled call, the connection is kept for the next call", () => {
   const driver = startWithCancelledCall();
   driver.advance(12_000);
   assertEquals(driver.isConnectionClosed(1), false);
@@ -62,7 +62,7 @@ test("Liveness: a connection that is silent for a minute after a cancelled call 
   assertEquals(driver.isConnectionClosed(1), true);
 });
 
-test("Liveness: the late response to a cancelled call ends that minute", () => {
+test("Liveness: after the late response to a cancelled call, the connection is lost as an idle one", () => {
   const driver = startWithCancelledCall();
   driver.fromDaemon({ id: 1, result: 1 });
   driver.advance(9_999);
@@ -86,7 +86,7 @@ test("Liveness: traffic after a probe keeps the connection when its last call is
   assertEquals(driver.isConnectionClosed(1), false);
 });
 
-test("Liveness: a silent connection with evidence is lost when its last call is cancelled", () => {
+test("Liveness: a silent connection that is proved dead is lost when its last call is cancelled", () => {
   const driver = new SessionDriver({ connections: "one" });
   driver.connect();
   driver.advance(5_000);
@@ -152,7 +152,7 @@ test("Liveness: a dead connection is lost after a cancelled call, even if the cl
 });
 
 test("Liveness: a pong after the response does not show that the daemon answers during calls", () => {
-  const driver = startCall("serial");
+  const driver = startWithCall("serial");
   driver.fromDaemon({ id: "long", result: 1 });
   assertEquals(driver.session.snapshot().answersDuringCalls, undefined);
   driver.callTool(2, "write");
@@ -162,7 +162,7 @@ test("Liveness: a pong after the response does not show that the daemon answers 
 });
 
 test("Liveness: a pong during a call shows that the daemon answers during calls", () => {
-  const driver = startCall("concurrent");
+  const driver = startWithCall("concurrent");
   assertEquals(driver.session.snapshot().answersDuringCalls, true);
 });
 
@@ -176,7 +176,7 @@ test("Liveness: with probes off no connection is suspect", () => {
 
 test("exai liveness: a connection with a call is neither probed nor suspect", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   driver.startCall(1);
   driver.advance(180_000);
   assertEquals(driver.takeFrames(), []);
@@ -264,7 +264,7 @@ test("Leading probe: none for a client's ping or subscription", () => {
   assertEquals(ids, [1, 2]);
 });
 
-test("Leading probe: a burst that would fill the queue does not wait for it", () => {
+test("Leading probe: a burst that would fill the queue does not wait for the answer", () => {
   const driver = connectAndAnswerProbe();
   const batch = Array.from(
     { length: 1500 },
@@ -500,7 +500,7 @@ for (const [event, act, isOver] of DELAY_ENDS) {
   });
 }
 
-test("Liveness: with probes off a sleep does not have to be checked", () => {
+test("Liveness: with probes off, a connection is not verified after a sleep", () => {
   const liveness = new Liveness({ ...LIMITS, pingInterval: Infinity }, 0);
   liveness.onResume(0, 0);
   assertEquals([liveness.isUnverified, liveness.deadline(NO_DEMAND)], [

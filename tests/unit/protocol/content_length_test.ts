@@ -1,5 +1,5 @@
 /**
- * Messages framed with `Content-Length` headers.
+ * Tests how messages with `Content-Length` headers are split.
  *
  * @module
  */
@@ -15,14 +15,17 @@ const sizeOf = (text: string): number => encoder.encode(text).length;
 const requestText = (id: number, more = ""): string =>
   `{"jsonrpc":"2.0","id":${id},"method":"m","params":{"a":"${more}"}}`;
 
-/** A framed message; its length is wrong by `off`. */
+/** Returns a framed message. The length in its header is wrong by `off`. */
 const frame = (text: string, off = 0): string =>
   `Content-Length: ${sizeOf(text) + off}\r\n\r\n${text}`;
 
-/** As an LSP client that indents would send it. */
-const tall = JSON.stringify(JSON.parse(requestText(1, "\u00e9")), null, 2);
+/** A message on several lines, as an LSP client may send it. */
+const multiLine = JSON.stringify(JSON.parse(requestText(1, "\u00e9")), null, 2);
 
-/** The output: the texts of lines, and the texts of bodies after `> `. */
+/**
+ * Splits a text in chunks of `size` bytes. Returns the lines, each body after
+ * `>`, a single `>` at the first header, and the sizes of lines over the limit.
+ */
 function splitChunks(text: string, size: number): string[] {
   const splitter = new LineSplitter(10_000);
   const bytes = encoder.encode(text);
@@ -39,48 +42,48 @@ function splitChunks(text: string, size: number): string[] {
 
 const [one, two] = [requestText(1), requestText(2)];
 
-const wide = requestText(1, "tw\u00f6 \u{1f600}");
+const multiByte = requestText(1, "tw\u00f6 \u{1f600}");
 
 const FRAMES: [what: string, input: string, expected: string[]][] = [
-  ["one body that nothing ends", frame(one), [">", `>${one}`]],
+  ["one body without a line break", frame(one), [">", `>${one}`]],
   ["several", frame(one) + frame(two) + frame(one), [
     ">",
     `>${one}`,
     `>${two}`,
     `>${one}`,
   ]],
-  ["a length in bytes", frame(wide) + frame(two), [
+  ["a length in bytes", frame(multiByte) + frame(two), [
     ">",
-    `>${wide}`,
+    `>${multiByte}`,
     `>${two}`,
   ]],
   [
-    "other headers beside, in other cases, with LF alone",
+    "other headers, other letter case, and LF only",
     `content-type : application/json\nCONTENT-LENGTH:${sizeOf(one)}\n\n${one}` +
     `X-Other: 1\r\n${two}\n`,
     [">", `>${one}`, "X-Other: 1", two],
   ],
   [
-    "another header behind the length",
+    "another header after the length",
     `Content-Length: ${sizeOf(one)}  \r\nX-Other: 1\r\n\r\n${one}`,
     [">", `>${one}`],
   ],
-  ["a body over several lines", frame(tall) + frame(two), [
+  ["a body over several lines", frame(multiLine) + frame(two), [
     ">",
-    `>${tall}`,
+    `>${multiLine}`,
     `>${two}`,
   ]],
-  ["a line break behind the body", `${frame(one)}\r\n${frame(two)}\n`, [
+  ["a line break after the body", `${frame(one)}\r\n${frame(two)}\n`, [
     ">",
     `>${one}`,
     `>${two}`,
   ]],
-  ["a line break that counts", `${frame(`${one}\n`)}${two}\n`, [
+  ["a line break in the body", `${frame(`${one}\n`)}${two}\n`, [
     ">",
     `>${one}\n`,
     two,
   ]],
-  ["a proper line that follows", `${frame(one)}${two}\n${one}\n`, [
+  ["plain lines after the body", `${frame(one)}${two}\n${one}\n`, [
     ">",
     `>${one}`,
     two,
@@ -97,24 +100,31 @@ const FRAMES: [what: string, input: string, expected: string[]][] = [
     `>${one}\n\n\n`,
     two,
   ]],
-  ["a length that no memory has", `${frame(one, 1e15)}\n${two}\n`, [
+  ["a length above the limit", `${frame(one, 1e15)}\n${two}\n`, [
     ">",
     one,
     two,
   ]],
-  ["a length that is no number", `Content-Length: x\r\n\r\n${one}\n${two}\n`, [
-    ">",
-    one,
-    two,
-  ]],
+  [
+    "a length that is not a number",
+    `Content-Length: x\r\n\r\n${one}\n${two}\n`,
+    [
+      ">",
+      one,
+      two,
+    ],
+  ],
   ["no body", `Content-Length: 0\r\n\r\n${one}\n`, [">", one]],
   ["no empty line", `Content-Length: 5\r\n${one}\n${two}\n`, [
     ">",
     one,
     two,
   ]],
-  ["a body that ends with the input", frame(tall, 9), [">", `>${tall}\n`]],
-  ["a word that is no header", `content-length\n{"content-length": 5}\n`, [
+  ["a body that ends with the input", frame(multiLine, 9), [
+    ">",
+    `>${multiLine}\n`,
+  ]],
+  ["a line that is not a header", `content-length\n{"content-length": 5}\n`, [
     "content-length",
     '{"content-length": 5}',
   ]],

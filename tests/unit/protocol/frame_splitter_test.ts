@@ -1,5 +1,5 @@
 /**
- * The messages in a frame, beside other text.
+ * Tests which messages are found in a frame that also has other text.
  *
  * @module
  */
@@ -9,16 +9,13 @@ import { assert, assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import { SessionDriver } from "../../helpers/session/session_driver.ts";
 import {
-  codes,
+  answerPingsFor,
+  responseCodes,
   sendCall,
   startTwoToolSession,
-  stayConnected,
 } from "../../helpers/session/two_tool_session.ts";
 
-/**
- * The contents of a frame: the texts of messages, and the number of other
- * lines.
- */
+/** A frame, the texts of its messages, and the number of its other texts. */
 const FRAMES: [frame: string, found: string[], others: number][] = [
   ['{"a":1}', ['{"a":1}'], 0],
   ["\ufeff{}", ["{}"], 0],
@@ -43,7 +40,7 @@ const FRAMES: [frame: string, found: string[], others: number][] = [
   ["\n \0", [], 0],
 ];
 
-/** The members of messages. */
+/** The members that show a broken message. */
 const NAMES = ["a"];
 
 for (const [frame, found, others] of FRAMES) {
@@ -65,7 +62,7 @@ test("Frames: at most a thousand pieces are read", () => {
   }
 });
 
-test("Frames: beside other text only responses count", () => {
+test("Frames: if there is other text, only responses count", () => {
   const driver = new SessionDriver();
   driver.connect();
   driver.request(1, "x");
@@ -83,7 +80,7 @@ test("Frames: beside other text only responses count", () => {
   ]);
 });
 
-test("Frames: of one with many messages the first 1,000 are read", () => {
+test("Frames: of a frame with many messages, the first 1,000 are read", () => {
   for (const end of ["\n", ""]) {
     const driver = startTwoToolSession();
     const text =
@@ -94,45 +91,45 @@ test("Frames: of one with many messages the first 1,000 are read", () => {
   }
 });
 
-test("Frames: of two responses in a line, the second with NaN, each answers its request", () => {
+test("Frames: two responses in a line, the second with NaN, both complete their requests", () => {
   const driver = startTwoToolSession();
   sendCall(driver, 1, "write");
   driver.request(2, "x");
   driver.fromDaemon(
     '{"jsonrpc":"2.0","id":1,"result":{}}{"jsonrpc":"2.0","id":2,"result":{"a":NaN}}',
   );
-  stayConnected(driver, 10_000);
-  assertEquals(codes(driver), [[1, undefined], [2, -31002]]);
+  answerPingsFor(driver, 10_000);
+  assertEquals(responseCodes(driver), [[1, undefined], [2, -31002]]);
 });
 
-test("Frames: of two responses in a line, the second cut off, each answers its request", () => {
+test("Frames: two responses in a line, the second cut off, both complete their requests", () => {
   const driver = startTwoToolSession();
   sendCall(driver, 1, "write");
   driver.request(2, "x");
   driver.fromDaemon(
     '{"jsonrpc":"2.0","id":1,"result":{}}{"jsonrpc":"2.0","id":2,"result":{"a',
   );
-  stayConnected(driver, 10_000);
-  assertEquals(codes(driver), [[1, undefined], [2, -31002]]);
+  answerPingsFor(driver, 10_000);
+  assertEquals(responseCodes(driver), [[1, undefined], [2, -31002]]);
 });
 
-/** Frames in which a good response stands beside other text. */
+/** Frames with a valid response and other text. */
 const ANSWERED: [what: string, frame: string][] = [
   [
-    "what Node prints of an object, then an answer",
+    "an object as Node prints it, then a response",
     "{\n  port: 8080,\n  host: 'localhost'\n}\n" +
     '{"jsonrpc":"2.0","id":1,"result":{}}\n',
   ],
   [
-    "a log line that opens a brace, then a good answer",
+    "a log line with an open brace, then a valid response",
     '{starting "server\n{"jsonrpc":"2.0","id":1,"result":{}}\n',
   ],
   [
-    "a log line, then an indented answer",
+    "a log line, then an indented response",
     'INFO done\n{\n  "jsonrpc": "2.0",\n  "id": 1,\n  "result": {}\n}\n',
   ],
   [
-    "an indented answer and a log line behind it",
+    "an indented response, then a log line",
     '{\n "jsonrpc":"2.0",\n "id":1,\n "result":{}\n}\nINFO done',
   ],
 ];
@@ -142,7 +139,7 @@ for (const [what, frame] of ANSWERED) {
     const driver = startTwoToolSession();
     sendCall(driver, 1, "write");
     driver.fromDaemon(frame);
-    stayConnected(driver, 10_000);
-    assertEquals(codes(driver), [[1, undefined]]);
+    answerPingsFor(driver, 10_000);
+    assertEquals(responseCodes(driver), [[1, undefined]]);
   });
 }

@@ -1,5 +1,6 @@
 /**
- * Ids that come back as the other JSON type.
+ * Tests ids that a daemon returns as the other JSON type: a number as a string,
+ * or a string as a number.
  *
  * @module
  */
@@ -36,7 +37,7 @@ for (const [id, other] of TYPES) {
     assertEquals(toOtherIdType(id), other));
 }
 
-test("Id types: another type counts only while all ids are of one type", () => {
+test("Id types: an id of the other type matches only while all of the client's ids have one type", () => {
   const types = new ObservedIdTypes();
   assertEquals(types.guessClientId('"1"'), undefined, "no id was used");
   types.observe("1");
@@ -55,7 +56,7 @@ test("Id types: another type counts only while all ids are of one type", () => {
   ]);
 });
 
-test("Id types: mixed ids are never taken for each other again", () => {
+test("Id types: once the client's ids are mixed, an id of the other type never matches again", () => {
   const types = new ObservedIdTypes();
   for (const id of ["1", '"2"', "3"]) types.observe(id);
   assertEquals([
@@ -67,7 +68,7 @@ test("Id types: mixed ids are never taken for each other again", () => {
   ]);
 });
 
-test("Id types: of a client with string ids, a number may mean a string", () => {
+test("Id types: if the client uses string ids, a number may stand for a string", () => {
   const types = new ObservedIdTypes();
   types.observe('"1"');
   assertEquals([types.guessClientId("1"), types.guessClientId('"1"')], [

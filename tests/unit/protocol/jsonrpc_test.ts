@@ -1,5 +1,6 @@
 /**
- * Messages of our own, their error codes, and ids in truncated texts.
+ * Tests the proxy's own messages, their error codes, and the ids in truncated
+ * texts.
  *
  * @module
  */
@@ -20,7 +21,7 @@ import {
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
-const SKIMMED: [head: string, tail: string, id: string | undefined][] = [
+const TRUNCATED: [head: string, tail: string, id: string | undefined][] = [
   ['{"jsonrpc":"2.0","id":7,"method":"x","params":{', "}}", "7"],
   ['{"jsonrpc":"2.0","method":"x","id":"a","params":{', "}}", '"a"'],
   ['{"method":"x","params":{"a":"', '"},"jsonrpc":"2.0","id":7}', "7"],
@@ -39,8 +40,8 @@ const SKIMMED: [head: string, tail: string, id: string | undefined][] = [
   ["xxxxxxxx", "xxxxxxx", undefined],
 ];
 
-for (const [head, tail, id] of SKIMMED) {
-  test(`JSON-RPC: skim finds a request's id in ${head} ... ${tail}`, () => {
+for (const [head, tail, id] of TRUNCATED) {
+  test(`JSON-RPC: recoverRequestId finds the id in ${head} ... ${tail}`, () => {
     assertEquals(
       recoverRequestId(head + "x".repeat(99), "x".repeat(99) + tail),
       id,
@@ -48,7 +49,7 @@ for (const [head, tail, id] of SKIMMED) {
   });
 }
 
-test("JSON-RPC: digId reads ids inside params, also those that a double cannot hold", () => {
+test("JSON-RPC: getNestedId reads ids inside params, even beyond the precision of a number", () => {
   const at = (params: string): string | undefined => {
     const text = `{"jsonrpc":"2.0","method":"m","params":${params}}`;
     const [message] = parseMessages(text);
@@ -67,7 +68,7 @@ test("JSON-RPC: digId reads ids inside params, also those that a double cannot h
   assertEquals(at("[1]"), undefined);
 });
 
-test("JSON-RPC: builds messages with the id as it is spelled", () => {
+test("JSON-RPC: builds messages with the exact text of the id", () => {
   assertEquals(
     buildErrorResponse('"0"', ErrorCode.unavailable, 'a "b"\n'),
     '{"jsonrpc":"2.0","id":"0","error":{"code":-31001,"message":"a \\"b\\"\\n"}}',
@@ -94,7 +95,7 @@ test("JSON-RPC: our own error codes are outside the reserved range", () => {
   }
 });
 
-test("JSON-RPC: oneLine makes one line of a pretty-printed frame, with the same value", () => {
+test("JSON-RPC: toSingleLine turns an indented frame into one line with the same value", () => {
   const value = { a: ["x\ny", 1], b: "\r" };
   const line = toSingleLine(`\r\n${JSON.stringify(value, null, 2)}\n`);
   assertEquals(/[\r\n]/.test(line), false);

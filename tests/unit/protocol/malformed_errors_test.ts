@@ -1,5 +1,5 @@
 /**
- * Daemons' errors, normalized to the form of JSON-RPC.
+ * Tests how malformed errors of daemons become JSON-RPC errors.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import {
   SessionDriver,
 } from "../../helpers/session/session_driver.ts";
 
-/** Errors as daemons write them, and as the client gets them. */
+/** An error that a daemon sends, and the error that the client gets. */
 const ERRORS: [
   error: string,
   code: number,
@@ -39,7 +39,7 @@ const ERRORS: [
 ];
 
 for (const [error, code, message, data] of ERRORS) {
-  test(`Malformed errors: the client gets a valid one for ${error}`, () => {
+  test(`Malformed errors: the client gets a valid error for ${error}`, () => {
     const driver = new SessionDriver();
     driver.connect();
     driver.request(1, "x");
@@ -51,7 +51,10 @@ for (const [error, code, message, data] of ERRORS) {
   });
 }
 
-/** The error of a response, and its text; `more` are members beside it. */
+/**
+ * Parses a response with an error, and with `more` members before the error.
+ * Returns the error, and its text as the client gets it.
+ */
 function parseError(
   errorText: string,
   more = "",
@@ -63,7 +66,7 @@ function parseError(
   return { error, text: text.slice(start.length, -1) };
 }
 
-test("Malformed errors: an error object has an integer for a code and a text for a message", () => {
+test("Malformed errors: only an error with an integer code and a string message is forwarded unchanged", () => {
   for (
     const [value, isGood] of [
       [{ code: -1, message: "" }, true],
@@ -80,7 +83,7 @@ test("Malformed errors: an error object has an integer for a code and a text for
   }
 });
 
-test("Malformed errors: beside a result an empty value is no error", () => {
+test("Malformed errors: next to a result, an empty value is not an error", () => {
   const empty = [undefined, null, false, 0, "", {}, [], { code: 0 }, { a: {} }];
   for (const value of [...empty, { message: "" }, [null]]) {
     const text = JSON.stringify(value ?? null);
@@ -92,7 +95,7 @@ test("Malformed errors: beside a result an empty value is no error", () => {
   }
 });
 
-test("Malformed errors: data stays as it is spelled, and a long error is cut", () => {
+test("Malformed errors: data keeps its exact text, and a long error is cut", () => {
   const { error, text } = parseError(
     '{"code":"7","data":{"n":1.0},"detail":"no"}',
   );

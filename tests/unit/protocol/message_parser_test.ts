@@ -1,5 +1,5 @@
 /**
- * Messages parsed from their texts, in the forms that peers write.
+ * Tests how messages are parsed, in all forms in which peers write them.
  *
  * @module
  */
@@ -12,15 +12,15 @@ import { assert, assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import { SessionDriver } from "../../helpers/session/session_driver.ts";
 import {
-  codes,
+  answerPingsFor,
+  responseCodes,
   sendCall,
   startTwoToolSession,
-  stayConnected,
 } from "../../helpers/session/two_tool_session.ts";
 
 /**
- * Forms of responses and calls, with the kind of each and the text that is
- * forwarded.
+ * Responses and requests in various forms, with the kind of each and the text
+ * that is forwarded.
  */
 const FORMS: [text: string, kind: string, carried: string][] = [
   [
@@ -89,8 +89,8 @@ for (const [text, kind, carried] of FORMS) {
 }
 
 /**
- * A key that the runtime's parser confuses with the escaped one, the parsed
- * text, and the forwarded one.
+ * A key that the runtime's JSON parser may confuse with an escaped key, a text
+ * with escaped keys, and the text that is forwarded.
  */
 const ESCAPED: [trapText: string, text: string, carried: string][] = [
   [
@@ -127,7 +127,7 @@ for (const [trapText, text, carried] of ESCAPED) {
   });
 }
 
-test("Envelope: in a broken text only an id before the break, and of a response, counts", () => {
+test("Envelope: in an invalid text, only a response's id before the error counts", () => {
   const idOf = (text: string): string | undefined => {
     const [message] = parseMessages(text);
     return message?.kind === "invalid" ? message.id : "read";
@@ -141,7 +141,7 @@ test("Envelope: in a broken text only an id before the break, and of a response,
   assertEquals(idOf('{"result":{},"id":1'), undefined);
 });
 
-test("Envelope: a client's notification with an id is sent without it, and answered", () => {
+test("Envelope: a client's notification with an id is sent without the id, and the client gets a response", () => {
   const driver = new SessionDriver();
   driver.connect();
   driver.request(5, "notifications/roots/list_changed");
@@ -152,7 +152,7 @@ test("Envelope: a client's notification with an id is sent without it, and answe
   assertEquals(driver.sentToClient(), [{ jsonrpc: "2.0", id: 5, result: {} }]);
 });
 
-test("Envelope: a daemon's notification with an id reaches the client without it, and is answered", () => {
+test("Envelope: a daemon's notification with an id reaches the client without the id, and the daemon gets a response", () => {
   const driver = new SessionDriver();
   driver.connect();
   const method = "notifications/tools/list_changed";
@@ -191,15 +191,15 @@ test("Envelope: a null member is removed", () => {
   assertEquals(driver.sentToClient(), [{ jsonrpc: "2.0", id: 1, result: {} }]);
 });
 
-test("Envelope: a log line in JSON is no response", () => {
+test("Envelope: a log line in JSON is not a response", () => {
   const driver = startTwoToolSession();
   sendCall(driver, 1, "write");
   driver.fromDaemon('{"level":"error","id":1,"error":"will retry"}');
-  stayConnected(driver, 3_000);
-  assertEquals(codes(driver), []);
+  answerPingsFor(driver, 3_000);
+  assertEquals(responseCodes(driver), []);
 });
 
-test("Envelope: empty members of a daemon that writes all of them are ignored", () => {
+test("Envelope: empty members are ignored if a daemon writes all members", () => {
   for (
     const error of ['""', "false", "0", "{}", "[]", '{"code":0,"message":""}']
   ) {
@@ -222,7 +222,7 @@ test("Envelope: a client's request with a wrong jsonrpc and another member gets 
   const driver = startTwoToolSession();
   driver.fromClient('{"id":1,"method":"x","_meta":{}}');
   driver.fromClient('{"jsonrpc":"1.0","id":2,"method":"x","sessionId":"a"}');
-  assertEquals(codes(driver), [[1, -32600], [2, -32600]]);
+  assertEquals(responseCodes(driver), [[1, -32600], [2, -32600]]);
 });
 
 test("Envelope: a notification with an empty result is a notification", () => {
@@ -235,7 +235,7 @@ test("Envelope: a notification with an empty result is a notification", () => {
   assertEquals(driver.sentToClient().length, 1);
 });
 
-/** The result of parsing a text: its kind and its id. */
+/** A text, and the kind and the id of its message. */
 const TABLE: [text: string, kind: string, id: string | undefined][] = [
   ['{"jsonrpc":"2.0","id":0,"method":"m"}', "request", "0"],
   ['{"jsonrpc":"2.0","id":"0","method":"m"}', "request", '"0"'],
@@ -341,7 +341,7 @@ for (const [text, kind, id] of TABLE) {
   });
 }
 
-test("Envelope: a batch is its elements, each as it is spelled", () => {
+test("Envelope: a batch gives its elements, each with its exact text", () => {
   const first = '{"jsonrpc":"2.0","id":1,"method":"a","params":{"n":1.0}}';
   const messages = parseMessages(
     `[ ${first} , 5, [] ,{"jsonrpc":"2.0","method":"b"}]`,
@@ -355,15 +355,15 @@ test("Envelope: a batch is its elements, each as it is spelled", () => {
   assertEquals(messages[0]?.kind === "request" && messages[0].text, first);
 });
 
-/** Makes a frame one whose result is only carried. */
+/** Makes a frame so large that its result is not parsed at once. */
 const LARGE_TEXT = JSON.stringify(
   '\u00e9\u{1f600}"id":1,"error":{},\\ [{ \n'.repeat(3_000),
 );
-/** A large result with the members of an envelope in it. */
+/** A large result that contains the names of envelope members. */
 const LARGE = `{"error":{"code":1},"id":9,"result":{"method":"x"},` +
   `"content":[{"jsonRpc":"2.0","n":1.0}, ${LARGE_TEXT}] }`;
 
-/** Large frames that are JSON. */
+/** Large frames of valid JSON. */
 const LARGE_FRAMES: readonly string[] = [
   '{"jsonrpc":"2.0","id":1,"result":LARGE}',
   '{"result":LARGE,"jsonrpc":"2.0","id":"a"}',
@@ -401,14 +401,14 @@ const LARGE_FRAMES: readonly string[] = [
 ];
 
 for (const small of LARGE_FRAMES) {
-  test(`Envelope: a large frame is read as a small one: ${small}`, () => {
+  test(`Envelope: a large frame is read like a small one: ${small}`, () => {
     const text = small.replaceAll("LARGE", () => LARGE);
     JSON.parse(text);
     assertEquals(parseFrame(text), parseMessages(text));
   });
 }
 
-test("Envelope: a large result is parsed when it is asked for, and once", () => {
+test("Envelope: a large result is parsed only on first use", () => {
   const text = `{"jsonrpc":"2.0","id":1,"result":${LARGE}}`;
   const [message] = parseFrame(text);
   assert(message?.kind === "response");
@@ -419,7 +419,7 @@ test("Envelope: a large result is parsed when it is asked for, and once", () => 
   assert(message.result === result);
 });
 
-test("Envelope: next to other text a large frame gives what a small one gives", () => {
+test("Envelope: with other text, a large frame gives the same messages as a small one", () => {
   const plain = '{"jsonrpc":"2.0","id":1,"result":LARGE}';
   const second = '{"jsonrpc":"2.0","id":2,"result":{}}';
   for (
@@ -450,7 +450,7 @@ test("Envelope: next to other text a large frame gives what a small one gives", 
   }
 });
 
-test("Envelope: a large result that is no JSON is passed on as it came", () => {
+test("Envelope: a large result that is not JSON is forwarded unchanged", () => {
   const text = `{"jsonrpc":"2.0","id":1,"result":{"x":oops,"y":${LARGE}}}`;
   const driver = startTwoToolSession({ secrets: ["s3cret"] });
   sendCall(driver, 1, "write");
@@ -463,7 +463,7 @@ test("Envelope: a large result that is no JSON is passed on as it came", () => {
   );
 });
 
-test("Envelope: a large tool error that is no JSON is redacted", () => {
+test("Envelope: a large tool error that is not JSON is redacted", () => {
   const driver = startTwoToolSession({ secrets: ["s3cret"] });
   sendCall(driver, 1, "write");
   driver.fromDaemon(
@@ -475,7 +475,7 @@ test("Envelope: a large tool error that is no JSON is redacted", () => {
   assert(!texts.some((text) => text.includes("s3cret")));
 });
 
-test("Envelope: a large list that is no JSON is no list", () => {
+test("Envelope: a large list that is not JSON is ignored", () => {
   const list = (id: unknown): string =>
     `{"jsonrpc":"2.0","id":${JSON.stringify(id)},"result":{"tools":[oops,` +
     `${LARGE}]}}`;
@@ -497,7 +497,7 @@ test("Envelope: a large list that is no JSON is no list", () => {
   );
 });
 
-test("Envelope: a large initialize result that is no JSON opens no session", () => {
+test("Envelope: a large initialize result that is not JSON does not open a session", () => {
   const driver = new SessionDriver();
   driver.open();
   driver.request(1, "initialize", { protocolVersion: "2025-06-18" });
@@ -505,10 +505,10 @@ test("Envelope: a large initialize result that is no JSON opens no session", () 
   driver.fromDaemon(
     `{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":oops,"x":${LARGE}}}`,
   );
-  assertEquals(codes(driver), [[1, -32603]]);
+  assertEquals(responseCodes(driver), [[1, -32603]]);
 });
 
-test("Envelope: a large tool error is redacted, however it is spelled", () => {
+test("Envelope: a large tool error is redacted with any spelling of isError", () => {
   for (const name of ['"isError"', '"isErr\\u006fr"']) {
     const driver = startTwoToolSession({ secrets: ["s3cret"] });
     sendCall(driver, 1, "write");

@@ -1,5 +1,6 @@
 /**
- * What MCP says about its methods: repetition, blocking, lists, versions.
+ * Tests the rules for MCP methods: which are safe to repeat, which may take
+ * long, which return lists, and how the version is negotiated.
  *
  * @module
  */
@@ -18,7 +19,7 @@ import {
   type ListKind,
   listKindOf,
   listMethodOf,
-  mayTakeLong,
+  mayKeepDaemonBusy,
   negotiateVersion,
   nextCursorOf,
   toEmptyListResponse,
@@ -50,12 +51,14 @@ for (const [message, safe] of REPEATABLE) {
   });
 }
 
-test("Methods: a ping is no call, nor is what is held for as long as the client wants", () => {
+test("Methods: mayTakeLong is false for a ping and for long-lived requests", () => {
   const methods: Method[] = ["tools/call", "tools/list", "initialize"];
   const held: Method[] = ["server/discover", "subscriptions/listen"];
-  for (const method of methods) assertEquals(mayTakeLong(method), true, method);
+  for (const method of methods) {
+    assertEquals(mayKeepDaemonBusy(method), true, method);
+  }
   for (const method of ["ping", ...held] as const) {
-    assertEquals(mayTakeLong(method), false);
+    assertEquals(mayKeepDaemonBusy(method), false);
   }
   const all: Method[] = [...methods, "ping", ...held];
   assertEquals(all.filter(isLongLived), held);
@@ -88,7 +91,7 @@ for (const [method, listing, changed] of LISTINGS) {
   });
 }
 
-test("Lists: other methods list nothing, also those that objects have", () => {
+test("Lists: other methods list nothing, even if they are named like properties of objects", () => {
   for (const method of ["tools/call", "tasks/list", "toString", "__proto__"]) {
     assertEquals(listKindOf(method), undefined, method);
   }
@@ -108,7 +111,7 @@ test("Lists: the response for a missing method is an empty list", () => {
   );
 });
 
-test("Lists: a cursor is a text, the empty one included", () => {
+test("Lists: a cursor is a string, and may be empty", () => {
   for (
     const [result, cursor] of [
       [{ nextCursor: "2" }, "2"],
@@ -121,7 +124,7 @@ test("Lists: a cursor is a text, the empty one included", () => {
   ) assertEquals(nextCursorOf(result), cursor, JSON.stringify(result));
 });
 
-test("Versions: those that the MCP SDK initializes with, and no others", () => {
+test("Versions: initialize is used with exactly the versions of the MCP SDK", () => {
   for (const version of SUPPORTED_PROTOCOL_VERSIONS) {
     assertEquals([usesInitialize(version), negotiateVersion(version)], [
       true,
@@ -133,7 +136,7 @@ test("Versions: those that the MCP SDK initializes with, and no others", () => {
   }
 });
 
-test("Versions: an unknown one is answered with the latest", () => {
+test("Versions: an unknown version is answered with the latest version", () => {
   for (const version of ["2099-01-01", "", undefined, 5]) {
     assertEquals(negotiateVersion(version), LATEST_PROTOCOL_VERSION);
   }

@@ -11,7 +11,7 @@ import { cacheKeyOf, readCacheFile } from "../../../lib/proxy/cache_file.ts";
 import { assert, assertEquals } from "../../helpers/assert.ts";
 import {
   cacheWithVersion,
-  startCacheWriter,
+  createCacheWriter,
 } from "../../helpers/cache_writer.ts";
 import { MemoryDisk } from "../../helpers/memory_disk.ts";
 import { test } from "../../helpers/no_permissions.ts";
@@ -77,7 +77,7 @@ for (const [os, env, folder] of PLACES) {
   });
 }
 
-test("Cache file: none without a home or with off; a path that is set is used as it is", () => {
+test("Cache file: none without a home folder or with off; a path that is set is used unchanged", () => {
   for (const os of ["linux", "darwin", "windows"]) {
     assertEquals(path(os, {}), undefined);
     assertEquals(path(os, {}, "/tmp/c.json"), "/tmp/c.json");
@@ -120,9 +120,9 @@ function cachedVersions(disk: MemoryDisk, setting: string = PATH): string[] {
   return Object.keys(results.initialize).sort();
 }
 
-test("Cache writer: eight proxies lose nothing of each other's results", () => {
+test("Cache writer: eight proxies keep each other's results", () => {
   const disk = new MemoryDisk();
-  const all = Array.from({ length: 8 }, () => startCacheWriter(disk, CONFIG));
+  const all = Array.from({ length: 8 }, () => createCacheWriter(disk, CONFIG));
   for (const [n, { it }] of all.entries()) it.save(cacheWithVersion(`v${n}`));
   assertEquals(cachedVersions(disk), all.map((_, n) => `v${n}`));
   assertEquals(all.flatMap(({ warnings }) => warnings), []);
@@ -133,7 +133,7 @@ test("Cache writer: eight proxies lose nothing of each other's results", () => {
 function writerWithFailures(
   tries: number,
   more: Partial<Host> = {},
-): ReturnType<typeof startCacheWriter> & { readonly disk: MemoryDisk } {
+): ReturnType<typeof createCacheWriter> & { readonly disk: MemoryDisk } {
   const disk = new MemoryDisk();
   const rename = disk.host().rename;
   const failing: typeof rename = (from, to) => {
@@ -142,12 +142,12 @@ function writerWithFailures(
   };
   return {
     disk,
-    ...startCacheWriter(disk, CONFIG, { rename: failing, ...more }),
+    ...createCacheWriter(disk, CONFIG, { rename: failing, ...more }),
   };
 }
 
 /** Returns a `setTimer` that only collects callbacks, which the test calls. */
-function heldTimers(): {
+function collectTimers(): {
   readonly timers: (() => void)[];
   readonly setTimer: Host["setTimer"];
 } {
@@ -157,8 +157,10 @@ function heldTimers(): {
 
 test("Cache writer: of two writes at the same moment none is lost", async () => {
   const disk = new MemoryDisk();
-  const { timers, setTimer } = heldTimers();
-  const [a, b] = [1, 2].map(() => startCacheWriter(disk, CONFIG, { setTimer }));
+  const { timers, setTimer } = collectTimers();
+  const [a, b] = [1, 2].map(() =>
+    createCacheWriter(disk, CONFIG, { setTimer })
+  );
   const [saveA, saveB] = [a!, b!].map(({ it }, n) => {
     it.save(cacheWithVersion(`v${n}`));
     return timers.pop()!;
@@ -189,8 +191,8 @@ test("Cache writer: of two writes at the same moment none is lost", async () => 
 
 test("Cache writer: the same results are written four times at most", () => {
   const disk = new MemoryDisk();
-  const { timers, setTimer } = heldTimers();
-  const { it } = startCacheWriter(disk, CONFIG, { setTimer });
+  const { timers, setTimer } = collectTimers();
+  const { it } = createCacheWriter(disk, CONFIG, { setTimer });
   it.save(cacheWithVersion("v"));
   for (let run = timers.shift(); run !== undefined; run = timers.shift()) {
     run();
@@ -202,8 +204,8 @@ test("Cache writer: the same results are written four times at most", () => {
 
 test("Cache writer: the client does not wait for the file, and what is saved meanwhile is written with it", () => {
   const disk = new MemoryDisk();
-  const { timers, setTimer } = heldTimers();
-  const { it } = startCacheWriter(disk, CONFIG, { setTimer });
+  const { timers, setTimer } = collectTimers();
+  const { it } = createCacheWriter(disk, CONFIG, { setTimer });
   for (const version of ["v1", "v2"]) {
     it.save(cacheWithVersion("v1"));
     it.save(cacheWithVersion(version));
@@ -214,7 +216,7 @@ test("Cache writer: the client does not wait for the file, and what is saved mea
   assertEquals(cachedVersions(disk), ["v1", "v2"]);
 });
 
-test("Cache writer: reports what fails four times in a row, once, until a write succeeds", () => {
+test("Cache writer: reports four failures in a row once, until a write succeeds", () => {
   const { disk, it, warnings } = writerWithFailures(6);
   for (const warned of [[], [], [], ["warn: EPERM"], ["warn: EPERM"]]) {
     it.save(cacheWithVersion("v"));
@@ -228,9 +230,9 @@ test("Cache writer: reports what fails four times in a row, once, until a write 
 test("Cache writer: a file that cannot be read for a moment is not replaced", async () => {
   const disk = new MemoryDisk();
   const config = { ...CONFIG, cache: "on" };
-  startCacheWriter(disk, config).it.save(cacheWithVersion("v0"));
+  createCacheWriter(disk, config).it.save(cacheWithVersion("v0"));
   let failures = 3;
-  const { it, warnings } = startCacheWriter(disk, config, {
+  const { it, warnings } = createCacheWriter(disk, config, {
     readIfUnchanged: (path, info) => {
       if (failures-- > 0) throw new Error("EBUSY");
       return disk.host().readIfUnchanged(path, info);
@@ -242,7 +244,7 @@ test("Cache writer: a file that cannot be read for a moment is not replaced", as
 });
 
 test("Cache writer: a write that fails is tried again soon", () => {
-  const { timers, setTimer } = heldTimers();
+  const { timers, setTimer } = collectTimers();
   const { disk, it, warnings } = writerWithFailures(1, { setTimer });
   it.save(cacheWithVersion("v"));
   timers.shift()!();
@@ -252,7 +254,7 @@ test("Cache writer: a write that fails is tried again soon", () => {
   assertEquals([cachedVersions(disk), warnings, timers], [["v"], [], []]);
 });
 
-test("Cache writer: at the end writes what could not be written, and nothing else", async () => {
+test("Cache writer: close writes the results that could not be written before, and nothing else", async () => {
   const { disk, it, warnings } = writerWithFailures(1);
   await it.close();
   it.save(cacheWithVersion("v"));
@@ -280,7 +282,7 @@ test("Cache file: one that the user has named, in the older format, is replaced 
   disk.addFile(PATH, olderFile());
   const file = readCacheFile(PATH, OWNER, disk.host())!;
   assertEquals(file, { path: PATH, results: EMPTY_CACHED_RESULTS });
-  const { it, warnings } = startCacheWriter(disk, CONFIG);
+  const { it, warnings } = createCacheWriter(disk, CONFIG);
   it.save(cacheWithVersion("v"));
   assertEquals([warnings, cachedVersions(disk)], [[], ["v"]]);
   assertEquals(disk.readText(PATH)?.includes('"alwaysup":2'), true);
@@ -301,7 +303,7 @@ test("Cache file: one that the user has named and that is not ours stays as it i
     disk.addFile(PATH, text);
     const { isReadOnly, problem } = readCacheFile(PATH, OWNER, disk.host())!;
     assertEquals([isReadOnly, problem !== undefined], [true, true], text);
-    startCacheWriter(disk, CONFIG).it.save(cacheWithVersion("v"));
+    createCacheWriter(disk, CONFIG).it.save(cacheWithVersion("v"));
     assertEquals(disk.readText(PATH), text);
   }
 });

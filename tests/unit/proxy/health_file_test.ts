@@ -11,7 +11,7 @@ import {
 import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
-test("exai health file: missing, unreadable, or as old as it says", () => {
+test("exai health file: is missing, unreadable, or has the age that its content shows", () => {
   const read = (text: string): ReturnType<typeof readHealthFile> =>
     readHealthFile({ readFile: () => text }, "/h");
   const missing = {
@@ -41,13 +41,13 @@ const HEALTH: [
     "fresh, and the daemon was never there",
     3_000,
     undefined,
-    /fresh \(3\.0 s old\): the daemon ran then.*check EXAI_WS_HOST/,
+    /fresh \(3\.0 s old\): the daemon was running then.*check EXAI_WS_HOST/,
   ],
   [
     "written before the crash",
     3_000,
     250,
-    /from before the connection was lost: it says nothing about now/,
+    /written before the connection was lost, so it does not show whether the daemon is running now/,
   ],
   [
     "written since the crash",
@@ -64,7 +64,7 @@ const HEALTH: [
 ];
 
 for (const [what, ageMs, lostMs, says] of HEALTH) {
-  test(`exai health file: what the log says of one that is ${what}`, () => {
+  test(`exai health file: the log message for a file that is ${what}`, () => {
     const text = describeHealthFile({ ageMs }, lostMs);
     assertMatch(text, says);
     assertEquals(/seems to run/.test(text), false);

@@ -47,7 +47,7 @@ class MemorySetup {
   readonly #exitCode: Promise<number>;
 
   constructor(dialing: DialBehavior = "accept") {
-    this.daemon.dialing = dialing;
+    this.daemon.dialBehavior = dialing;
     this.#exitCode = runProxy(
       memoryConfig("--handshake-timeout", "50ms"),
       "0",
@@ -68,7 +68,7 @@ class MemorySetup {
   }
 
   /** Waits until the daemon has received all these calls. */
-  async calls(...ids: string[]): Promise<void> {
+  async waitForCalls(...ids: string[]): Promise<void> {
     const isThere = (): boolean => ids.every((id) => this.countCalls(id) > 0);
     await this.daemon.waitUntil(isThere, `the calls ${ids}`);
   }
@@ -81,7 +81,7 @@ class MemorySetup {
 
   /** Waits for the end of the proxy. Returns the exit code. */
   async ended(): Promise<number> {
-    const code = await this.client.ended(this.#exitCode);
+    const code = await this.client.waitForExit(this.#exitCode);
     assertEquals(this.daemon.connection, undefined, "a connection is open");
     return code;
   }
@@ -93,9 +93,11 @@ test("Proxy: initialize, a list and a call over a transport in memory", async ()
   const { result } = await client.initialize();
   assertEquals(result.protocolVersion, "2025-11-25");
   client.write({ id: 1, method: "tools/list" });
-  assertEquals((await client.answerTo(1)).result, { tools: LOOK_AND_WRITE });
+  assertEquals((await client.waitForResponse(1)).result, {
+    tools: LOOK_AND_WRITE,
+  });
   setup.call("a", "write");
-  assertEquals((await client.answerTo("a")).result.did, "write");
+  assertEquals((await client.waitForResponse("a")).result.did, "write");
   assertEquals(await setup.end(), 0);
 });
 
@@ -105,22 +107,22 @@ for (const code of [1006, 1001]) {
     const { client, daemon } = setup;
     await client.initialize();
     client.write({ id: 1, method: "tools/list" });
-    await client.answerTo(1);
+    await client.waitForResponse(1);
     setup.answersCalls = false;
     setup.call("unsafe", "write");
     setup.call("safe", "look");
-    await setup.calls("unsafe", "safe");
+    await setup.waitForCalls("unsafe", "safe");
     daemon.kill(code);
-    const { error } = await client.answerTo("unsafe");
+    const { error } = await client.waitForResponse("unsafe");
     assertEquals([error.code, error.data.delivered], [-31002, "unknown"]);
     setup.call("later", "write");
     const dials = daemon.connections.length;
     const isDialed = (): boolean => daemon.connections.length > dials;
     await daemon.waitUntil(isDialed, "a dial that is refused");
     setup.answersCalls = true;
-    daemon.dialing = "accept";
-    assertEquals((await client.answerTo("later")).result.did, "write");
-    assertEquals((await client.answerTo("safe")).result.did, "look");
+    daemon.dialBehavior = "accept";
+    assertEquals((await client.waitForResponse("later")).result.did, "write");
+    assertEquals((await client.waitForResponse("safe")).result.did, "look");
     const counts = ["unsafe", "safe", "later"].map((id) =>
       setup.countCalls(id)
     );
@@ -130,13 +132,13 @@ for (const code of [1006, 1001]) {
 }
 
 for (const dialing of ["refuse", "hang"] as const) {
-  test(`Proxy: a daemon that first has dials ${dialing === "hang" ? "hang" : "refused"}`, async () => {
+  test(`Proxy: a daemon whose first dials ${dialing === "hang" ? "hang" : "are refused"}`, async () => {
     const setup = new MemorySetup(dialing);
     const { client, daemon } = setup;
     const initialized = client.initialize();
     const isDialedAgain = (): boolean => daemon.connections.length > 1;
     await daemon.waitUntil(isDialedAgain, "a second dial");
-    daemon.dialing = "accept";
+    daemon.dialBehavior = "accept";
     assertEquals((await initialized).result.protocolVersion, "2025-11-25");
     assertEquals(await setup.end(), 0);
   });
@@ -147,15 +149,15 @@ test("Proxy: a daemon that does not read gets nothing more until it reads", asyn
   const { client, daemon } = setup;
   await client.initialize();
   client.write({ id: 1, method: "tools/list" });
-  await client.answerTo(1);
+  await client.waitForResponse(1);
   const { connection } = daemon;
   connection.backlog = 65 * 1024 * 1024;
   setup.call("a", "write");
   setup.call("b", "write");
-  assertEquals((await client.answerTo("a")).result.did, "write");
+  assertEquals((await client.waitForResponse("a")).result.did, "write");
   assertEquals(setup.countCalls("b"), 0);
   connection.backlog = 0;
-  assertEquals((await client.answerTo("b")).result.did, "write");
+  assertEquals((await client.waitForResponse("b")).result.did, "write");
   assertEquals(await setup.end(), 0);
 });
 
@@ -175,26 +177,26 @@ test("Proxy: while the client does not read, there is no connection", async () =
   const { length } = daemon.connections;
   setup.call("a", "write");
   resume();
-  assertEquals((await client.answerTo("a")).result.did, "write");
+  assertEquals((await client.waitForResponse("a")).result.did, "write");
   assertEquals(daemon.connections.length > length, true);
   assertEquals(client.lines.filter((line) => line.method === method).length, 8);
   assertEquals(await setup.end(), 0);
 });
 
-test("Proxy: at the end of stdin, a call that the daemon has is answered first", async () => {
+test("Proxy: a call that is in flight at the end of stdin is answered before the exit", async () => {
   const setup = new MemorySetup();
   const { client, daemon } = setup;
   await client.initialize();
   setup.answersCalls = false;
   setup.call("a", "write");
-  await setup.calls("a");
+  await setup.waitForCalls("a");
   await client.close();
   daemon.connection.reply({ id: "a", result: { did: "late" } });
   assertEquals(await setup.ended(), 0);
-  assertEquals((await client.answerTo("a")).result.did, "late");
+  assertEquals((await client.waitForResponse("a")).result.did, "late");
 });
 
-test("Proxy: the lines of a chunk are handled with one look at the clocks, and one timer", async () => {
+test("Proxy: the clocks are read once for the lines of a chunk, and the timer is set once", async () => {
   const setup = new MemorySetup();
   const { client } = setup;
   await client.initialize();
@@ -208,7 +210,7 @@ test("Proxy: the lines of a chunk are handled with one look at the clocks, and o
     const ids = Array.from({ length: 100 }, (_, i) => `p${i}`);
     const timersBefore = client.timersSet;
     client.write(...ids.map((id) => ({ id, method: "prompts/list" })));
-    await client.answerTo("p99");
+    await client.waitForResponse("p99");
     assertEquals(ids.map((id) => setup.countCalls(id)), ids.map(() => 1));
     assert(looks < 10, `${looks} looks`);
     assert(client.timersSet - timersBefore < 10, `${client.timersSet} timers`);

@@ -12,11 +12,11 @@ import { ExaiDriver } from "../../helpers/session/exai_driver.ts";
 import type { Json } from "../../helpers/session/session_driver.ts";
 
 /** The interval at which the proxy checks for a sleep, in milliseconds. */
-const HEARTBEAT_MS = 2_000;
+const SLEEP_CHECK_INTERVAL_MS = 2_000;
 
-test("Sleep detector: notices one of 60 s during an exai call", () => {
+test("Sleep detector: detects a sleep of 60 s during an exai call", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   const call = driver.startCall(1);
   driver.frameFromDaemon(
     { op: "call_tool_ack", request_id: call.request_id, timeout: 67 },
@@ -26,7 +26,7 @@ test("Sleep detector: notices one of 60 s during an exai call", () => {
   const at = driver.now;
   const detector = new SleepDetector(at, at);
   // The proxy wakes up for this check even if nothing else is due.
-  const due = Math.min(driver.session.deadline(), at + HEARTBEAT_MS);
+  const due = Math.min(driver.session.deadline(), at + SLEEP_CHECK_INTERVAL_MS);
   assert(detector.detect(at + 60_000, at + 60_000, due) !== undefined);
 });
 
@@ -39,15 +39,15 @@ const SLEEPS: [
 ][] = [
   ["in time", 2_000, 2_000, 2_000, undefined],
   ["a busy machine", 4_900, 4_900, 2_000, undefined],
-  ["stopped", 60_000, 60_000, 2_000, {
+  ["the process was stopped", 60_000, 60_000, 2_000, {
     monotonicGapMs: 60_000,
     suspendedMs: 0,
   }],
-  ["stopped, with a deadline soon", 60_000, 60_000, 100, {
+  ["the process was stopped, with a deadline soon", 60_000, 60_000, 100, {
     monotonicGapMs: 60_000,
     suspendedMs: 0,
   }],
-  ["a clock that stood still", 1_000, 61_000, 2_000, {
+  ["the monotonic clock stopped", 1_000, 61_000, 2_000, {
     monotonicGapMs: 0,
     suspendedMs: 60_000,
   }],
@@ -56,7 +56,7 @@ const SLEEPS: [
     suspendedMs: 50_000,
   }],
   ["nothing was due", 61_000, 61_000, Infinity, undefined],
-  ["the wall's clock was put back", 1_000, -61_000, 1_000, undefined],
+  ["the wall clock was set back", 1_000, -61_000, 1_000, undefined],
 ];
 
 for (const [what, now, wall, dueAt, found] of SLEEPS) {

@@ -23,12 +23,17 @@ import {
 import { diskWithOpenFile } from "../../helpers/held_file.ts";
 import { MemoryDisk, OTHER_UID, OWN_UID } from "../../helpers/memory_disk.ts";
 import { test } from "../../helpers/no_permissions.ts";
-import { PROXY, SNAPSHOT, STALE_MS } from "../../helpers/proxy_status.ts";
+import { PROXY_INFO, SNAPSHOT, STALE_MS } from "../../helpers/proxy_status.ts";
 
 test("Status file: a failure is reported once, and the file is written 5 s later", () => {
   for (const tries of [1, 3]) {
     const { host, disk } = diskWithOpenFile("windows", tries);
-    const statusFile = new StatusFile(host, "/h/alwaysup/running", PROXY, 0);
+    const statusFile = new StatusFile(
+      host,
+      "/h/alwaysup/running",
+      PROXY_INFO,
+      0,
+    );
     assertThrows(() => statusFile.update(SNAPSHOT, 200, 0), Error, "EPERM");
     for (let failures = 1; failures < tries; failures++) {
       assertEquals(statusFile.nextWriteAt, 200 + failures * 5_000);
@@ -41,11 +46,11 @@ test("Status file: a failure is reported once, and the file is written 5 s later
   }
 });
 
-test("Status file: a folder of another user's is reported also after another failure", () => {
+test("Status file: another user's folder is reported even after another failure", () => {
   const { host, disk } = diskWithOpenFile("linux", 1);
   const home = { ...host, getEnv: disk.host().getEnv };
   const folder = statusFolder(home)!;
-  const statusFile = new StatusFile(home, folder, PROXY, 0);
+  const statusFile = new StatusFile(home, folder, PROXY_INFO, 0);
   assertThrows(() => statusFile.update(SNAPSHOT, 200, 0), Error, "EPERM");
   disk.addFolder(folder, { owner: OTHER_UID });
   assertThrows(
@@ -62,7 +67,7 @@ test("Status file: written soon, a second after a change, and every 5 s; removed
   const file = `${folder}/7-rs.json`;
   const written = (): number =>
     disk.operations.filter((step) => step === `rename ${file}`).length;
-  const statusFile = new StatusFile(host, folder, PROXY, 1_000);
+  const statusFile = new StatusFile(host, folder, PROXY_INFO, 1_000);
   assertEquals(statusFile.nextWriteAt, 1_200);
   statusFile.markDirty(1_050);
   assertEquals(statusFile.nextWriteAt, 1_200, "the client comes first");
@@ -78,9 +83,9 @@ test("Status file: written soon, a second after a change, and every 5 s; removed
     [1, 6_200],
     "nothing has changed",
   );
-  statusFile.update({ ...SNAPSHOT, owed: 4 }, 5_000, 0);
+  statusFile.update({ ...SNAPSHOT, pendingRequests: 4 }, 5_000, 0);
   assertEquals([written(), statusFile.nextWriteAt], [2, 10_000]);
-  statusFile.update({ ...SNAPSHOT, owed: 4 }, 10_000, 0);
+  statusFile.update({ ...SNAPSHOT, pendingRequests: 4 }, 10_000, 0);
   assertEquals(written(), 3, "a heartbeat");
   statusFile.remove();
   assertEquals(disk.listNames(folder), []);
@@ -90,7 +95,7 @@ const STATE = "/h/.local/state/alwaysup";
 
 const RUNNING = `${STATE}/running`;
 
-const STATUS = serializeStatus(PROXY, SNAPSHOT, 0);
+const STATUS = serializeStatus(PROXY_INFO, SNAPSHOT, 0);
 
 const OLD = { ageMs: STALE_MS };
 
@@ -114,7 +119,7 @@ const LEFT: [
   [
     "ours of some other version, and old",
     "1-a.json",
-    (disk, path) => disk.addFile(path, '{"alwaysup":1,"pid":"x"}', OLD),
+    (disk, path) => disk.addFile(path, '{"alwaysup":2,"pid":"x"}', OLD),
     "goes",
   ],
   [
@@ -132,7 +137,7 @@ const LEFT: [
   [
     "of a later format, and new",
     "1-a.json",
-    (disk, path) => disk.addFile(path, '{"alwaysup":2}'),
+    (disk, path) => disk.addFile(path, '{"alwaysup":3}'),
     "stays",
     /1-a\.json is not a status file of this version$/,
   ],
@@ -153,14 +158,14 @@ const LEFT: [
     "1-a.json",
     (disk, path) => disk.addFile(path, STATUS, { owner: OTHER_UID }),
     "stays",
-    /1-a\.json is not believed: it belongs to another user \(666\)/,
+    /1-a\.json is ignored: it belongs to another user \(666\)/,
   ],
   [
     "writable by others, and new",
     "1-a.json",
     (disk, path) => disk.addFile(path, STATUS, { mode: 0o666 }),
     "stays",
-    /1-a\.json is not believed: others may write it/,
+    /1-a\.json is ignored: other users may write to it/,
   ],
   [
     "a link, and old",
@@ -178,7 +183,7 @@ const LEFT: [
     "stays",
   ],
   [
-    "left by who was killed while it wrote",
+    "left by a proxy that was killed while it wrote",
     "1-a.json.9-b.tmp",
     (disk, path) => disk.addFile(path, "{", OLD),
     "goes",
@@ -204,7 +209,7 @@ const LEFT: [
 ];
 
 for (const [what, name, plant, end, says] of LEFT) {
-  test(`Status files: one that is ${what} ${end}`, () => {
+  test(`Status files: a file that is ${what}: ${end}`, () => {
     const disk = new MemoryDisk();
     const path = `${RUNNING}/${name}`;
     disk.addFile(`${RUNNING}/2-b.json`, STATUS);

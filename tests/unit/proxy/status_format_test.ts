@@ -17,57 +17,63 @@ import type {
 } from "../../../lib/session/snapshot.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
-import { PROXY, SNAPSHOT } from "../../helpers/proxy_status.ts";
+import { PROXY_INFO, SNAPSHOT } from "../../helpers/proxy_status.ts";
 import type { Json } from "../../helpers/session/session_driver.ts";
 
-const FACTS: ProxyInfo = PROXY;
+const PROXY: ProxyInfo = PROXY_INFO;
 
 /** The members that a status file may lack. */
 const OPTIONAL = [
   ...["client", "lastError", "connections", "answersDuringCalls"],
-  ...["sign"], // Only proxies of older versions need it.
 ];
 
 test("Status format: writes moments by the wall clock, and reads what it wrote", () => {
-  const text = serializeStatus(FACTS, SNAPSHOT, 1_000_000);
+  const text = serializeStatus(PROXY, SNAPSHOT, 1_000_000);
   const read = parseStatus(text)!;
-  const { standing, client, owed, pid } = read;
-  assertEquals(standing, { phase: "ready", since: 1_000_005 });
-  assertEquals([client, owed, pid], ["editor 1", 3, 7]);
+  const { connectionState, client, pendingRequests, pid } = read;
+  assertEquals(connectionState, { phase: "ready", since: 1_000_005 });
+  assertEquals([client, pendingRequests, pid], ["editor 1", 3, 7]);
   assertEquals([read.connections, read.answersDuringCalls], ["one", false]);
   const waiting = { phase: "waiting", attempt: 4, nextAt: 10 } as const;
   const again = parseStatus(
-    serializeStatus(FACTS, { ...SNAPSHOT, standing: waiting }, 5),
+    serializeStatus(PROXY, { ...SNAPSHOT, connectionState: waiting }, 5),
   );
-  assertEquals(again?.standing, { phase: "waiting", attempt: 4, nextAt: 15 });
+  assertEquals(again?.connectionState, {
+    phase: "waiting",
+    attempt: 4,
+    nextAt: 15,
+  });
   const displaced = { phase: "displaced" } as const;
-  const taken = serializeStatus(FACTS, { ...SNAPSHOT, standing: displaced }, 5);
-  assertEquals(parseStatus(taken)?.standing, displaced);
+  const taken = serializeStatus(PROXY, {
+    ...SNAPSHOT,
+    connectionState: displaced,
+  }, 5);
+  assertEquals(parseStatus(taken)?.connectionState, displaced);
 });
 
 test("Status format: a file of an older version has no facts about the daemon", () => {
   const { connections: _, answersDuringCalls: __, ...older } = SNAPSHOT;
-  const read = parseStatus(serializeStatus(FACTS, older as Snapshot, 0))!;
+  const read = parseStatus(serializeStatus(PROXY, older as Snapshot, 0))!;
   assertEquals([read.client, read.connections], ["editor 1", "unknown"]);
   assertEquals(read.answersDuringCalls, undefined);
 });
 
 test("Status format: refuses a file that is not ours, or incomplete", () => {
-  const whole = JSON.parse(serializeStatus(FACTS, SNAPSHOT, 0));
+  const whole = JSON.parse(serializeStatus(PROXY, SNAPSHOT, 0));
   const without = (name: string): Json => ({ ...whole, [name]: undefined });
   const bad: Json[] = [
     ...Object.keys(whole)
       .filter((name) => !OPTIONAL.includes(name))
       .map(without),
-    ...[null, 1, "x", [], {}, { ...whole, alwaysup: 2 }],
+    ...[null, 1, "x", [], {}, { ...whole, alwaysup: 1 }],
     ...[{ ...whole, pid: "7" }, { ...whole, url: 1 }, { ...whole, client: 1 }],
-    { ...whole, standing: "ready" },
+    { ...whole, connectionState: "ready" },
     ...[{ ...whole, connections: "two" }, { ...whole, connections: 1 }],
     ...[{ ...whole, answersDuringCalls: "yes" }],
-    { ...whole, standing: { phase: "ready" } },
-    { ...whole, standing: { phase: "waiting", attempt: 1 } },
-    { ...whole, standing: { phase: "dialing" } },
-    { ...whole, standing: { phase: "dancing", attempt: 1, since: 1 } },
+    { ...whole, connectionState: { phase: "ready" } },
+    { ...whole, connectionState: { phase: "waiting", attempt: 1 } },
+    { ...whole, connectionState: { phase: "dialing" } },
+    { ...whole, connectionState: { phase: "dancing", attempt: 1, since: 1 } },
   ];
   for (const it of bad) {
     assertEquals(parseStatus(JSON.stringify(it)), undefined);
@@ -78,12 +84,12 @@ test("Status format: refuses a file that is not ours, or incomplete", () => {
   }
 });
 
-const WORDS: [standing: ConnectionState, words: string][] = [
+const WORDS: [connectionState: ConnectionState, words: string][] = [
   [{ phase: "ready", since: 0 }, "ready 2 h"],
   [{ phase: "checking", since: 0 }, "silent, being checked"],
   [
     { phase: "displaced" },
-    "another client has the connection, dialed with the next request",
+    "another client has the connection; the next request reconnects",
   ],
   [
     { phase: "waiting", attempt: 14, nextAt: 7_212_900 },
@@ -94,8 +100,8 @@ const WORDS: [standing: ConnectionState, words: string][] = [
     "waiting, attempt 1, next in 0 s",
   ],
   [{ phase: "dialing", attempt: 2 }, "dialing, attempt 2"],
-  [{ phase: "greeting", attempt: 2 }, "greeting, attempt 2"],
-  [{ phase: "open" }, "open, the client has not spoken"],
+  [{ phase: "handshaking", attempt: 2 }, "handshaking, attempt 2"],
+  [{ phase: "open" }, "open, waiting for the client's first message"],
 ];
 
 for (const [standing, words] of WORDS) {

@@ -12,73 +12,73 @@ import {
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
-test("Ranked: the least number is first, and of equal ones the one that came first", () => {
-  const ranked = new IndexedMinHeap<string>();
+test("Indexed min heap: the smallest priority is first, and of equal ones the key that was added first", () => {
+  const heap = new IndexedMinHeap<string>();
   for (const [key, value] of [["c", 3], ["b", 1], ["a", 1]] as const) {
-    ranked.set(key, value);
+    heap.set(key, value);
   }
-  assertEquals([ranked.first, ranked.minPriority, ranked.size], ["b", 1, 3]);
-  assertEquals(ranked.takeUpTo(3), ["b", "a", "c"]);
-  assertEquals([ranked.first, ranked.minPriority], [undefined, Infinity]);
+  assertEquals([heap.first, heap.minPriority, heap.size], ["b", 1, 3]);
+  assertEquals(heap.takeUpTo(3), ["b", "a", "c"]);
+  assertEquals([heap.first, heap.minPriority], [undefined, Infinity]);
 });
 
-test("Ranked: changed and deleted entries leave the others in order", () => {
+test("Indexed min heap: changed and deleted keys leave the others in order", () => {
   // A Lehmer generator gives the same numbers in every run.
   let seed = 1;
   const chance = (limit: number): number =>
     (seed = seed * 48_271 % 2_147_483_647) % limit;
-  const ranked = new IndexedMinHeap<number>();
+  const heap = new IndexedMinHeap<number>();
   const known = new Map<number, number>();
   for (let i = 0; i < 5_000; i++) {
     const [key, value] = [chance(200), chance(1_000)];
     if (chance(3) === 0) {
-      ranked.delete(key);
+      heap.delete(key);
       known.delete(key);
     } else {
-      ranked.set(key, value);
+      heap.set(key, value);
       known.set(key, value);
     }
-    assertEquals(ranked.minPriority, Math.min(Infinity, ...known.values()));
+    assertEquals(heap.minPriority, Math.min(Infinity, ...known.values()));
   }
-  ranked.addToAll(10);
-  const taken = ranked.takeUpTo(Infinity).map((key) => known.get(key)!);
+  heap.addToAll(10);
+  const taken = heap.takeUpTo(Infinity).map((key) => known.get(key)!);
   assertEquals(taken, [...known.values()].sort((a, b) => a - b));
 });
 
-test("Ranked: keeps nothing under an infinite number", () => {
-  const ranked = new IndexedMinHeap<string>();
-  ranked.set("a", 1);
-  ranked.set("a", Infinity);
-  assertEquals([ranked.size, ranked.takeUpTo(Infinity)], [0, []]);
+test("Indexed min heap: an infinite priority removes the key", () => {
+  const heap = new IndexedMinHeap<string>();
+  heap.set("a", 1);
+  heap.set("a", Infinity);
+  assertEquals([heap.size, heap.takeUpTo(Infinity)], [0, []]);
 });
 
-test("Awaited: an entry is taken at its moment, which a sleep postpones", () => {
-  const awaited = new DeadlineMap<{ until: number; word: string }>();
-  awaited.set("1", { until: 20, word: "later" });
-  awaited.set("2", { until: 10, word: "sooner" });
-  awaited.set("3", { until: 5, word: "gone" });
-  awaited.dropEarliestWhile((id) => id === "3");
-  awaited.postpone(5);
-  assertEquals([awaited.earliest, awaited.takeDue(14)], [15, []]);
-  assertEquals(awaited.takeDue(15).map(([, { word }]) => word), ["sooner"]);
-  assertEquals([awaited.get("2"), awaited.get("1")?.until], [undefined, 25]);
+test("Deadline map: a value is taken at its deadline, which a sleep postpones", () => {
+  const map = new DeadlineMap<{ until: number; word: string }>();
+  map.set("1", { until: 20, word: "later" });
+  map.set("2", { until: 10, word: "sooner" });
+  map.set("3", { until: 5, word: "gone" });
+  map.dropEarliestWhile((id) => id === "3");
+  map.postpone(5);
+  assertEquals([map.earliest, map.takeDue(14)], [15, []]);
+  assertEquals(map.takeDue(15).map(([, { word }]) => word), ["sooner"]);
+  assertEquals([map.get("2"), map.get("1")?.until], [undefined, 25]);
 });
 
-test("Awaited: an entry replaces the earlier one of its id, with its moment", () => {
-  const awaited = new DeadlineMap<{ until: number }>();
-  awaited.set("1", { until: 10 });
-  awaited.set("1", { until: 30 });
-  awaited.set("2", { until: 20 });
-  assertEquals([awaited.earliest, awaited.takeDue(10)], [20, []]);
-  awaited.delete("2");
-  assertEquals(awaited.takeDue(30).map(([id]) => id), ["1"]);
-  assertEquals(awaited.earliest, Infinity);
+test("Deadline map: a value replaces the earlier one of its id, and its deadline", () => {
+  const map = new DeadlineMap<{ until: number }>();
+  map.set("1", { until: 10 });
+  map.set("1", { until: 30 });
+  map.set("2", { until: 20 });
+  assertEquals([map.earliest, map.takeDue(10)], [20, []]);
+  map.delete("2");
+  assertEquals(map.takeDue(30).map(([id]) => id), ["1"]);
+  assertEquals(map.earliest, Infinity);
 });
 
 test("Deadline map: removes expired values at the front, and none behind an unexpired one", () => {
-  const awaited = new DeadlineMap<{ until: number }>();
-  for (const until of [1, 2, 3, 4]) awaited.set(`${until}`, { until });
-  awaited.dropEarliestWhile((id) => id !== "3");
-  assertEquals(awaited.earliest, 3);
-  assertEquals(awaited.get("4"), { until: 4 });
+  const map = new DeadlineMap<{ until: number }>();
+  for (const until of [1, 2, 3, 4]) map.set(`${until}`, { until });
+  map.dropEarliestWhile((id) => id !== "3");
+  assertEquals(map.earliest, 3);
+  assertEquals(map.get("4"), { until: 4 });
 });

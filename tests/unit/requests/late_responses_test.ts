@@ -32,7 +32,7 @@ const LATE: [
   ],
 ];
 
-test("Late responses: the id of an initialize that timed out stays in use until its late response came", () => {
+test("Late responses: the id of an initialize that timed out stays in use until its late response arrives", () => {
   const driver = new SessionDriver({ requestTimeout: 1_000 });
   driver.connect();
   driver.request(7, "initialize", { protocolVersion: "2025-06-18" });
@@ -48,7 +48,7 @@ test("Late responses: the id of an initialize that timed out stays in use until 
 });
 
 for (const [what, config, leave] of LATE) {
-  test(`Late responses: an id that was ${what} stays in use until its late response came`, () => {
+  test(`Late responses: the id of a request that was ${what} stays in use until its late response arrives`, () => {
     const driver = new SessionDriver(config);
     driver.connect();
     driver.callTool(1, "write");
@@ -76,7 +76,7 @@ for (const [what, config, leave] of LATE) {
     ]);
   });
 
-  test(`Late responses: an id that was ${what} is free again on the next connection`, () => {
+  test(`Late responses: the id of a request that was ${what} is free again on the next connection`, () => {
     const driver = new SessionDriver(config);
     driver.connect();
     driver.callTool(1, "write");
@@ -92,10 +92,10 @@ for (const [what, config, leave] of LATE) {
 }
 
 const EXAI_LATE: [what: string, frame: Json][] = [
-  ["no room for it", {
+  ["an error for lack of room", {
     error: { code: "OVER_CAPACITY", message: "full", retry_after: 1 },
   }],
-  ["too much", {
+  ["a response over the size limit", {
     op: "list_tools_res",
     tools: [{ name: "x".repeat(33 * 1024 * 1024) }],
   }],
@@ -103,9 +103,9 @@ const EXAI_LATE: [what: string, frame: Json][] = [
 ];
 
 for (const [what, frame] of EXAI_LATE) {
-  test(`exai late responses: one to a cancelled list (${what}) frees its id`, () => {
+  test(`exai late responses: a late response to a cancelled tools/list frees its id: ${what}`, () => {
     const driver = new ExaiDriver();
-    driver.acknowledgeHello();
+    driver.openAndAcknowledgeHello();
     driver.request(1, "tools/list");
     driver.fromClient({
       method: "notifications/cancelled",
@@ -141,7 +141,7 @@ test("Late responses: an id that was cancelled before it was sent is free at onc
   assertEquals(driver.sentToClient().map(({ id }) => id), [1]);
 });
 
-test("Late responses: an id is in use until its response came on that connection", () => {
+test("Late responses: an id is in use until its response arrives on the same connection", () => {
   const late = new LateResponses();
   late.add("1", 7);
   late.add("1", 8);
@@ -157,7 +157,7 @@ test("Late responses: an id is in use until its response came on that connection
   assertEquals([late.has("1"), late.has("2")], [false, false]);
 });
 
-test("Late responses: a cancelled call counts as work for 60 s, but not while asleep", () => {
+test("Late responses: a cancelled call counts as running for 60 s, without time asleep", () => {
   const late = new LateResponses();
   late.addAbandonedCall("1", 7, 4, 0);
   late.addAbandonedCall("2", 7, 6, 10_000);
@@ -177,7 +177,7 @@ test("Late responses: a cancelled call counts as work for 60 s, but not while as
   ]);
 });
 
-test("Late responses: a later pong ends the work of the calls before it, and only of those", () => {
+test("Late responses: an answered probe ends the abandoned calls before it, and only those", () => {
   const late = new LateResponses();
   late.addAbandonedCall("1", 7, 4, 0);
   late.addAbandonedCall("2", 7, 6, 0);

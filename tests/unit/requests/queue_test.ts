@@ -30,28 +30,28 @@ function queuedEntry(order: number, method?: string): PendingEntry {
  * Returns the arrival numbers of the messages that may be sent while some roles
  * are full. The queue does not change.
  */
-function orders(queue: MessageQueue, ...full: LinkRole[]): number[] {
+function writableNumbers(queue: MessageQueue, ...full: LinkRole[]): number[] {
   return [...queue.writable(new Set(full))].map(({ arrivalNumber }) =>
     arrivalNumber
   );
 }
 
-test("Queue: gives the oldest first, over all roles, but for the full ones", () => {
+test("Queue: yields the oldest message of all roles first, except those of full roles", () => {
   const it = queue();
   assertEquals(it.hasWritable, false);
   const methods = ["tools/call", "x", "tools/call", "x"];
   const all = methods.map((method, i) => queuedEntry(i + 1, method));
   for (const entry of [...all].reverse()) it.add(entry);
-  assertEquals([orders(it), it.hasWritable], [[1, 2, 3, 4], true]);
-  assertEquals(orders(it), [1, 2, 3, 4], "skipped entries stay");
-  assertEquals(orders(it, "pool"), [2, 4]);
+  assertEquals([writableNumbers(it), it.hasWritable], [[1, 2, 3, 4], true]);
+  assertEquals(writableNumbers(it), [1, 2, 3, 4], "skipped entries stay");
+  assertEquals(writableNumbers(it, "pool"), [2, 4]);
   assertEquals([it.writableCount("pool"), it.writableCount("main")], [2, 2]);
   it.remove(all[0]!);
   it.remove(all[0]!); // This removal changes nothing.
-  assertEquals(orders(it), [2, 3, 4]);
+  assertEquals(writableNumbers(it), [2, 3, 4]);
 });
 
-test("Queue: a role that fills up meanwhile is not looked at any further", () => {
+test("Queue: once a role is full, no more messages of that role are yielded", () => {
   const it = queue();
   for (const order of [1, 3]) it.add(queuedEntry(order, "tools/call"));
   it.add(queuedEntry(2));
@@ -62,7 +62,7 @@ test("Queue: a role that fills up meanwhile is not looked at any further", () =>
     if (arrivalNumber === 1) full.add("pool");
   }
   assertEquals(seen, [1, 2]);
-  assertEquals(orders(it), [1, 2, 3]);
+  assertEquals(writableNumbers(it), [1, 2, 3]);
 });
 
 test("Queue: a message that was skipped and then removed does not come back", () => {
@@ -72,10 +72,10 @@ test("Queue: a message that was skipped and then removed does not come back", ()
   for (const entry of it.writable(new Set())) {
     if (entry === next) it.remove(skipped);
   }
-  assertEquals([orders(it), it.shortLivedCount], [[2], 1]);
+  assertEquals([writableNumbers(it), it.shortLivedCount], [[2], 1]);
 });
 
-test("Queue: parked messages and those with a pause are not sent", () => {
+test("Queue: parked and delayed messages are not writable", () => {
   const it = queue();
   const [parked, paused] = [queuedEntry(1), testEntry(2)];
   paused.send(1, 0, 1);
@@ -83,17 +83,20 @@ test("Queue: parked messages and those with a pause are not sent", () => {
   parked.requestHint(7, 0);
   parked.park();
   for (const entry of [parked, paused]) it.add(entry);
-  assertEquals([orders(it), it.writableCount("main"), it.hasWritable], [
-    ...[[], 0, false],
-  ]);
-  assertEquals(it.all(), [parked], "a pause does not count as waiting");
+  assertEquals(
+    [writableNumbers(it), it.writableCount("main"), it.hasWritable],
+    [
+      ...[[], 0, false],
+    ],
+  );
+  assertEquals(it.undelayed(), [parked], "a pause does not count as waiting");
   parked.unpark();
   paused.advance(1_000);
   for (const entry of [parked, paused]) it.update(entry);
-  assertEquals(orders(it), [1, 2]);
+  assertEquals(writableNumbers(it), [1, 2]);
   it.remove(parked);
   it.update(parked);
-  assertEquals(orders(it), [2], "an update adds nothing");
+  assertEquals(writableNumbers(it), [2], "an update adds nothing");
 });
 
 test("Queue: knows which messages wait for the tool list of a connection", () => {
@@ -116,7 +119,7 @@ test("Queue: knows which messages wait for the tool list of a connection", () =>
   assertEquals(it.waitingForHint(8), []);
 });
 
-test("Queue: --queue-limit holds for messages, and twice for those that are held for ever", () => {
+test("Queue: --queue-limit applies to messages, and is twice as high for long-lived requests", () => {
   const it = queue(2);
   const [call, discover] = [request("1", "x"), request("2", "server/discover")];
   for (const order of [1, 2]) it.add(queuedEntry(order));
@@ -142,7 +145,7 @@ test("Queue: the text is limited, too, but a first message may have any size", (
   assertEquals(it.isFull(request("3", "ping")), false);
 });
 
-test("Queue: counts requests that have a time limit, and others that will end", () => {
+test("Queue: counts short-lived requests, and long-lived ones without subscriptions", () => {
   const it = queue();
   const counts = (): number[] => [it.shortLivedCount, it.discoverCount];
   const methods = ["x", "server/discover", "subscriptions/listen"];

@@ -43,8 +43,8 @@ const EVENTS = {
   send: (it: PendingEntry) => it.send(8, 0, 2),
   requestHint: (it: PendingEntry) => it.requestHint(8, 0),
   requireHint: (it: PendingEntry) => it.requireHint(0),
-  awaitToolList: (it: PendingEntry) => it.park(),
-  onToolList: (it: PendingEntry) => it.unpark(),
+  park: (it: PendingEntry) => it.park(),
+  unpark: (it: PendingEntry) => it.unpark(),
   clearOutcomePoll: (it: PendingEntry) => it.clearOutcomePoll(),
   "onDisconnect: again": (it: PendingEntry) =>
     it.onDisconnect(0, () => "resend"),
@@ -73,8 +73,8 @@ const TABLE: Readonly<
     send: "sent",
     requestHint: "waiting-for-hint",
     requireHint: "queued",
-    awaitToolList: "waiting-for-hint",
-    onToolList: "waiting-for-hint",
+    park: "waiting-for-hint",
+    unpark: "waiting-for-hint",
     clearOutcomePoll: "waiting-for-hint",
   },
   delayed: { "advance: in time": "queued" },
@@ -121,7 +121,7 @@ test("Request state: a handshake request is sent from the queue, and queued agai
   assertEquals([it.connectionLosses, it.writeCount], [3, 3]);
 });
 
-test("Request state: a request fails that was in flight on two lost connections, but for a long-lived one", () => {
+test("Request state: a request that was in flight on two lost connections fails, unless it is long-lived", () => {
   for (const method of ["x", "server/discover"]) {
     const it = testEntry(1, method);
     it.send(7, 0, 1);
@@ -136,7 +136,7 @@ test("Request state: a request fails that was in flight on two lost connections,
   }
 });
 
-test("Request state: only in some states an entry is queued, and may be written", () => {
+test("Request state: only some states are queued, and only some are writable", () => {
   const states = Object.entries(BUILD).map(([state, build]) => {
     const it = testEntry(1);
     build(it);
@@ -157,7 +157,7 @@ test("Request state: only in some states an entry is queued, and may be written"
   assertEquals(parked.isWritable, true);
 });
 
-test("Request state: what was sent shows where, when and as which write", () => {
+test("Request state: a sent request has a connection, a time and a write number", () => {
   const it = testEntry(1);
   assertEquals([it.sentOnConnectionId, it.writeNumber], [undefined, 0]);
   it.send(7, 100, 5);
@@ -166,7 +166,7 @@ test("Request state: what was sent shows where, when and as which write", () => 
   assertEquals([it.sentOnConnectionId, it.writeCount], [undefined, 1]);
 });
 
-test("Request state: its outcome is polled until it is to be executed", () => {
+test("Request state: a request polls its outcome until the daemon must execute it again", () => {
   const polled = (event: (it: PendingEntry) => void): boolean[] => {
     const it = testEntry(1);
     it.send(7, 0, 1);
@@ -301,7 +301,7 @@ const DUE: [
     "daemon-timeout",
   ],
   [
-    "an unconfirmed hint, 5 s after the daemon was asked",
+    "an unconfirmed hint, 5 s after the tool list was requested",
     (it) => {
       it.enqueue(0);
       it.requestHint(1, 1_000);
@@ -310,7 +310,7 @@ const DUE: [
     "hint-timeout",
   ],
   [
-    "a hint that nobody is asked for",
+    "a required hint that was not requested",
     (it) => {
       it.enqueue(0);
       it.requireHint(1_000);
@@ -319,7 +319,7 @@ const DUE: [
     undefined,
   ],
   [
-    "a pause after OVER_CAPACITY is a moment, but no end",
+    "a delay after OVER_CAPACITY has a deadline, but does not end the request",
     (it) => {
       it.send(1, 0, 1);
       it.delayRetry(0, 3_000);
@@ -329,7 +329,7 @@ const DUE: [
   ],
 ];
 for (const [what, happens, at, why, limits] of DUE) {
-  test(`Request state: when it is due, and why: ${what}`, () => {
+  test(`Request state: deadline and reason: ${what}`, () => {
     const at500 = [testEntry(1, "x", "{}", limits), 500] as const;
     for (
       const [it, ms] of [[testEntry(1, "x", "{}", limits), 0], at500] as const
@@ -345,14 +345,14 @@ for (const [what, happens, at, why, limits] of DUE) {
   });
 }
 
-test("Request state: of several reasons the total limit is named first", () => {
+test("Request state: if several timeouts have passed, the total timeout is the reason", () => {
   const it = testEntry(1, "x", "{}", LIMITS);
   it.enqueue(0);
   it.startQueueTimer(0);
   assertEquals([it.deadline, it.advance(60_000)], [45_000, "total-timeout"]);
 });
 
-test("Request state: a daemon has no room for as long as the idle limit", () => {
+test("Request state: a daemon may have no room for the length of the idle timeout at most", () => {
   const refuse = (it: PendingEntry, now: number): string => {
     it.send(1, now, 1);
     return it.delayRetry(now, 0);
@@ -369,7 +369,7 @@ test("Request state: a daemon has no room for as long as the idle limit", () => 
   assertEquals(retry(20), "requeued");
 });
 
-test("Request state: several questions for a hint have 5 s in all", () => {
+test("Request state: several requests for a hint have 5 s in total", () => {
   const it = testEntry(1);
   it.enqueue(0);
   assertEquals(it.hintRequirement, undefined);
@@ -432,7 +432,7 @@ test("Wait notices: rise in tiny steps above the daemon's progress", () => {
   assertEquals(it.takeWaitNotice(), undefined, "it would not rise");
 });
 
-test("Request state: progress that falls back is not shown after the request was written again", () => {
+test("Request state: progress that does not increase is not forwarded after a second write", () => {
   const it = testEntry(1, "x", TOKEN);
   it.send(7, 0, 1);
   assertEquals([5, 3].map((value) => it.acceptProgress(1, value)), [

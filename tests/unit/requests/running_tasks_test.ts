@@ -92,7 +92,7 @@ test("Tasks: progress stops when the daemon is lost", () => {
   assertEquals(progress(2), []);
 });
 
-test("Tasks: progress counts only on the connection, with the token and with a number", () => {
+test("Tasks: progress counts only with the task's connection and token, and with a number", () => {
   const tasks = new RunningTasks();
   const params = '{"task":{},"_meta":{"progressToken":"t"}}';
   const response = responseWith({ task: { taskId: "T" } });
@@ -111,7 +111,7 @@ test("Tasks: progress counts only on the connection, with the token and with a n
   assertEquals(tasks.matchesProgress('"t"', 1, 7), false);
 });
 
-test("Tasks: of more than a hundred the oldest is forgotten", () => {
+test("Tasks: if there are more than a hundred, the oldest one is dropped", () => {
   const tasks = new RunningTasks();
   for (let i = 0; i <= 100; i++) {
     const params = `{"task":{},"_meta":{"progressToken":${i}}}`;

@@ -13,7 +13,7 @@ import { request } from "../../helpers/parsed_request.ts";
 import { loseAndReconnect } from "../../helpers/session/outage.ts";
 import { SessionDriver } from "../../helpers/session/session_driver.ts";
 
-test("Server requests: equal ids from two connections stay apart", () => {
+test("Server requests: equal ids from two connections are distinguished", () => {
   const forwarded = new ServerRequests();
   const serverRequest = request(
     "0",
@@ -85,7 +85,7 @@ test("Server requests: cancelled at the client when the connection is lost", () 
   assertEquals([method, params.requestId], ["notifications/cancelled", id]);
 });
 
-test("Server requests: a cancellation by the daemon reaches the client under the id that it knows", () => {
+test("Server requests: a cancellation by the daemon reaches the client with the id that the client got", () => {
   const driver = new SessionDriver();
   driver.connect();
   driver.fromDaemon({ id: 0, method: "sampling/createMessage" });
@@ -104,7 +104,7 @@ test("Server requests: a cancellation by the daemon reaches the client under the
   ]);
 });
 
-test("Server requests: the client's progress reaches the daemon with its own token", () => {
+test("Server requests: the client's progress reaches the daemon with the daemon's token", () => {
   const driver = new SessionDriver();
   driver.connect();
   const params = { _meta: { progressToken: 3 } };

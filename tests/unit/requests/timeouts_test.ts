@@ -70,7 +70,7 @@ for (const [name, model, provider] of BELONGS) {
   });
 }
 
-test("Providers: only tools/call belongs to one", () => {
+test("Providers: only a tools/call belongs to a provider", () => {
   const prompt = call("glm_prompt", "glm-4.6", "prompts/get");
   assertEquals(settingOf(prompt), "--request-timeout");
 });
@@ -124,7 +124,7 @@ for (const [what, config, total, idle] of PRECEDENCE) {
   });
 }
 
-test("Timeouts: each one is that of the longest provider name that sets it", () => {
+test("Timeouts: each timeout comes from the longest matching provider name that sets it", () => {
   const providers = [
     { name: "GLM", total: 300, idle: Infinity },
     { name: "GLM_AIR", total: Infinity, idle: 7 },
@@ -134,7 +134,7 @@ test("Timeouts: each one is that of the longest provider name that sets it", () 
   assertEquals([total?.ms, idle.ms], [300, 7]);
 });
 
-test("Timeouts: a provider's timeout holds only for its own calls", () => {
+test("Timeouts: a provider's timeout applies only to its own calls", () => {
   const providers = [
     { name: "GLM", total: 300, idle: 5 },
     { name: "KIMI", total: Infinity, idle: Infinity },
@@ -171,7 +171,7 @@ function startSession(
   return driver;
 }
 
-test("Timeouts: a provider's limit counts from the arrival of the request, and progress does not move it", () => {
+test("Timeouts: a provider's total timeout starts at the arrival of the request, and progress does not postpone it", () => {
   const driver = startSession();
   driver.close();
   driver.callTool(1, "glm_chat", { progressToken: "t" });
@@ -196,7 +196,7 @@ test("Timeouts: a provider's limit counts from the arrival of the request, and p
   assertEquals([driver.now, error.code], [300_000, -31003]);
   assertMatch(
     error.message,
-    /timed out after 300\.0 s \(GLM_STREAM_TIMEOUT is 300\.0 s; last progress of 28 9\.8 s before\)/,
+    /timed out after 300\.0 s \(GLM_STREAM_TIMEOUT is 300\.0 s; last progress \(28\) 9\.8 s ago\)/,
   );
   const [cancel] = driver.sentToDaemon().filter(({ method }) =>
     method !== "ping"
@@ -209,7 +209,7 @@ test("Timeouts: a provider's limit counts from the arrival of the request, and p
   assertEquals(driver.sentToClient(), [], "a late response is dropped");
 });
 
-test("Timeouts: progress moves a provider's idle limit", () => {
+test("Timeouts: progress postpones a provider's idle timeout", () => {
   const providers = [{ name: "GLM", total: Infinity, idle: 8_000 }];
   const driver = startSession({ providers });
   driver.callTool(1, "chat");
@@ -229,9 +229,9 @@ test("Timeouts: progress moves a provider's idle limit", () => {
   );
 });
 
-test("Timeouts: the limit of an exai daemon never moves a provider's limit", () => {
+test("Timeouts: the timeout of an exai daemon never changes a provider's timeout", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   const { request_id } = driver.startCall(1, "kimi_chat");
   driver.frameFromDaemon({ op: "call_tool_ack", request_id, timeout: 67 });
   for (let s = 0; s < 599; s++) {

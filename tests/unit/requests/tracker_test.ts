@@ -53,7 +53,7 @@ function addRequest(
  * Returns a tracker without a usable link. `setLink` makes the link usable or
  * unusable, and `expire` returns the reasons of what has expired.
  */
-function trackQueueTimes(): {
+function trackerWithoutLink(): {
   readonly tracker: RequestTracker;
   readonly setLink: (state: "usable" | "lost", now: number) => void;
   readonly expire: (now: number) => string[];
@@ -170,7 +170,7 @@ test("Request tracker: progress moves the idle deadline, never the total one", (
 });
 
 test("Request tracker: the queue timeout is the sum of all waits for a connection", () => {
-  const { tracker, setLink, expire } = trackQueueTimes();
+  const { tracker, setLink, expire } = trackerWithoutLink();
   const entry = addRequest(tracker, request("1", "ping"), 0);
   setLink("usable", 20_000);
   assertEquals(expire(45_000), [], "a link is ready");
@@ -184,8 +184,8 @@ test("Request tracker: the queue timeout is the sum of all waits for a connectio
   assertEquals(expire(220_000), ["queue-timeout"]);
 });
 
-test("Request tracker: a message that arrives while a link is usable waits for none", () => {
-  const { tracker, setLink, expire } = trackQueueTimes();
+test("Request tracker: a message that arrives while a link is usable does not wait for a link", () => {
+  const { tracker, setLink, expire } = trackerWithoutLink();
   setLink("usable", 0);
   addRequest(tracker, request("1", "ping"), 0);
   assertEquals(tracker.deadline(), Infinity);
@@ -195,7 +195,7 @@ test("Request tracker: a message that arrives while a link is usable waits for n
 });
 
 test("Request tracker: the request that opens the connection waits until the link is ready", () => {
-  const { tracker, expire } = trackQueueTimes();
+  const { tracker, expire } = trackerWithoutLink();
   addRequest(tracker, request("1", "initialize"), 0);
   tracker.markHandshakeSent("1", 1, 10_000);
   tracker.onDisconnect(1, 20_000, () => "fail");
@@ -204,8 +204,8 @@ test("Request tracker: the request that opens the connection waits until the lin
   assertEquals(expire(45_000), ["queue-timeout"]);
 });
 
-test("Request tracker: time asleep is no wait for a connection", () => {
-  const { tracker, setLink, expire } = trackQueueTimes();
+test("Request tracker: time asleep does not count as a wait for a connection", () => {
+  const { tracker, setLink, expire } = trackerWithoutLink();
   addRequest(tracker, request("1", "ping"), 0);
   tracker.postpone(1_000_000);
   // When the queue timers are updated, the time asleep must not count.
@@ -216,7 +216,7 @@ test("Request tracker: time asleep is no wait for a connection", () => {
 });
 
 test("Request tracker: a message that is written at once is never queued", () => {
-  const { tracker } = trackQueueTimes();
+  const { tracker } = trackerWithoutLink();
   const message = request("1", "tools/call");
   const entry = tracker.open(message, timeoutsOf(message, DEFAULT_CONFIG), 0);
   assertEquals([entry.state, tracker.hasWritable], ["arrived", false]);
@@ -237,7 +237,7 @@ test("Request tracker: a message that is written at once is never queued", () =>
 });
 
 test("Request tracker: a notification is closed once it was sent", () => {
-  const { tracker } = trackQueueTimes();
+  const { tracker } = trackerWithoutLink();
   const [notification] = parseMessages('{"jsonrpc":"2.0","method":"x"}');
   assert(notification?.kind === "notification");
   const timeouts = timeoutsOf(notification, DEFAULT_CONFIG);
@@ -283,7 +283,7 @@ test("Request tracker: counts requests and calls of each connection", () => {
   );
 });
 
-test("Request tracker: what failed with its connection is given in the order of arrival", () => {
+test("Request tracker: the requests that fail with their connection are returned in the order of arrival", () => {
   const tracker = createTracker();
   const [first, second] = ["1", "2"].map((id) =>
     addRequest(tracker, request(id, "x"), 0)
@@ -298,7 +298,7 @@ test("Request tracker: what failed with its connection is given in the order of 
   ]);
 });
 
-test("Request tracker: a tool list wakes the requests that wait on its connection", () => {
+test("Request tracker: a tool list makes the requests writable that wait on its connection", () => {
   const tracker = createTracker();
   for (const id of ["1", "2"]) addRequest(tracker, request(id, "x"), 0);
   tracker.markHintRequested("1", 7, 0);
@@ -322,8 +322,8 @@ test("Request tracker: a tool list wakes the requests that wait on its connectio
   assertEquals([writable(), tracker.deadline()], [[], Infinity]);
 });
 
-test("Request tracker: wait notices of all that is due come with what has expired", () => {
-  const { tracker } = trackQueueTimes();
+test("Request tracker: advance returns the wait notices that are due, and the expired requests", () => {
+  const { tracker } = trackerWithoutLink();
   const message = request("1", "x", '{"_meta":{"progressToken":"t"}}');
   const entry = addRequest(tracker, message, 0);
   assertEquals(tracker.deadline(), 1_000);
@@ -337,7 +337,7 @@ test("Request tracker: wait notices of all that is due come with what has expire
   });
 });
 
-test("Request tracker: clients are told about a suspect connection, unless --wait-progress is off", () => {
+test("Request tracker: clients are notified of a suspect connection, unless --wait-progress is off", () => {
   const notices = (["on", "off"] as const).map((waitProgress) => {
     const tracker = createTracker({ ...DEFAULT_CONFIG, waitProgress });
     const params = '{"_meta":{"progressToken":"t"}}';
@@ -350,17 +350,17 @@ test("Request tracker: clients are told about a suspect connection, unless --wai
   assertEquals(notices, [["1"], []]);
 });
 
-test("Request tracker: an id stays in use until its late response came, or its connection is lost", () => {
+test("Request tracker: an id stays in use until its late response arrives, or its connection is lost", () => {
   const tracker = createTracker();
-  const give = (id: string, connectionId: number): void =>
+  const expectLate = (id: string, connectionId: number): void =>
     tracker.expectLateResponse(
       { message: request(id, "x"), writeNumber: 1 },
       connectionId,
       0,
       0,
     );
-  give("1", 7);
-  give("1", 8);
+  expectLate("1", 7);
+  expectLate("1", 8);
   assertEquals(
     [tracker.lateResponses.has("1"), tracker.lateResponses.has('"1"')],
     [
@@ -372,7 +372,7 @@ test("Request tracker: an id stays in use until its late response came, or its c
   assertEquals(tracker.lateResponses.has("1"), true, "on the other link");
   tracker.onDisconnect(8, 0, () => "resend");
   assertEquals(tracker.lateResponses.has("1"), false);
-  for (let id = 0; id <= 1_000; id++) give(`${id}`, 7);
+  for (let id = 0; id <= 1_000; id++) expectLate(`${id}`, 7);
   assertEquals(
     [tracker.lateResponses.has("0"), tracker.lateResponses.has("1")],
     [

@@ -1,5 +1,5 @@
 /**
- * The names of environment variables on each system.
+ * Tests the names of environment variables on each operating system.
  *
  * @module
  */

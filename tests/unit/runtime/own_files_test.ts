@@ -1,6 +1,6 @@
 /**
- * Where the program's own files are, which cache and status files are trusted,
- * and which are removed.
+ * Tests where the program's own files are, which cache and status files it
+ * trusts, and which files it removes.
  *
  * @module
  */
@@ -17,11 +17,11 @@ import {
 import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
 import {
   cacheWithVersion,
-  startCacheWriter,
+  createCacheWriter,
 } from "../../helpers/cache_writer.ts";
 import { MemoryDisk, OTHER_UID } from "../../helpers/memory_disk.ts";
 import { test } from "../../helpers/no_permissions.ts";
-import { PROXY, SNAPSHOT } from "../../helpers/proxy_status.ts";
+import { PROXY_INFO, SNAPSHOT } from "../../helpers/proxy_status.ts";
 
 const STATE_FOLDERS: [
   os: string,
@@ -64,22 +64,22 @@ const NAMED = "/h/c.json";
 
 const GOOD = serializeCache(OWNER, cacheWithVersion("old"));
 
-/** Writes a new version to the cache; returns the warning if it could not. */
+/** Writes a new version to the cache. Returns the warnings, if any. */
 async function writeNew(
   disk: MemoryDisk,
   setting = "on",
   more: Partial<Host> = {},
 ): Promise<string> {
   const config = { ...CONFIG, cache: setting };
-  const { it, warnings } = startCacheWriter(disk, config, more);
+  const { it, warnings } = createCacheWriter(disk, config, more);
   it.save(cacheWithVersion("new"));
   await it.close();
   return warnings.join("\n");
 }
 
 /**
- * What a proxy has read from the cache, and the warning if it could not write
- * to it.
+ * Reads the cache as a proxy does, and then writes to it. Returns the versions
+ * that were read, and the problems; a problem is empty if there is none.
  */
 async function readAndWrite(
   disk: MemoryDisk,
@@ -113,7 +113,7 @@ const FILES: [
       disk.addFile("/victim", GOOD);
       disk.addLink(path, "/victim");
     },
-    /^it is a link, and none is followed here: remove it$/,
+    /^it is a link, and alwaysup does not follow links here: remove it$/,
   ],
   [
     "a link to nothing",
@@ -123,31 +123,31 @@ const FILES: [
   [
     "a folder",
     (disk, path) => disk.addFolder(path),
-    /^it is no regular file: move it$/,
+    /^it is not a regular file: move it$/,
   ],
   [
     "somebody else's",
     (disk, path) => disk.addFile(path, GOOD, { owner: OTHER_UID, mode: 0o600 }),
-    /^it belongs to another user \(666\), .*yours is believed: remove it$/,
+    /^it belongs to another user \(666\), .*files that belong to you: remove it$/,
   ],
   [
     "writable by its group",
     (disk, path) => disk.addFile(path, GOOD, { mode: 0o660 }),
-    /^others may write it \(mode 660\), .*: remove it$/,
+    /^other users may write to it \(mode 660\), .*: remove it$/,
   ],
   [
     "writable by everybody",
     (disk, path) => disk.addFile(path, GOOD, { mode: 0o602 }),
-    /^others may write it \(mode 602\), .*: remove it$/,
+    /^other users may write to it \(mode 602\), .*: remove it$/,
   ],
 ];
 
 for (const [what, plant, says] of FILES) {
   for (const path of [OWN, NAMED]) {
     const place = path === OWN ? "our own" : "a named one";
-    test(`Cache file: one that is ${what} (${place}) is ${says ? "not touched" : "used"}`, async () => {
+    test(`Cache file: a file that is ${what} (${place}) is ${says ? "not touched" : "used"}`, async () => {
       const disk = new MemoryDisk();
-      // The file lies in a folder that everybody can write to.
+      // Every user can write to the folder of the file.
       disk.addFolder(path.replace(/\/[^/]*$/, ""), { mode: 0o777 });
       plant(disk, path);
       const before = disk.nodes.get(path)!;
@@ -162,15 +162,15 @@ for (const [what, plant, says] of FILES) {
       assertEquals(failed, `warn: ${readProblem}`);
       assertEquals(disk.nodes.get(path), before);
       assert([GOOD, undefined].includes(disk.readText("/victim")));
-      const mess = [...disk.nodes.keys()].filter((it) =>
+      const leftovers = [...disk.nodes.keys()].filter((it) =>
         /\.(tmp|lock)$/.test(it)
       );
-      assertEquals(mess, []);
+      assertEquals(leftovers, []);
     });
   }
 }
 
-test("Ownership: our own folder is closed to others; the folder of a named file is not changed", async () => {
+test("Ownership: other users lose access to our own folder; the folder of a named file is not changed", async () => {
   for (const mode of [0o755, 0o777, 0o750, 0o701]) {
     const disk = new MemoryDisk();
     disk.addFolder(STATE, { mode });
@@ -197,7 +197,7 @@ const FOLDERS: [
       disk.addFile("/theirs/running/1-a.json", "{}");
       disk.addLink(STATE, "/theirs");
     },
-    /alwaysup is a link, .*a folder of yours alone: remove the link$/,
+    /alwaysup is a link, .*a folder that belongs to you: remove the link$/,
   ],
   [
     "a link to nothing",
@@ -229,7 +229,7 @@ for (const [what, plant, says] of FOLDERS) {
     assertEquals(trusted, []);
     assertMatch(readProblem, says);
     assertEquals(failed, `warn: ${readProblem}`);
-    const presence = new StatusFile(disk.host(), RUNNING, PROXY, 0);
+    const presence = new StatusFile(disk.host(), RUNNING, PROXY_INFO, 0);
     let why = "";
     try {
       presence.update(SNAPSHOT, 200, 0);
@@ -248,19 +248,19 @@ for (const [what, plant, says] of FOLDERS) {
   });
 }
 
-test("Ownership: an error says where the owner of a folder cannot be found out", async () => {
+test("Ownership: if the owner of a folder cannot be found out, an error says so", async () => {
   const disk = new MemoryDisk();
   disk.addFile(OWN, GOOD);
-  const userIdIn = (): number => {
+  const ownerOfNewFilesIn = (): number => {
     throw new Error("Permission denied");
   };
   const { trusted, readProblem } = await readAndWrite(disk, OWN, {
-    ownerOfNewFilesIn: userIdIn,
+    ownerOfNewFilesIn,
   });
   assertEquals(trusted, []);
   assertMatch(
     readProblem,
-    /^nobody can tell whether .*\(Permission denied\): it must/,
+    /^the owner of .* cannot be checked \(Permission denied\): it must/,
   );
 });
 
@@ -268,7 +268,7 @@ test("Ownership: on Windows only links are refused, whatever the owner and the p
   const windows = {
     os: "windows",
     getEnv: (name: string) => name === "LOCALAPPDATA" ? "/h" : undefined,
-    userIdIn: () => undefined,
+    ownerOfNewFilesIn: () => undefined,
   };
   const path = readCacheFile("on", OWNER, new MemoryDisk().host(windows))!.path;
   const disk = new MemoryDisk();
@@ -286,7 +286,7 @@ test("Ownership: on Windows only links are refused, whatever the owner and the p
   assertMatch(readCacheFile("on", OWNER, host)!.problem!, /^it is a link/);
 });
 
-test("Ownership: a file that is replaced between check and reading is checked again", () => {
+test("Ownership: a file that is replaced between the check and the read is checked again", () => {
   const disk = new MemoryDisk();
   disk.addFile(OWN, GOOD);
   disk.beforeOperation.set(`read ${OWN}`, () => {
@@ -302,7 +302,7 @@ test("Ownership: a file that is replaced between check and reading is checked ag
   assertEquals(Object.keys(again.results.initialize), ["old"]);
 });
 
-test("Cache file: what a power cut has emptied counts as none, and is written again", async () => {
+test("Cache file: a file that a power cut has emptied counts as missing, and is written again", async () => {
   for (const text of ["", "\0\0"]) {
     for (const path of [OWN, NAMED]) {
       const disk = new MemoryDisk();
@@ -314,7 +314,7 @@ test("Cache file: what a power cut has emptied counts as none, and is written ag
   }
 });
 
-test("Cache file: when there are many, the oldest of our own are removed", async () => {
+test("Cache file: if there are many, the oldest of our own files are removed", async () => {
   const disk = new MemoryDisk();
   const nameOf = (n: number): string =>
     OWN.replace(/[0-9a-f]{4}\.json$/, `${n}`.padStart(4, "0") + ".json");
@@ -379,7 +379,7 @@ for (
   });
 }
 
-test("Cache file: written also where its folder cannot be listed", async () => {
+test("Cache file: written even if its folder cannot be listed", async () => {
   for (const path of [OWN, NAMED]) {
     const listFolder = (): never => {
       throw new Error("Permission denied");

@@ -1,6 +1,6 @@
 /**
- * How a client's file is written: what a power cut leaves, and what is
- * preserved.
+ * Tests how a client's file is written: the disk after a power cut, links,
+ * backups, and changes of other programs at the same time.
  *
  * @module
  */
@@ -19,7 +19,7 @@ const FILE = "/h/mcp.json";
 const BACKUP = `${FILE}.alwaysup.bak`;
 const [BEFORE, AFTER] = ['{"a":"before"}', '{"a":"after"}'];
 
-/** Changes a file as `install` does. Returns the message of a thrown error. */
+/** Changes a file as `install` does. Returns the error's message, or "". */
 async function changeFile(host: Host, mode = 0o664): Promise<string> {
   try {
     const kept = await backUp(host, FILE, BEFORE, mode);
@@ -30,13 +30,17 @@ async function changeFile(host: Host, mode = 0o664): Promise<string> {
   }
 }
 
-/** A disk, and the operation on it. */
+/** A disk, and an operation that can be run on it. */
 interface PreparedRun {
   readonly disk: MemoryDisk;
   readonly run: () => Promise<unknown>;
 }
 
-/** What a power cut before each step of an operation leaves of a file. */
+/**
+ * Returns the texts that a file can have after a power cut. The power is cut
+ * before each step of the operation, and after the last step. `undefined` means
+ * that there is no file.
+ */
 async function leftAfterPowerCuts(
   path: string,
   make: () => PreparedRun,
@@ -84,7 +88,7 @@ test("Safe write: a power cut leaves the old file or the new one, and the backup
   assertEquals(disk.listNames("/h"), ["mcp.json", "mcp.json.alwaysup.bak"]);
 });
 
-test("Safe write: a power cut leaves no new file, or a whole one", async () => {
+test("Safe write: a power cut leaves no new file or a complete new file", async () => {
   const make = (): PreparedRun => {
     const disk = new MemoryDisk();
     return { disk, run: () => createSafely(disk.host(), FILE, AFTER) };
@@ -111,8 +115,8 @@ const IN_PLACE: [
     "is another group's",
     (disk) => disk.addFile(FILE, BEFORE, { group: OTHER_UID }),
   ],
-  ["has two names", (disk) => disk.addFile(FILE, BEFORE, { names: 2 })],
-  ["is mounted there by itself", (disk) => disk.addFile(FILE, BEFORE), {
+  ["has two names", (disk) => disk.addFile(FILE, BEFORE, { linkCount: 2 })],
+  ["is a mount point", (disk) => disk.addFile(FILE, BEFORE), {
     rename: throwBusy,
   }],
 ];
@@ -148,7 +152,7 @@ test("Safe write: overwrites a file whose folder is not writable", async () => {
   assertEquals(disk.readText(FILE), AFTER);
 });
 
-test("Safe write: follows a link, also one to a missing file, and keeps it", async () => {
+test("Safe write: follows a link, even to a missing file, and keeps the link", async () => {
   const disk = new MemoryDisk();
   disk.addFile("/real/mcp.json", BEFORE);
   disk.addLink(FILE, "/real/mcp.json");
@@ -174,7 +178,7 @@ test("Safe write: a full disk leaves the file unchanged", async () => {
   assertEquals(disk.listNames("/h"), ["mcp.json", "mcp.json.alwaysup.bak"]);
 });
 
-test("Safe write: does not replace what another program writes meanwhile", async () => {
+test("Safe write: does not replace the text that another program writes meanwhile", async () => {
   const disk = new MemoryDisk();
   disk.addFile(FILE, BEFORE);
   disk.beforeOperation.set(
@@ -183,7 +187,7 @@ test("Safe write: does not replace what another program writes meanwhile", async
   );
   assertEquals(
     await changeFile(disk.host()),
-    "another program has just changed it; that stays, so try again",
+    "another program has just changed it, and that change was kept: try again",
   );
   assertEquals(disk.readText(FILE), "theirs");
   const bare = new MemoryDisk();
@@ -193,13 +197,13 @@ test("Safe write: does not replace what another program writes meanwhile", async
   );
   const why = await createSafely(bare.host(), FILE, AFTER)
     .catch((error) => error.message);
-  assertEquals(why, "somebody else has just made it");
+  assertEquals(why, "another program has just created it");
   assertEquals([bare.readText(FILE), bare.listNames("/h")], ["theirs", [
     "mcp.json",
   ]]);
 });
 
-test("Safe write: does not replace what another program writes while links are followed", async () => {
+test("Safe write: does not replace the text that another program writes while links are followed", async () => {
   const failing = (disk: MemoryDisk, happens: () => void): Promise<string> => {
     const realPath = (): never => {
       happens();
@@ -211,7 +215,7 @@ test("Safe write: does not replace what another program writes while links are f
   disk.addFile(FILE, BEFORE);
   assertEquals(
     await failing(disk, () => disk.addFile(FILE, "theirs")),
-    "another program has just changed it; that stays, so try again",
+    "another program has just changed it, and that change was kept: try again",
   );
   assertEquals(disk.readText(FILE), "theirs");
   disk.addFile(FILE, BEFORE);
@@ -248,7 +252,7 @@ test("Safe write: two processes may make backups at the same time", async () => 
   assertEquals([why, disk.readText(newest)], ["EACCES", BEFORE]);
 });
 
-test("Safe write: a backup follows no link, and the oldest of three stays", async () => {
+test("Safe write: a backup follows no link, and the oldest of three backups is kept", async () => {
   const disk = new MemoryDisk();
   const [second, third] = [".2.bak", ".3.bak"].map((end) =>
     `${FILE}.alwaysup${end}`
@@ -270,7 +274,7 @@ test("Safe write: a backup follows no link, and the oldest of three stays", asyn
   ]);
 });
 
-test("Safe write: a power cut or a full disk leaves the earlier backups", async () => {
+test("Safe write: after a power cut or with a full disk, the earlier backups are kept", async () => {
   const plant = (): MemoryDisk => {
     const disk = new MemoryDisk();
     disk.addFile(FILE, BEFORE);
@@ -284,7 +288,7 @@ test("Safe write: a power cut or a full disk leaves the earlier backups", async 
       const disk = plant();
       return { disk, run: () => backUp(disk.host(), FILE, BEFORE, 0o640) };
     });
-    // Between the two renames the third name is free.
+    // Between the two renames, there is no third backup.
     const texts = { "": [".bak"], ".2": [".2.bak", ".3.bak"] }[end] ??
       [".3.bak", undefined, BEFORE];
     assertEquals([...left].toSorted(), texts.toSorted());

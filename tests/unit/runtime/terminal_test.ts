@@ -1,5 +1,5 @@
 /**
- * Colours on a terminal.
+ * Tests when a text is colored.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { colorize } from "../../../lib/runtime/terminal.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
-test("Terminal: a text is coloured only where colours are seen, and the colour ends with it", () => {
+test("Terminal: a text is colored only if the terminal shows colors, and the color ends after the text", () => {
   const painted = (hasColors: boolean): string =>
     colorize({ hasColors, print: () => {}, printError: () => {} }, "red", "a");
   assertEquals(painted(true), "\x1b[31ma\x1b[0m");

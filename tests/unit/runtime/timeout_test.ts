@@ -1,5 +1,5 @@
 /**
- * Time limits of promises.
+ * Tests the time limit of a promise.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { waitAtMost } from "../../../lib/runtime/timeout.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
-test("Timeout: ends with the promise, and leaves no timer behind", async () => {
+test("Timeout: ends when the promise settles, and leaves no timer", async () => {
   const { promise, resolve } = Promise.withResolvers<void>();
   let isOver = false;
   const waiting = waitAtMost(1e9, promise).then(() => isOver = true);
@@ -18,11 +18,11 @@ test("Timeout: ends with the promise, and leaves no timer behind", async () => {
   await waiting;
 });
 
-test("Timeout: ends without the promise when the time is over", async () => {
+test("Timeout: ends when the time is over, even if the promise is pending", async () => {
   await waitAtMost(1, new Promise(() => {}));
 });
 
-test("Timeout: a rejection reaches the caller, and leaves no timer behind", async () => {
+test("Timeout: a rejection reaches the caller, and leaves no timer", async () => {
   const why = await waitAtMost(1e9, Promise.reject(new Error("no")))
     .catch((error) => error.message);
   assertEquals(why, "no");

@@ -1,5 +1,5 @@
 /**
- * The host of a WebSocket URL, and the HTTP proxy for it.
+ * Tests the parts of a WebSocket URL, and which HTTP proxy is used for it.
  *
  * @module
  */
@@ -29,7 +29,7 @@ for (const [url, host, port, isIp] of URLS) {
   });
 }
 
-/** A URL, the value of NO_PROXY, and whether the dial uses the HTTP proxy. */
+/** A URL, the value of NO_PROXY, and whether the HTTP proxy is used. */
 const PROXIED: [url: string, noProxy: string, isProxied: boolean][] = [
   ["ws://h/", "", true],
   ["ws://localhost/", "", false],

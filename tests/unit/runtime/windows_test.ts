@@ -1,5 +1,5 @@
 /**
- * Files that another program holds open on Windows.
+ * Tests writes to files that another program holds open on Windows.
  *
  * @module
  */
@@ -34,7 +34,7 @@ for (const [what, before, write] of WRITES) {
   });
 }
 
-test("Windows: does not replace what another program writes while it holds the file open", async () => {
+test("Windows: does not replace the text that another program writes while it holds the file open", async () => {
   for (const tries of [1, 3, Infinity]) {
     const { disk, host } = diskWithOpenFile("windows", tries, () => {
       disk.addFile(FILE, "theirs");
@@ -44,7 +44,7 @@ test("Windows: does not replace what another program writes while it holds the f
       .catch(errorMessageOf);
     assertEquals(
       why,
-      "another program has just changed it; that stays, so try again",
+      "another program has just changed it, and that change was kept: try again",
     );
     assertEquals(disk.readText(FILE), "theirs");
     assertEquals(disk.listNames("/h"), ["a.json"]);
@@ -55,14 +55,14 @@ test("Windows: does not replace what another program writes while it holds the f
     );
     assertEquals(
       await createSafely(bare.host, FILE, "new").catch(errorMessageOf),
-      "somebody else has just made it",
+      "another program has just created it",
     );
     assertEquals(bare.disk.readText(FILE), "theirs");
     assertEquals(bare.disk.listNames("/h"), ["a.json"]);
   }
 });
 
-test("Windows: a file that is held open stays as it was, and nothing else is left", () => {
+test("Windows: a file that is held open stays unchanged, and no temporary file is left", () => {
   for (const os of ["windows", "linux"]) {
     const { disk, host } = diskWithOpenFile(os, Infinity);
     disk.addFile(FILE, "old");

@@ -110,13 +110,13 @@ test("Capacity check: a daemon that answers on both connections, and on the firs
   answerOnBoth(driver);
   assertEquals(capacityOf(driver), "many");
   assertEquals(
-    lastSavedCache(driver)?.one,
+    lastSavedCache(driver)?.oneConnectionDaemons,
     undefined,
     "only `one` is cached",
   );
 });
 
-test("Capacity check: requests wait for it, notifications do not", () => {
+test("Capacity check: delays requests, but not notifications", () => {
   const driver = connectAfter();
   driver.request(1, "tools/list");
   driver.callTool(2, "write");
@@ -129,7 +129,7 @@ test("Capacity check: requests wait for it, notifications do not", () => {
   assertEquals(driver.sentExceptProbes().map(({ id }) => id), [1, 2]);
 });
 
-test("Capacity check: delays a request by 450 ms at most, with the handshake of the first connection", () => {
+test("Capacity check: the check and the first handshake delay a request by at most 450 ms", () => {
   for (const handshakeMs of [0, 100, 150]) {
     const driver = connectAfter({}, handshakeMs);
     driver.callTool(1, "write");
@@ -173,7 +173,7 @@ const KEEPS_ONE: [
     true,
   ],
   [
-    "the second is closed with 1008, which concerns it alone",
+    "the second is closed with 1008, which does not count as a refusal",
     (driver) => {
       driver.open();
       driver.close(1008);
@@ -203,7 +203,7 @@ const KEEPS_ONE: [
     false,
   ],
   [
-    "the second answers no ping",
+    "no ping is answered on the second",
     (driver) => {
       openSecond(driver);
       driver.advance(350);
@@ -213,7 +213,7 @@ const KEEPS_ONE: [
     false,
   ],
   [
-    "no ping is answered, neither here nor there",
+    "no ping is answered on either connection",
     (driver) => {
       openSecond(driver);
       driver.advance(450);
@@ -257,7 +257,7 @@ const KEEPS_ONE: [
     true,
   ],
   [
-    "the answers go to the newest connection, and then to nobody",
+    "only the newest connection gets answers, and none once it is closed",
     (driver) => {
       driver.fromDaemon({ id: openSecond(driver), result: {} });
       driver.advance(450);
@@ -266,7 +266,7 @@ const KEEPS_ONE: [
     true,
   ],
   [
-    "the first is deaf once the second is closed",
+    "no ping is answered on the first once the second is closed",
     (driver) => {
       driver.fromDaemon({ id: openSecond(driver), result: {} });
       driver.fromDaemon({ id: main, result: {} }, 1);
@@ -310,7 +310,10 @@ for (const [what, end, first, isCached] of KEEPS_ONE) {
     const saved = effects.flatMap((it) =>
       it.type === "save-cache" ? [it.results] : []
     ).at(-1);
-    assertEquals(saved?.one, isCached ? { "daemon 7": WEEK_MS } : undefined);
+    assertEquals(
+      saved?.oneConnectionDaemons,
+      isCached ? { "daemon 7": WEEK_MS } : undefined,
+    );
     driver.advance(300_000);
     const isOne = driver.dials.length <= (first === "is left" ? 3 : 2);
     assert(isOne, "no second connection again");
@@ -320,13 +323,19 @@ for (const [what, end, first, isCached] of KEEPS_ONE) {
 test("Capacity check: a cached result counts for a week, and for that version of the daemon", () => {
   const cachedResults = {
     ...EMPTY_CACHED_RESULTS,
-    one: { "daemon 7": 60_000 },
+    oneConnectionDaemons: { "daemon 7": 60_000 },
   };
   assertEquals(connectAfter({ cachedResults }).dials.length, 1);
   assertEquals(capacityOf(connectAfter({ cachedResults })), "one");
-  const other = { ...EMPTY_CACHED_RESULTS, one: { "daemon 6": 60_000 } };
+  const other = {
+    ...EMPTY_CACHED_RESULTS,
+    oneConnectionDaemons: { "daemon 6": 60_000 },
+  };
   assertEquals(connectAfter({ cachedResults: other }).dials.length, 2);
-  const brief = { ...EMPTY_CACHED_RESULTS, one: { "daemon 7": 1_000 } };
+  const brief = {
+    ...EMPTY_CACHED_RESULTS,
+    oneConnectionDaemons: { "daemon 7": 1_000 },
+  };
   const driver = new SessionDriver({
     connections: "auto",
     cachedResults: brief,
@@ -349,7 +358,7 @@ const NOT_CHECKED: [what: string, driver: () => SessionDriver][] = [
 ];
 
 for (const [what, make] of NOT_CHECKED) {
-  test(`Capacity check: left out: ${what}`, () => {
+  test(`Capacity check: not started: ${what}`, () => {
     const driver = make();
     driver.callTool(1, "write");
     driver.advance(400);
@@ -358,7 +367,7 @@ for (const [what, make] of NOT_CHECKED) {
   });
 }
 
-test("Capacity check: left out after the first call, also after a reconnect; a list is no call", () => {
+test("Capacity check: not started after the first call, even after a reconnect; a list request is not a call", () => {
   for (
     const [method, dials] of [["tools/list", 3], ["tools/call", 2]] as const
   ) {
@@ -380,7 +389,7 @@ test("Capacity check: left out after the first call, also after a reconnect; a l
   }
 });
 
-test("Capacity check: shows nothing where the daemon goes away or freezes, and is not repeated in this process", () => {
+test("Capacity check: has no result if the daemon goes away or freezes, and is not repeated in this process", () => {
   const away = connectAfter();
   away.open();
   away.close(1006, 1);
@@ -392,17 +401,17 @@ test("Capacity check: shows nothing where the daemon goes away or freezes, and i
   still.advance(1_451);
   assertEquals(still.isConnectionClosed(1), true);
   for (const driver of [away, still]) {
-    assertEquals(lastSavedCache(driver)?.one, undefined);
+    assertEquals(lastSavedCache(driver)?.oneConnectionDaemons, undefined);
     driver.reconnect();
     assertEquals(capacityOf(driver), "one");
-    assertEquals(lastSavedCache(driver)?.one, undefined);
+    assertEquals(lastSavedCache(driver)?.oneConnectionDaemons, undefined);
     const { length } = driver.dials;
     driver.advance(4_000);
     assertEquals(driver.dials.length, length);
   }
 });
 
-test("Capacity check: a loss of the daemon does not change a known capacity of two", () => {
+test("Capacity check: losing the daemon does not change a known capacity of many", () => {
   const driver = connectAfter();
   answerOnBoth(driver);
   driver.close(1006, 1);
@@ -431,10 +440,12 @@ test("Capacity check: a first connection that closes within 2 s of a standby's o
   driver.advanceToNextDial();
   driver.takeEffects();
   driver.reconnect();
-  assertEquals(lastSavedCache(driver)?.one, { "daemon 7": WEEK_MS });
+  assertEquals(lastSavedCache(driver)?.oneConnectionDaemons, {
+    "daemon 7": WEEK_MS,
+  });
 });
 
-test("Capacity check: a sleep ends it without a result, and requests go on", () => {
+test("Capacity check: a sleep ends the check without a result, and requests are sent", () => {
   const driver = connectAfter();
   driver.callTool(1, "write");
   driver.sleep(60_000);
@@ -443,7 +454,7 @@ test("Capacity check: a sleep ends it without a result, and requests go on", () 
   driver.answerProbe(1);
   assertEquals(driver.sentExceptProbes().at(-1).id, 1);
   assertEquals(capacityOf(driver), "one");
-  assertEquals(lastSavedCache(driver)?.one, undefined);
+  assertEquals(lastSavedCache(driver)?.oneConnectionDaemons, undefined);
 });
 
 test("Capacity check: when the client leaves, both connections are closed", () => {

@@ -18,11 +18,11 @@ import {
   SessionDriver,
 } from "../../helpers/session/session_driver.ts";
 import {
-  codes,
+  responseCodes,
   startRetypedIdSession,
 } from "../../helpers/session/two_tool_session.ts";
 
-test("Own ids: whole numbers of 31 bits that the client does not use", () => {
+test("Own ids: the proxy uses whole numbers of 31 bits that the client does not use", () => {
   const driver = new SessionDriver();
   driver.connect();
   driver.callTool(2 ** 30 + 7, "write");
@@ -39,7 +39,7 @@ test("Own ids: whole numbers of 31 bits that the client does not use", () => {
 });
 
 for (const asText of [false, true]) {
-  test(`Own ids: a client's request with one that is in flight waits: ${asText ? "as text" : "as number"}`, () => {
+  test(`Own ids: a client's request waits if its id is that of a probe in flight: ${asText ? "as text" : "as number"}`, () => {
     const driver = new SessionDriver();
     driver.connect();
     driver.advance(5_000);
@@ -102,7 +102,7 @@ test("Id types: a client with ids of both types gets exact matches only", () => 
   assertEquals(driver.sentToClient().map(({ id }) => id), [1]);
 });
 
-test("Twin ids: wait for each other where the daemon confuses types", () => {
+test("Confusable ids: a request waits for one with the same id of the other type, if the daemon confuses types", () => {
   const driver = startRetypedIdSession();
   driver.request(1, "x");
   driver.request("1", "x");
@@ -118,7 +118,7 @@ test("Twin ids: wait for each other where the daemon confuses types", () => {
   ]);
 });
 
-test("Id types: our own probes and replays are recognized under the other type", () => {
+test("Id types: responses to the proxy's own probes and replays are recognized under the other type", () => {
   const driver = new SessionDriver();
   driver.connect();
   driver.advance(5_000);
@@ -138,7 +138,7 @@ test("Id types: our own probes and replays are recognized under the other type",
   assertEquals(driver.sentExceptProbes().at(-1).id, "next");
 });
 
-test("Twin ids: a request that waits for its twin is refused when the twin is cancelled", () => {
+test("Confusable ids: a request that waits for a confusable one fails if that one is cancelled", () => {
   const driver = startRetypedIdSession();
   driver.request("1", "x");
   driver.request(1, "x");
@@ -147,7 +147,7 @@ test("Twin ids: a request that waits for its twin is refused when the twin is ca
     method: "notifications/cancelled",
     params: { requestId: "1" },
   });
-  assertEquals(codes(driver), [[1, -32600]]);
+  assertEquals(responseCodes(driver), [[1, -32600]]);
   assertEquals(driver.sentExceptProbes().filter(({ id }) => id === 1), []);
 });
 
@@ -167,7 +167,7 @@ test("Id types: a number that comes back as a string is recognized after a serve
     id: "0",
     result: { protocolVersion: "2025-06-18", capabilities: {} },
   });
-  assertEquals(codes(driver), [[0, undefined]]);
+  assertEquals(responseCodes(driver), [[0, undefined]]);
 });
 
 /**
@@ -190,11 +190,11 @@ const RESOLVED: [what: string, ids: string[], id: string, found: Json][] = [
   ["the same id", ["1"], "1", "1"],
   ["the other type of the only one", ["1"], '"1"', "1"],
   ["the other type, while all ids are strings", ['"a"', '"1"'], "1", '"1"'],
-  ["no other type, where the client uses both", ["1", '"2"'], '"1"', undefined],
-  ["no request that is not in flight", ["1"], "2", undefined],
+  ["nothing, if the client uses both types", ["1", '"2"'], '"1"', undefined],
+  ["nothing, if that request is not in flight", ["1"], "2", undefined],
 ];
 for (const [what, ids, id, found] of RESOLVED) {
-  test(`Client ids: ${id} means ${what}`, () => {
+  test(`Client ids: ${id} finds ${what}`, () => {
     const { clientIds } = inFlight(...ids);
     assertEquals(clientIds.findInFlight(id, 7)?.key, found);
     assertEquals(
@@ -206,7 +206,7 @@ for (const [what, ids, id, found] of RESOLVED) {
   });
 }
 
-test("Client ids: an id is open under either type, also for a late response", () => {
+test("Client ids: an id is in use under both types, also while a late response is expected", () => {
   const { tracker, clientIds } = inFlight("1");
   tracker.lateResponses.add("2", 7);
   const ids = ["1", '"1"', "2", '"2"', "3"];
@@ -217,7 +217,7 @@ test("Client ids: an id is open under either type, also for a late response", ()
   assertEquals(clientIds.isInUse("2"), false, "it came as the other type");
 });
 
-test("Client ids: twins matter only once the daemon has changed a type", () => {
+test("Client ids: ids of different types are confusable only once the daemon has changed a type", () => {
   const { tracker, clientIds } = inFlight("1", '"2"');
   tracker.lateResponses.add("3", 7);
   const found = (): boolean[] => [

@@ -42,7 +42,7 @@ function answerToolList(driver: SessionDriver): void {
   driver.fromDaemon({ id, result: { tools: LOOK_AND_WRITE } });
 }
 
-test("Forwarding: a message passes both ways as it is spelled", () => {
+test("Forwarding: the text of a message is unchanged in both directions", () => {
   const driver = new SessionDriver();
   driver.connect();
   const there =
@@ -97,7 +97,7 @@ test("Queue: a request that was never sent fails as unavailable when its queue t
   );
 });
 
-test("Lost connection: a safe request is sent again on the next one under the same id", () => {
+test("Lost connection: a safe request is sent again on the next connection with the same id", () => {
   const driver = connectWithTools();
   driver.request(1, "tools/list");
   driver.callTool(2, "look");
@@ -166,7 +166,7 @@ for (const [retry, resent] of POLICIES) {
   });
 }
 
-test("Lost connection: after a second one a request is not tried a third time", () => {
+test("Lost connection: after the second loss, a request is not sent a third time", () => {
   const driver = connectWithTools({ retry: "always" });
   driver.callTool(1, "write");
   for (let losses = 1; losses <= 2; losses++) {
@@ -198,7 +198,7 @@ test("Timeout: the request is cancelled at the daemon, fails, and its late respo
   assertEquals(driver.sentToClient(), []);
 });
 
-test("Progress: postpones the idle timeout, and reaches the client also where it does not rise", () => {
+test("Progress: postpones the idle timeout, and reaches the client even if it does not increase", () => {
   const driver = connectWithTools({
     idleTimeout: 10_000,
     pingInterval: Infinity,
@@ -227,7 +227,7 @@ test("Progress: postpones the idle timeout, and reaches the client also where it
   assertEquals(driver.sentToClient(), [], "it is answered");
 });
 
-test("Progress: of a task reaches the client after its request was answered", () => {
+test("Progress: a task's progress reaches the client after the response to its request", () => {
   const driver = connectWithTools();
   const _meta = { progressToken: "t" };
   driver.request(1, "tools/call", { name: "write", task: {}, _meta });
@@ -246,7 +246,7 @@ test("Progress: of a task reaches the client after its request was answered", ()
   assertEquals(progress(2), [], "it has ended");
 });
 
-test("Progress: of a safe request that is sent again, the client sees no value twice", () => {
+test("Progress: if a safe request is sent again, the client gets no value twice", () => {
   const driver = connectWithTools();
   driver.callTool(1, "look", { progressToken: 0 });
   const progress = (progress: number): void =>
@@ -264,7 +264,7 @@ test("Progress: of a safe request that is sent again, the client sees no value t
   assertEquals(driver.sentToClient().map(({ params }) => params.progress), [6]);
 });
 
-test("Responses: duplicate, late and foreign ones are dropped", () => {
+test("Responses: duplicate, late and unknown responses are dropped", () => {
   const driver = connectWithTools();
   driver.request("7", "tools/list");
   driver.fromDaemon({ id: "7", result: { tools: [] } });
@@ -296,7 +296,7 @@ test("Duplicate id: a second request under an id in flight is dropped with a log
   assertEquals(driver.logEvents(), ["duplicate-id"]);
 });
 
-test("Cancellation: of a queued request nothing is sent and nothing answered", () => {
+test("Cancellation: a cancelled request in the queue is neither sent nor answered", () => {
   const driver = connectWithTools();
   driver.close();
   driver.callTool(1, "write");
@@ -315,7 +315,7 @@ test("Cancellation: of a queued request nothing is sent and nothing answered", (
   assertEquals(driver.sentToClient().filter(({ id }) => id === 1), []);
 });
 
-test("Cancellation: of a request in flight the daemon is notified, and its response is dropped", () => {
+test("Cancellation: the daemon is notified if the request is in flight, and its response is dropped", () => {
   const driver = connectWithTools();
   driver.callTool(1, "write");
   driver.takeEffects();
@@ -347,7 +347,7 @@ test("Cancellation: initialize cannot be cancelled", () => {
   assertEquals(driver.sentToClient()[0].id, 0);
 });
 
-test("Ping: the client's own is answered during an outage, and forwarded otherwise", () => {
+test("Ping: the proxy answers the client's ping during an outage, and forwards it otherwise", () => {
   const driver = connectWithTools();
   driver.request(1, "ping");
   assertEquals(methods(driver.sentExceptProbes()), ["ping"]);
@@ -402,7 +402,7 @@ const REFUSALS: [what: string, end: (driver: SessionDriver) => void][] = [
   ["another protocol version", (driver) => driver.reconnect("2099-01-01")],
 ];
 for (const [what, end] of REFUSALS) {
-  test(`Refusal: by ${what}, requests fail at once, and the next dial comes at the cap`, () => {
+  test(`Refusal: after ${what}, requests fail at once, and the next dial comes after --backoff-cap`, () => {
     const driver = connectWithTools();
     driver.close();
     driver.callTool(1, "write");
@@ -453,7 +453,7 @@ test("Liveness: any frame answers a probe, even an invalid one", () => {
   );
 });
 
-test("Liveness: a connection with an open request is kept in silence", () => {
+test("Liveness: a silent connection with a pending request is kept", () => {
   const driver = connectWithTools();
   driver.callTool(1, "write");
   const { connectionId } = driver;
@@ -461,7 +461,7 @@ test("Liveness: a connection with an open request is kept in silence", () => {
   assertEquals(driver.isConnectionClosed(connectionId), false);
 });
 
-test("Shutdown: with nothing open, exit 0 at once, and a close for the daemon", () => {
+test("Shutdown: without pending requests, closes the connection and exits with 0 at once", () => {
   const driver = connectWithTools();
   const { connectionId } = driver;
   driver.end();
@@ -472,7 +472,7 @@ test("Shutdown: with nothing open, exit 0 at once, and a close for the daemon", 
   assertEquals(driver.session.deadline(), Infinity);
 });
 
-test("Shutdown: during an outage or a dial, exit 0 at once", () => {
+test("Shutdown: exits with 0 at once during an outage or a dial", () => {
   const down = connectWithTools();
   down.close();
   down.takeEffects();
@@ -487,7 +487,7 @@ test("Shutdown: during an outage or a dial, exit 0 at once", () => {
   ]);
 });
 
-test("Shutdown: open requests have 1.5 s, and then fail", () => {
+test("Shutdown: pending requests have 1.5 s, and then fail", () => {
   const driver = connectWithTools();
   driver.callTool(1, "write");
   driver.callTool(2, "write");
@@ -506,7 +506,7 @@ test("Shutdown: open requests have 1.5 s, and then fail", () => {
   assertEquals([errorsToClient(queued), queued.exitCode()], [[[1, -31001]], 0]);
 });
 
-test("Shutdown: exit as soon as the open request is answered", () => {
+test("Shutdown: exits as soon as the last pending request is answered", () => {
   const driver = connectWithTools();
   driver.callTool(1, "write");
   driver.end();
@@ -515,7 +515,7 @@ test("Shutdown: exit as soon as the open request is answered", () => {
   assertEquals(driver.exitCode(), 0);
 });
 
-test("Shutdown: at once after a second signal", () => {
+test("Shutdown: exits at once after a second signal", () => {
   const driver = connectWithTools();
   driver.callTool(1, "write");
   driver.end("signal");
@@ -525,14 +525,14 @@ test("Shutdown: at once after a second signal", () => {
   assertEquals([errorsToClient(driver), driver.exitCode()], [[[1, -31002]], 0]);
 });
 
-test("Shutdown: with a broken stdout exit 0 at once, whatever is open", () => {
+test("Shutdown: exits with 0 at once if stdout is broken, even with pending requests", () => {
   const driver = connectWithTools();
   driver.callTool(1, "write");
   driver.handle({ type: "stdout-broken" });
   assertEquals(driver.exitCode(), 0);
 });
 
-test("--give-up-after: exit 1 after so long without a connection, and every open request fails", () => {
+test("--give-up-after: after this time without a connection, pending requests fail, and the exit code is 1", () => {
   const driver = connectWithTools({ giveUpAfter: 20_000 });
   driver.advance(4_000);
   driver.close();
@@ -551,7 +551,7 @@ test("--give-up-after: does not run while the client has not sent anything", () 
   assertEquals(driver.exitCode(), undefined);
 });
 
-test("Errors: retryable is false where repeating may do harm", () => {
+test("Errors: retryable is false if a repetition may do harm", () => {
   const always = connectWithTools({ retry: "always", requestTimeout: 30_000 });
   always.callTool(1, "write");
   always.close();

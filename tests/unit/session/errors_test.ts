@@ -25,20 +25,20 @@ import { test } from "../../helpers/no_permissions.ts";
 import { request } from "../../helpers/parsed_request.ts";
 import type { Json } from "../../helpers/session/session_driver.ts";
 
-const FATE: DeliveryState = {
+const UNSENT: DeliveryState = {
   request: request("7", "tools/call", '{"name":"write","arguments":{"s":1}}'),
   ...{ isIdempotent: false, isHintUnconfirmed: false, isSentOrPolled: false },
   ...{ delivered: "no", connectionLosses: 0 },
 };
-const SAFE: DeliveryState = { ...FATE, isIdempotent: true };
+const SAFE: DeliveryState = { ...UNSENT, isIdempotent: true };
 const SENT: DeliveryState = {
-  ...FATE,
+  ...UNSENT,
   isSentOrPolled: true,
   delivered: "unknown",
 };
 const SAFE_SENT: DeliveryState = { ...SENT, isIdempotent: true };
 const LOST: DeliveryState = {
-  ...{ ...FATE, delivered: "unknown" },
+  ...{ ...UNSENT, delivered: "unknown" },
   connectionLosses: 1,
 };
 const OUTAGE: LinkOutage = {
@@ -62,7 +62,7 @@ const ERRORS: [
 ][] = [
   [
     "unavailable, never sent",
-    daemonUnavailable(FATE, OUTAGE),
+    daemonUnavailable(UNSENT, OUTAGE),
     ...[-31001, "no", true] as const,
     /not available: nothing listens \(down for 1\.2 s, 1 attempt, next attempt in 0\.9 s\)\. tools\/call "write" was not delivered\. Start the daemon/,
   ],
@@ -83,13 +83,13 @@ const ERRORS: [
   ],
   [
     "refused",
-    daemonUnavailable(SAFE, { ...OUTAGE, refusal: "it refuses our token" }),
+    daemonUnavailable(SAFE, { ...OUTAGE, refusal: "it rejects the token" }),
     ...[-31001, "no", false] as const,
-    /it refuses our token .*Trying again will not help/,
+    /it rejects the token .*Trying again will not help/,
   ],
   [
     "a daemon that does not read",
-    daemonUnavailable(FATE, { ...OUTAGE, isBacklogged: true }),
+    daemonUnavailable(UNSENT, { ...OUTAGE, isBacklogged: true }),
     ...[-31001, "no", true] as const,
     /it does not read what is sent to it\. /,
   ],
@@ -109,13 +109,13 @@ const ERRORS: [
     "connection lost, safe",
     outcomeUnknown({ ...SAFE_SENT, connectionLosses: 1 }, "connection_lost"),
     ...[-31002, "unknown", true] as const,
-    /It only reads/,
+    /It is safe to send again/,
   ],
   [
     "two connections lost, safe",
     outcomeUnknown({ ...SAFE_SENT, connectionLosses: 2 }, "connection_lost"),
     ...[-31002, "unknown", false] as const,
-    /on 2 lost connections and may be what ends the daemon/,
+    /on 2 lost connections and may crash the daemon/,
   ],
   [
     "stopped",
@@ -127,13 +127,13 @@ const ERRORS: [
     "unreadable twice",
     responseUnreadable(SAFE_SENT, "not JSON", 2),
     ...[-31002, "unknown", true] as const,
-    /in a form that can be understood, also when it was sent again \(not JSON\)/,
+    /with a message that alwaysup can read, even after it was sent again \(not JSON\)/,
   ],
   [
     "stopped before it was sent",
-    stoppedBeforeSend(FATE),
+    stoppedBeforeSend(UNSENT),
     ...[-31001, "no", true] as const,
-    /waited for its turn: it was not delivered\.$/,
+    /waited in the queue: it was not delivered\.$/,
   ],
   [
     "stopped before it was sent again",
@@ -145,23 +145,23 @@ const ERRORS: [
     "timed out, sent",
     timedOut(SENT, LIMIT, 60_010, { agoMs: 1_000, value: 3 }),
     ...[-31003, "unknown", false] as const,
-    /after 60\.0 s \(--request-timeout is 60\.0 s; last progress of 3 1\.0 s before\)\. It may/,
+    /after 60\.0 s \(--request-timeout is 60\.0 s; last progress \(3\) 1\.0 s ago\)\. It may/,
   ],
   [
     "timed out, never sent",
-    timedOut(FATE, { ...LIMIT, ms: 1_250 }, 1_250),
+    timedOut(UNSENT, { ...LIMIT, ms: 1_250 }, 1_250),
     ...[-31003, "no", true] as const,
     /is 1\.25 s; no progress was seen\)\. It was not delivered/,
   ],
   [
     "overloaded",
-    queueFull(FATE),
+    queueFull(UNSENT),
     ...[-31004, "no", true] as const,
     /--queue-limit/,
   ],
   [
     "a request over --max-message",
-    messageTooLarge(FATE, 20, 10),
+    messageTooLarge(UNSENT, 20, 10),
     ...[-31005, "no", false] as const,
     /^The request has 20 characters, and --max-message is 10/,
   ],
@@ -181,7 +181,7 @@ const ERRORS: [
     "a response that is too large for the runtime",
     responseTooLargeForSocket(SENT),
     ...[-31005, "yes", false] as const,
-    /larger than a WebSocket message/,
+    /exceeds this runtime's limit for a WebSocket message/,
   ],
 ];
 for (const [what, text, code, delivered, retryable, says] of ERRORS) {
@@ -197,16 +197,17 @@ for (const [what, text, code, delivered, retryable, says] of ERRORS) {
   });
 }
 
-test("Errors: retryAfterMs is whole, and missing where no dial is scheduled", () => {
+test("Errors: retryAfterMs is a whole number, and missing if no dial is scheduled", () => {
   const data = (retryAfterMs: number | undefined): Json =>
-    JSON.parse(daemonUnavailable(FATE, { ...OUTAGE, retryAfterMs })).error.data;
+    JSON.parse(daemonUnavailable(UNSENT, { ...OUTAGE, retryAfterMs })).error
+      .data;
   assertEquals(data(899.5).retryAfterMs, 900);
   for (const ms of [undefined, Infinity]) {
     assertEquals("retryAfterMs" in data(ms), false);
   }
 });
 
-test("Errors: an id that may still be answered is refused under its own spelling", () => {
+test("Errors: an id that may still be answered is refused under its id as it sent it", () => {
   for (const id of ["0", '"a"', "12345678901234567890"]) {
     const text = idAwaitsLateResponse(id);
     assertEquals(text.includes(`"id":${id},`), true, text);
@@ -214,9 +215,9 @@ test("Errors: an id that may still be answered is refused under its own spelling
   }
 });
 
-test("Errors: a long tool name is cut, a method stands for itself", () => {
+test("Errors: a long tool name is cut, and other requests are named by their method only", () => {
   const named = (method: string, params: string): string =>
-    queueFull({ ...FATE, request: request("1", method, params) });
+    queueFull({ ...UNSENT, request: request("1", method, params) });
   assertMatch(
     named("tools/call", `{"name":"${"x".repeat(200)}"}`),
     /call \\"x{80}\\" was/,
@@ -235,7 +236,7 @@ test("Wait progress: its text says when the next dial comes", () => {
       "attempt 1, next in 2 s)",
       "attempt 1, under way)",
       "attempt 1, under way)",
-      "attempt 1, next with another request)",
+      "attempt 1, next when another request arrives)",
     ].map((it) => it.slice(0)),
   );
   assertEquals([notices[0].progressToken, notices[0].progress], ["t", 0.5]);

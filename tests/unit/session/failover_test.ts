@@ -17,7 +17,7 @@ import {
   answerTwiceOnSecond,
   openSecond,
   pingIds,
-  startCall,
+  startWithCall,
   startWithFourDraining,
 } from "../../helpers/session/silent_connection.ts";
 
@@ -41,7 +41,7 @@ function responsesToClient(driver: SessionDriver): Json[] {
 }
 
 test("Failover: silence during a call leads to probes after 0.25, 5 and 10 s, and then to a standby", () => {
-  const driver = startCall("serial");
+  const driver = startWithCall("serial");
   assertEquals(pingIds(driver, 1).length, 0);
   driver.advance(4_749);
   assertEquals(driver.sentToDaemon(), []);
@@ -54,8 +54,8 @@ test("Failover: silence during a call leads to probes after 0.25, 5 and 10 s, an
   assertEquals(pingIds(driver, 1).length, 1);
 });
 
-test("Failover: suspicion comes after --ping-interval and --ping-timeout, also between two probes", () => {
-  const driver = startCall("serial", { pingTimeout: 3_000 });
+test("Failover: a connection becomes suspect after --ping-interval plus --ping-timeout, even between two probes", () => {
+  const driver = startWithCall("serial", { pingTimeout: 3_000 });
   driver.advance(7_749);
   assertEquals(driver.dials.length, 1);
   driver.advance(1);
@@ -85,7 +85,7 @@ test("Failover: a daemon that keeps one connection gets no standby, and no call 
 });
 
 test("Failover: a connection that answered a probe during the call is lost within 18 s, and its calls end", () => {
-  const driver = startCall("concurrent");
+  const driver = startWithCall("concurrent");
   driver.advance(10_000);
   driver.callTool("new", "write");
   assertEquals(driver.sentExceptProbes(), [], "it waits");
@@ -130,7 +130,7 @@ test("Failover: a call whose leading probe is not answered moves to the standby"
   assertEquals(driver.now, 12_000);
 });
 
-test("Failover: a probe from before the call counts with its earlier time", () => {
+test("Failover: the timeout of a probe that was sent before the call is not restarted by the call", () => {
   const driver = new SessionDriver();
   driver.connect();
   driver.advance(5_000);
@@ -142,7 +142,7 @@ test("Failover: a probe from before the call counts with its earlier time", () =
   assertEquals([driver.dials.length, driver.isConnectionClosed(1)], [2, false]);
 });
 
-test("Failover: without a waiting call a silent connection is lost as any idle one", () => {
+test("Failover: a silent connection without a waiting call is lost like an idle one", () => {
   const driver = startFrozen();
   driver.fromClient({
     method: "notifications/cancelled",
@@ -154,13 +154,13 @@ test("Failover: without a waiting call a silent connection is lost as any idle o
 
 const ALIVE: [what: string, answer: (driver: SessionDriver) => void][] = [
   ["the probe is answered", (driver) => driver.answerProbe(1)],
-  ["something is heard", (driver) => {
+  ["another message arrives", (driver) => {
     driver.fromDaemon({ method: "notifications/message", params: {} }, 1);
   }],
 ];
 
 for (const [what, answer] of ALIVE) {
-  test(`Failover: while the standby opens ${what}: the call is sent on the first connection`, () => {
+  test(`Failover: while the standby opens, ${what}: the call is sent on the first connection`, () => {
     const driver = startFrozen();
     driver.advance(5_500);
     driver.open();
@@ -173,7 +173,7 @@ for (const [what, answer] of ALIVE) {
   });
 }
 
-test("Failover: when the standby hangs, too, the call is sent on the first connection, and keeps all its time", () => {
+test("Failover: when the standby hangs, too, the call is sent on the first connection, and keeps its full timeout", () => {
   const driver = startFrozen();
   driver.advance(19_999);
   assertEquals(
@@ -200,7 +200,7 @@ test("Failover: when the standby hangs, too, the call is sent on the first conne
   assertEquals(responsesToClient(driver), [["waits", undefined]]);
 });
 
-test("Failover: when nothing listens for the standby, the first connection is lost, and the call waits", () => {
+test("Failover: when the standby's dial finds no listener, the first connection is lost, and the call waits", () => {
   const driver = startFrozen();
   driver.advance(5_000);
   driver.failDial();
@@ -240,7 +240,7 @@ test("Failover: a read-only call is repeated on the standby", () => {
 });
 
 test("Draining: without evidence the connection keeps its calls, and new ones go to the standby", () => {
-  const driver = startCall("serial");
+  const driver = startWithCall("serial");
   driver.callTool("early", "write");
   driver.advance(9_750);
   driver.callTool("meanwhile", "write");
@@ -253,7 +253,7 @@ test("Draining: without evidence the connection keeps its calls, and new ones go
     false,
     [],
   ]);
-  assertMatch(driver.logText(), /a second connection carries what comes now/);
+  assertMatch(driver.logText(), /new messages use a second connection/);
   driver.callTool("new", "write");
   driver.answerProbe(2);
   const at = driver.takeEffects().flatMap((effect) =>
@@ -287,13 +287,13 @@ const NO_EVIDENCE: [what: string, driver: () => SessionDriver][] = [
   [
     "a probe was answered during an earlier call, but not during this one",
     () => {
-      const driver = startCall("concurrent");
+      const driver = startWithCall("concurrent");
       driver.callTool("second", "write");
       driver.advance(10_000);
       return driver;
     },
   ],
-  ["there was a probe before a call less than a second before", () => {
+  ["the call came less than a second after a call with a leading probe", () => {
     const driver = new SessionDriver();
     driver.connect();
     driver.callTool("short", "write");
@@ -323,7 +323,7 @@ for (const [what, make] of NO_EVIDENCE) {
 }
 
 test("Failover: a connection that answers before the standby's second pong is kept", () => {
-  const driver = startCall("concurrent");
+  const driver = startWithCall("concurrent");
   driver.advance(10_000);
   const [first] = pingIds(driver, 1);
   answerPing(driver, openSecond(driver), 2);
@@ -344,7 +344,7 @@ test("Failover: a connection that answers before the standby's second pong is ke
 });
 
 test("Draining: a connection that closes fails only its own calls", () => {
-  const driver = startCall("serial");
+  const driver = startWithCall("serial");
   driver.advance(9_750);
   answerTwiceOnSecond(driver);
   driver.callTool("new", "write");
@@ -354,8 +354,8 @@ test("Draining: a connection that closes fails only its own calls", () => {
   assertEquals(driver.dials.length, 2, "the main link stays");
 });
 
-test("Draining: the connection is probed in silence", () => {
-  const driver = startCall("serial");
+test("Draining: a silent connection is probed", () => {
+  const driver = startWithCall("serial");
   driver.advance(9_750);
   answerTwiceOnSecond(driver);
   driver.takeEffects();
@@ -363,9 +363,9 @@ test("Draining: the connection is probed in silence", () => {
   assertEquals(pingIds(driver, 1).length, 2);
 });
 
-test("Failover: when no standby answers, the call keeps all its time, and standbys follow the backoff", () => {
+test("Failover: when no standby answers, the call keeps its full timeout, and standbys are dialed by the backoff table", () => {
   for (const habit of ["concurrent", "serial"] as const) {
-    const driver = startCall(habit);
+    const driver = startWithCall(habit);
     driver.advance(590_000);
     assertEquals([driver.isConnectionClosed(1), driver.sentToClient()], [
       false,
@@ -378,8 +378,8 @@ test("Failover: when no standby answers, the call keeps all its time, and standb
   }
 });
 
-test("Failover: a standby that answers initialize but no ping shows nothing", () => {
-  const driver = startCall("serial");
+test("Failover: a standby that answers initialize but no ping proves nothing", () => {
+  const driver = startWithCall("serial");
   driver.advance(9_750);
   openSecond(driver);
   driver.advance(5_000);
@@ -393,7 +393,7 @@ test("Failover: a standby that answers initialize but no ping shows nothing", ()
 });
 
 test("Failover: any message on the suspect connection clears the suspicion", () => {
-  const driver = startCall("concurrent");
+  const driver = startWithCall("concurrent");
   driver.advance(10_000);
   driver.open();
   driver.fromDaemon({ method: "notifications/message", params: {} }, 1);
@@ -404,7 +404,7 @@ test("Failover: any message on the suspect connection clears the suspicion", () 
 });
 
 test("Failover: when the suspect connection closes, the standby is closed and one dial is made", () => {
-  const driver = startCall("concurrent");
+  const driver = startWithCall("concurrent");
   driver.advance(10_000);
   driver.open();
   driver.advance(2_001);
@@ -416,7 +416,7 @@ test("Failover: when the suspect connection closes, the standby is closed and on
 });
 
 test("Failover: with evidence, new calls wait while the standby is refused, 45 s at most, and fail as not delivered", () => {
-  const driver = startCall("concurrent");
+  const driver = startWithCall("concurrent");
   driver.advance(10_000);
   driver.takeEffects();
   driver.callTool("new", "write");
@@ -432,7 +432,7 @@ test("Failover: with evidence, new calls wait while the standby is refused, 45 s
 });
 
 test("Failover: a call that came during the silence does not weaken the evidence", () => {
-  const driver = startCall("concurrent");
+  const driver = startWithCall("concurrent");
   driver.advance(9_000);
   driver.callTool("late", "write");
   driver.advance(1_000);
@@ -443,7 +443,7 @@ test("Failover: a call that came during the silence does not weaken the evidence
 });
 
 test("Failover: when the standby is refused without evidence, new calls are sent on the first connection", () => {
-  const driver = startCall("serial");
+  const driver = startWithCall("serial");
   driver.advance(9_750);
   driver.callTool("new", "write");
   driver.open();
@@ -452,7 +452,7 @@ test("Failover: when the standby is refused without evidence, new calls are sent
 });
 
 test("Failover: when the standby hangs, new calls are sent on the first connection", () => {
-  const driver = startCall("concurrent");
+  const driver = startWithCall("concurrent");
   driver.advance(10_000);
   driver.callTool("new", "write");
   driver.advance(14_999);
@@ -481,7 +481,7 @@ test("Wait progress: clients are notified while their connection is suspect", ()
   });
   assertEquals(notices.map(([token]) => token), [1, 2]);
   for (const [, message] of notices) {
-    assertMatch(message, /silent: a second connection is to show/);
+    assertMatch(message, /silent\. A second connection checks whether/);
   }
   driver.takeEffects();
   driver.advance(5_000);
@@ -515,7 +515,7 @@ test("Draining: at most sixteen connections; then no standby is opened, and no c
   assertEquals([driver.connectionId, driver.sentToClient().length], [18, 1]);
 });
 
-test("Failover: after a sleep a daemon that answers no ping gets new calls, and ever fewer dials", () => {
+test("Failover: after a sleep, a daemon that answers no ping gets new calls, and is dialed less and less often", () => {
   const driver = new SessionDriver();
   driver.connect();
   driver.callTool(1, "write");
@@ -564,13 +564,13 @@ test("Failover: for a client that never initialized, a ping opens the standby", 
 });
 
 test("--give-up-after: does not end the call of a busy daemon", () => {
-  const driver = startCall("concurrent", { giveUpAfter: 60_000 });
+  const driver = startWithCall("concurrent", { giveUpAfter: 60_000 });
   driver.advance(80_000);
   assertEquals([driver.exitCode(), driver.sentToClient()], [undefined, []]);
 });
 
 test("Failover: a dead connection is found with a ping interval below 1 s", () => {
-  const driver = startCall("concurrent", {
+  const driver = startWithCall("concurrent", {
     pingInterval: 500,
     pingTimeout: 500,
   });
@@ -585,8 +585,8 @@ test("Failover: a dead connection is found with a ping interval below 1 s", () =
   assert(driver.isConnectionClosed(1), `not in ${driver.now} ms`);
 });
 
-test("Failover: a call's deadline and the standby's handshake timeout at once make one dial", () => {
-  const driver = startCall("concurrent", { requestTimeout: 25_250 });
+test("Failover: a call's timeout and the standby's handshake timeout at the same time cause one dial", () => {
+  const driver = startWithCall("concurrent", { requestTimeout: 25_250 });
   driver.advance(25_000);
   const { length } = driver.dials;
   driver.advance(300);
@@ -609,7 +609,7 @@ test("Draining: a broadcast from both connections reaches the client once", () =
   assertEquals(driver.sentToClient().length, 1);
 });
 
-test("Failover: goes on after four connections that drain", () => {
+test("Failover: another standby is dialed while four connections drain", () => {
   const driver = startWithFourDraining();
   driver.advance(60_000);
   assert(driver.dials.length > 5, "another standby");

@@ -32,51 +32,51 @@ const COMPARED: [
     toolsPage(["a", "b"]),
   ], "same"],
   [
-    "a cursor that is none",
+    "an invalid cursor",
     [{ tools: [1], nextCursor: null }],
     [toolsPage([])],
     "changed",
   ],
   ["half of it seen", [toolsPage(["a"], "2")], [toolsPage(["a", "b"])], "same"],
   [
-    "half of it seen, and gone",
+    "half of it seen, and removed since",
     [toolsPage(["a"], "2")],
     [toolsPage(["b"])],
     "changed",
   ],
-  ["a result that is none", [toolsPage(["a"])], [null], "changed"],
+  ["an invalid result", [toolsPage(["a"])], [null], "changed"],
 ];
 
 for (const [what, seenBefore, now, kind] of COMPARED) {
   test(`Known lists: compared with the new ones: ${what}`, () => {
-    const catalog = new KnownLists();
+    const lists = new KnownLists();
     seenBefore.forEach((result, i) =>
-      catalog.recordShown("tools", i === 0 ? undefined : "2", result)
+      lists.recordShown("tools", i === 0 ? undefined : "2", result)
     );
     const found = now.map((result, i) =>
-      catalog.compare("tools", i === 0 ? undefined : "2", result)
+      lists.compare("tools", i === 0 ? undefined : "2", result)
     );
     assertEquals(found.at(-1)?.kind, kind);
   });
 }
 
 test("Known lists: a list that the client never saw has not changed", () => {
-  const catalog = new KnownLists();
+  const lists = new KnownLists();
   assertEquals(
-    catalog.compare("tools", undefined, toolsPage(["a"])).kind,
+    lists.compare("tools", undefined, toolsPage(["a"])).kind,
     "same",
   );
-  assertEquals(catalog.shownLists(), []);
+  assertEquals(lists.shownLists(), []);
 });
 
 test("Known lists: the comparison stops after 100 pages", () => {
-  const catalog = new KnownLists();
-  catalog.recordShown("tools", undefined, toolsPage(["a"]));
+  const lists = new KnownLists();
+  lists.recordShown("tools", undefined, toolsPage(["a"]));
   let pages = 1;
-  let found = catalog.compare("tools", undefined, toolsPage(["b"], "0"));
+  let found = lists.compare("tools", undefined, toolsPage(["b"], "0"));
   while (found.kind === "more" && pages < 1000) {
     const { cursor } = found;
-    found = catalog.compare("tools", cursor, toolsPage(["b"], `${pages++}`));
+    found = lists.compare("tools", cursor, toolsPage(["b"], `${pages++}`));
   }
   assertEquals(found.kind, "same");
   assert(pages <= 100);
@@ -93,10 +93,10 @@ const CURSORS: [
 ][] = [
   ["always the same", () => "resend", 2],
   ["always empty", () => "", 2],
-  ["its own, once it has one", (cursor) => cursor ?? "first", 2],
-  ["two that take turns", (cursor) => cursor === "x" ? "y" : "x", 3],
+  ["the cursor of the request itself", (cursor) => cursor ?? "first", 2],
+  ["two cursors in turn", (cursor) => cursor === "x" ? "y" : "x", 3],
   [
-    "empty, then one that stays",
+    "empty, then always the same",
     (cursor) => cursor === undefined ? "" : "x",
     3,
   ],
@@ -107,14 +107,14 @@ for (const [what, next, most] of CURSORS) {
     const [now, kind] of [[["a"], "same"], [["a", "b"], "changed"]] as const
   ) {
     test(`Known lists: a cursor that does not advance ends the list: ${what}, ${kind}`, () => {
-      const catalog = new KnownLists();
-      catalog.recordShown(
+      const lists = new KnownLists();
+      lists.recordShown(
         "tools",
         undefined,
         toolsPage(["a"], next(undefined)),
       );
       let pages = 1;
-      let found = catalog.compare(
+      let found = lists.compare(
         "tools",
         undefined,
         toolsPage([...now], next(undefined)),
@@ -122,7 +122,7 @@ for (const [what, next, most] of CURSORS) {
       while (found.kind === "more" && pages < 10) {
         const { cursor } = found;
         pages++;
-        found = catalog.compare(
+        found = lists.compare(
           "tools",
           cursor,
           toolsPage([...now], next(cursor)),
@@ -134,10 +134,10 @@ for (const [what, next, most] of CURSORS) {
 }
 
 test("Known lists: a page that the client requested twice counts once", () => {
-  const catalog = new KnownLists();
-  catalog.recordShown("tools", undefined, toolsPage(["a"], "2"));
-  catalog.recordShown("tools", "2", toolsPage(["b"]));
-  catalog.recordShown("tools", "2", toolsPage(["b"]));
-  const found = catalog.compare("tools", undefined, toolsPage(["a", "b"]));
+  const lists = new KnownLists();
+  lists.recordShown("tools", undefined, toolsPage(["a"], "2"));
+  lists.recordShown("tools", "2", toolsPage(["b"]));
+  lists.recordShown("tools", "2", toolsPage(["b"]));
+  const found = lists.compare("tools", undefined, toolsPage(["a", "b"]));
   assertEquals(found.kind, "same");
 });

@@ -91,7 +91,7 @@ test("List sync: a daemon that lists slowly after a restart keeps its connection
   assertEquals(driver.sentToClient(), []);
 });
 
-test("List sync: a daemon that lists slowly with nothing else to do has a minute", () => {
+test("List sync: a daemon without calls has a minute to return a list after a restart", () => {
   const driver = new SessionDriver();
   driver.connect();
   driver.request(1, "tools/list");
@@ -108,9 +108,9 @@ test("List sync: a daemon that lists slowly with nothing else to do has a minute
 test("List sync: a client that was served from the cache gets list_changed when it subscribes", () => {
   const lists = { [`${STATELESS_VERSION} tools/list`]: OLD_LIST };
   const discover = {
-    asked: STATELESS_VERSION,
+    requestedVersion: STATELESS_VERSION,
     result: JSON.stringify(DISCOVER_RESULT),
-    forMs: 60_000,
+    remainingMs: 60_000,
   };
   const driver = new SessionDriver({
     cachedResults: { ...EMPTY_CACHED_RESULTS, lists, discover },
@@ -136,7 +136,7 @@ test("List sync: a client that was served from the cache gets list_changed when 
   );
 });
 
-test("List sync: a list that was made empty for a missing method is compared after a reconnect", () => {
+test("List sync: an empty list that replaced the error for a missing method is compared after a reconnect", () => {
   const driver = new SessionDriver();
   requestInitialize(driver);
   driver.advance(5_000);
@@ -215,7 +215,7 @@ test("List sync: a list that fails is requested again after 1, 2, 4 and 8 s, and
   assertEquals(listChanges(driver), ["tools"]);
 });
 
-test("List sync: a list at the second attempt is compared; a lost connection ends the attempts", () => {
+test("List sync: a list that arrives at the second attempt is compared; a lost connection ends the attempts", () => {
   const error = { code: -32603, message: "loading" };
   for (const name of ["a", "b"]) {
     const { driver, listRequest } = reconnectNewDaemon("tools/list", {
@@ -254,7 +254,7 @@ test("List sync: changed resource templates give a list_changed for resources", 
   }
 });
 
-test("Lists: no list_changed where a client has read only the first page and nothing changed", () => {
+test("Lists: no list_changed if the client has read only the first page and nothing has changed", () => {
   const driver = new SessionDriver();
   driver.connect();
   const page = (cursor: Json): Json => ({

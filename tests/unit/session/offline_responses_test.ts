@@ -35,7 +35,7 @@ import {
   SessionDriver,
 } from "../../helpers/session/session_driver.ts";
 
-test("Cached answers: initialize at once with tools.listChanged, lists when no daemon is there, as they are spelled", () => {
+test("Cached results: initialize is answered at once, with tools.listChanged, and lists once a dial has failed; their text is unchanged", () => {
   const driver = new SessionDriver({ cachedResults: CACHED_RESULTS });
   requestInitialize(driver);
   driver.request(1, "tools/list");
@@ -90,7 +90,7 @@ test("Cached initialize: not used for another version", () => {
   assertEquals(requestInitialize(driver, "2025-11-25"), []);
 });
 
-test("Placeholder initialize: sent after the grace, with capabilities that can be kept", () => {
+test("Placeholder initialize: sent after the grace, with capabilities that hold for every daemon", () => {
   const driver = new SessionDriver({ cachedResults: EMPTY_CACHED_RESULTS });
   requestInitialize(driver);
   driver.request(1, "tools/list");
@@ -139,7 +139,7 @@ test("Placeholder initialize: a list method that the daemon lacks then gives an 
   assertEquals(get.error.code, -32601);
 });
 
-test("Responses: a daemon's own -32601 is kept where no placeholder was sent", () => {
+test("Responses: the daemon's -32601 is forwarded if no placeholder was sent", () => {
   const driver = new SessionDriver();
   driver.connect();
   driver.request(1, "prompts/list");
@@ -148,7 +148,7 @@ test("Responses: a daemon's own -32601 is kept where no placeholder was sent", (
   assertEquals(driver.sentToClient()[0].error, error);
 });
 
-test("Placeholder initialize: not sent where the daemon answers within the grace", () => {
+test("Placeholder initialize: not sent if the daemon answers within the grace", () => {
   const driver = new SessionDriver();
   driver.advance(4_000);
   driver.open();
@@ -187,7 +187,7 @@ test("Placeholder initialize: a daemon of another version is accepted, and logge
     assertEquals(driver.sentExceptProbes().at(-1).id, 1);
     assertMatch(
       driver.logText(),
-      /speaks MCP 2024-11-05, and the client was told/,
+      /speaks MCP 2024-11-05, but the client got/,
     );
   }
 });
@@ -228,7 +228,7 @@ test("Cached lists: served after the grace of a dial that hangs", () => {
   assertEquals(driver.sentToClient().map(({ id }) => id), [1]);
 });
 
-test("Cached lists: a dial that is repeated without the subprotocol is no failure", () => {
+test("Cached lists: a dial that is repeated without the subprotocol does not count as failed", () => {
   const driver = new SessionDriver({ cachedResults: CACHED_RESULTS });
   driver.request(1, "tools/list");
   driver.close(1006);
@@ -255,7 +255,7 @@ test("Cached lists: served for a list in flight on a lost connection, whatever -
   }
 });
 
-test("Cached lists: served where the daemon refuses us", () => {
+test("Cached lists: served if the daemon refuses the proxy", () => {
   const driver = new SessionDriver({ cachedResults: CACHED_RESULTS });
   driver.request(1, "tools/list");
   driver.request(2, "prompts/list");
@@ -284,7 +284,7 @@ test("Cached lists: after a sleep the connection is probed first, and the list s
   }
 });
 
-test("exai cached lists: the cached tools are served before the daemon is there, and compared then", () => {
+test("exai cached lists: the cached tools are served before the daemon is up, and compared once it is up", () => {
   const driver = new ExaiDriver({
     cachedResults: {
       ...EMPTY_CACHED_RESULTS,
@@ -296,7 +296,9 @@ test("exai cached lists: the cached tools are served before the daemon is there,
   assertEquals(driver.sentToClient()[0].result.tools[0].name, "look");
   driver.advanceToNextDial();
   driver.takeEffects();
-  assertEquals(driver.acknowledgeHello().map(({ op }) => op), ["list_tools"]);
+  assertEquals(driver.openAndAcknowledgeHello().map(({ op }) => op), [
+    "list_tools",
+  ]);
   driver.frameFromDaemon({ op: "list_tools_res", tools: [] });
   assertEquals(
     driver.sentToClient().map(({ method }) => method),
@@ -314,7 +316,7 @@ function names({ lists }: CachedResults): string[] {
   return tools.map(({ name }: Json) => name);
 }
 
-test("Cached lists: a list that opens the connection is answered by the daemon where it is there", () => {
+test("Cached lists: if the daemon is up, it answers a list request that opens the connection", () => {
   const lists = { [`${STATELESS_VERSION} tools/list`]: OLD_LIST };
   const driver = new SessionDriver({
     cachedResults: { ...EMPTY_CACHED_RESULTS, lists },
@@ -332,7 +334,7 @@ test("Cached lists: a list that opens the connection is answered by the daemon w
   }]);
 });
 
-test("Cached initialize: a daemon's other version is what the next start answers", () => {
+test("Cached initialize: if the daemon answers with another version, the next start uses that result", () => {
   const other = { protocolVersion: "2024-11-05", capabilities: {} };
   const first = new SessionDriver({ cachedResults: CACHED });
   requestInitialize(first);
@@ -346,7 +348,7 @@ test("Cached initialize: a daemon's other version is what the next start answers
   );
 });
 
-test("Cached initialize: removed where the daemon rejects the version, and kept after another error", () => {
+test("Cached initialize: removed if the daemon rejects the version, and kept after another error", () => {
   for (const code of [-32602, -32603]) {
     const driver = new SessionDriver({ cachedResults: CACHED });
     requestInitialize(driver);
@@ -430,7 +432,7 @@ test("Placeholder initialize: sent when a timeout below the grace passes", () =>
   }
 });
 
-test("Placeholder initialize: not sent where the daemon is there, however slow it is", () => {
+test("Placeholder initialize: not sent if the daemon is connected, however slow it is", () => {
   const driver = new SessionDriver();
   requestStateless(driver, "d", "server/discover");
   requestInitialize(driver);
@@ -477,7 +479,7 @@ test("Cached lists: ten large pages together are not stored", () => {
 
 test("Size limit: a response that breaks the connection fails only its call; a subscription is reopened", () => {
   const burst = (driver: SessionDriver): void => {
-    const reason = "the daemon sent a message larger than can be received here";
+    const reason = "the daemon sent a message that is too large to be received";
     const how = {
       code: 0,
       reason,
@@ -526,7 +528,7 @@ test("Cached results: private ones stay in this process, and time asleep counts"
   assertEquals(later.sentToClient(), []);
 });
 
-test("Cached lists: an outage shows the newest result for the same request", () => {
+test("Cached lists: in an outage, the newest result for the same request is served", () => {
   const driver = new SessionDriver({ cachedResults: EMPTY_CACHED_RESULTS });
   driver.connect();
   for (const resources of [[{ uri: "a" }], []]) {
@@ -556,7 +558,7 @@ test("Cached lists: an outage shows the newest result for the same request", () 
   assertEquals(others, []);
 });
 
-test("Sleep: postpones the initialize grace and the held end of a subscription", () => {
+test("Sleep: postpones the initialize grace and the delayed end of a subscription", () => {
   const sleep = (driver: SessionDriver): void => {
     driver.now += 60_000;
     driver.handle({ type: "resumed", monotonicGapMs: 60_000, suspendedMs: 0 });
@@ -586,14 +588,14 @@ test("Cached lists: a result above --max-message is not served in an outage", ()
   assertEquals(driver.sentToClient(), []);
 });
 
-test("Queue: a full one still takes server/discover", () => {
+test("Queue: a full queue still accepts server/discover", () => {
   const driver = new SessionDriver({ queueLimit: 1 });
   requestStateless(driver, 1, "tools/list");
   requestStateless(driver, 2, "server/discover");
   assertEquals(driver.sentToClient(), []);
 });
 
-test("Placeholder initialize: after the first daemon another version is a refusal", () => {
+test("Placeholder initialize: once a daemon has answered, another version counts as a refusal", () => {
   const driver = new SessionDriver();
   requestInitialize(driver);
   driver.advance(5_000);
@@ -626,7 +628,11 @@ function discoverInNextOutage(
   answer: Json,
 ): { here: Json[]; elsewhere: Json[] } {
   const known = JSON.stringify({ ...DISCOVER_RESULT, instructions: "old" });
-  const discover = { asked: STATELESS_VERSION, result: known, forMs: 60_000 };
+  const discover = {
+    requestedVersion: STATELESS_VERSION,
+    result: known,
+    remainingMs: 60_000,
+  };
   const cachedResults = { ...EMPTY_CACHED_RESULTS, discover };
   const driver = new SessionDriver({ cachedResults });
   driver.open();
@@ -668,12 +674,12 @@ test("Cached discover: removed by a newer result that must not be cached", () =>
   assertEquals([busy.here.length, busy.elsewhere.length], [1, 1]);
 });
 
-test("Cached discover: removed where the daemon answers our own with -32601", () => {
+test("Cached discover: removed if the daemon answers the proxy's own server/discover with -32601", () => {
   for (const code of [-32601, -32603]) {
     const discover = {
-      asked: STATELESS_VERSION,
+      requestedVersion: STATELESS_VERSION,
       result: JSON.stringify(DISCOVER_RESULT),
-      forMs: 60_000,
+      remainingMs: 60_000,
     };
     const cachedResults = { ...EMPTY_CACHED_RESULTS, discover };
     const driver = new SessionDriver({ cachedResults });
@@ -701,9 +707,9 @@ test("Cached results: ttlMs is reduced by the time that has passed", () => {
       ),
     },
     discover: {
-      asked: STATELESS_VERSION,
+      requestedVersion: STATELESS_VERSION,
       result: '{"x":1.0,"ttlMs":60000}',
-      forMs: 40_000,
+      remainingMs: 40_000,
     },
   };
   const driver = new SessionDriver({ cachedResults });
@@ -720,7 +726,7 @@ test("Cached results: ttlMs is reduced by the time that has passed", () => {
   ]);
 });
 
-test("Cached lists: one that turns private is used here, and no longer elsewhere", () => {
+test("Cached lists: a list that becomes private is used in this process, and no longer in others", () => {
   const driver = connectStateless({ cachedResults: EMPTY_CACHED_RESULTS });
   const list = (
     name: string,
@@ -742,7 +748,7 @@ test("Cached lists: one that turns private is used here, and no longer elsewhere
   assertEquals(driver.sentToClient()[0].result.tools, [{ name: "c" }]);
 });
 
-test("Cached lists: pages are joined as they are spelled", () => {
+test("Cached lists: pages are joined without changing their text", () => {
   const driver = new SessionDriver({ cachedResults: EMPTY_CACHED_RESULTS });
   driver.connect();
   const page = (params: Json, result: string): void => {
@@ -782,7 +788,7 @@ test("Cached initialize: eight versions are kept, and an update of one adds none
   assertEquals(JSON.parse(merged.initialize.v7!).serverInfo.name, "new");
 });
 
-test("Shutdown: waits for an open server/discover as long as a daemon may answer it", () => {
+test("Shutdown: waits for a pending server/discover while the daemon may answer it", () => {
   const driver = new SessionDriver();
   requestStateless(driver, 1, "server/discover");
   driver.end();

@@ -11,9 +11,9 @@ import { ExaiDriver } from "../../helpers/session/exai_driver.ts";
 import {
   advanceWhileDialsFail,
   DIAL_ENDS,
+  receiveForSeconds,
   startDisplaced,
   startDown,
-  stayConnected,
 } from "../../helpers/session/outage.ts";
 import { SessionDriver } from "../../helpers/session/session_driver.ts";
 
@@ -102,7 +102,7 @@ test("Reconnect: a call beside a subscription dials at once, and the subscriptio
   ]);
 });
 
-test("Queue timeout: the sum of all waits of a request that is sent again", () => {
+test("Queue timeout: limits the sum of all waits of a request that is sent again", () => {
   const driver = startDown();
   driver.request(1, "resources/read");
   advanceWhileDialsFail(driver, 30_000);
@@ -111,7 +111,7 @@ test("Queue timeout: the sum of all waits of a request that is sent again", () =
   driver.takeEffects();
   driver.reconnect();
   assertEquals(driver.sentExceptProbes().at(-1).id, 1);
-  stayConnected(driver, 60);
+  receiveForSeconds(driver, 60);
   driver.takeEffects();
   driver.close();
   advanceWhileDialsFail(driver, 45_000 - waited - 1);
@@ -128,13 +128,13 @@ test("exai queue timeout: does not run while a call waits for a free connection"
   driver.advanceToNextDial();
   const waited = driver.now;
   const from = driver.connectionId;
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   for (
     let connectionId = from + 1;
     connectionId <= driver.connectionId;
     connectionId++
   ) {
-    driver.acknowledgeHello(connectionId);
+    driver.openAndAcknowledgeHello(connectionId);
   }
   driver.takeEffects();
   driver.advance(100_000);
@@ -154,7 +154,7 @@ test("exai queue timeout: does not run while a call waits for a free connection"
 
 test("exai queue timeout: runs while the main connection is away, even if another call runs", () => {
   const driver = new ExaiDriver({ pingInterval: Infinity });
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   driver.startCall(1);
   driver.close(1006, 1);
   driver.callTool(2, "chat");
@@ -200,7 +200,7 @@ test("Queue timeout: a connection that is ready before a late timer fires serves
   assertEquals(driver.sentToClient(), []);
 });
 
-test("Queue timeout: of a call that was sent once, the outcome is unknown", () => {
+test("Queue timeout: the outcome of a call that was sent before is unknown", () => {
   const driver = new SessionDriver({ retry: "always", pingInterval: Infinity });
   driver.connect();
   driver.callTool(1, "write");
@@ -212,14 +212,14 @@ test("Queue timeout: of a call that was sent once, the outcome is unknown", () =
   assertEquals([error.code, error.data.delivered], [-31001, "unknown"]);
 });
 
-test("exai queue timeout: the sum of the waits for the main connection and for one of the pool", () => {
+test("exai queue timeout: limits the sum of the waits for the main connection and for one of the pool", () => {
   const driver = new ExaiDriver();
   driver.callTool(1, "chat");
   advanceWhileDialsFail(driver, 30_000);
   driver.advanceToNextDial();
   const { now } = driver;
   driver.takeEffects();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   driver.advance(45_000 - now - 1);
   assertEquals(driver.responsesToClient(), []);
   driver.advance(1);
@@ -243,13 +243,15 @@ for (const code of [1008, 1000, 1011, 4003]) {
 
 test("exai refusal: close code 4003 after requests were answered is an ordinary loss", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   driver.close(4003, 1);
   driver.callTool(1, "chat");
   assertEquals(driver.responsesToClient(), []);
   driver.advanceToNextDial();
-  driver.acknowledgeHello();
-  assertEquals(driver.acknowledgeHello().map(({ op }) => op), ["call_tool"]);
+  driver.openAndAcknowledgeHello();
+  assertEquals(driver.openAndAcknowledgeHello().map(({ op }) => op), [
+    "call_tool",
+  ]);
 });
 
 /**
@@ -286,16 +288,16 @@ const REFUSALS: [
     driver.open();
     const no = { op: "hello_ack", ok: false, error: "unauthorized" };
     driver.fromDaemon(JSON.stringify(no));
-    if (driver.session.snapshot().standing.phase === "greeting") {
+    if (driver.session.snapshot().connectionState.phase === "handshaking") {
       driver.close(4003);
     }
   }],
 ];
 
 for (const [what, start, refuse] of REFUSALS) {
-  test(`Refusal: ${what}: a request 5 s after the last dial makes one, and fails with its outcome`, () => {
+  test(`Refusal: ${what}: a request 5 s after the last dial causes a dial, and fails if that is refused`, () => {
     const driver = start();
-    if (driver.session.snapshot().standing.phase === "waiting") {
+    if (driver.session.snapshot().connectionState.phase === "waiting") {
       driver.advanceToNextDial();
     }
     refuse(driver);
@@ -336,14 +338,16 @@ test("Refusal: when the token is right again, the next request 5 s later is answ
   driver.advance(5_000);
   driver.takeEffects();
   driver.request(1, "tools/list");
-  assertEquals(driver.acknowledgeHello().map(({ op }) => op), ["list_tools"]);
+  assertEquals(driver.openAndAcknowledgeHello().map(({ op }) => op), [
+    "list_tools",
+  ]);
   driver.frameFromDaemon({ op: "list_tools_res", tools: [] });
   assertEquals(driver.sentToClient().at(-1).id, 1);
 });
 
-test("exai refusal: one on a call's connection ends when the main connection is accepted again", () => {
+test("exai refusal: the refusal of a call's connection ends when the main connection is accepted again", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   driver.callTool(1, "chat");
   driver.open();
   driver.frameFromDaemon({ op: "hello_ack", ok: false, error: "unauthorized" });
@@ -352,8 +356,10 @@ test("exai refusal: one on a call's connection ends when the main connection is 
   driver.callTool(2, "chat");
   driver.advanceToNextDial();
   driver.takeEffects();
-  driver.acknowledgeHello();
-  assertEquals(driver.acknowledgeHello().map(({ op }) => op), ["call_tool"]);
+  driver.openAndAcknowledgeHello();
+  assertEquals(driver.openAndAcknowledgeHello().map(({ op }) => op), [
+    "call_tool",
+  ]);
 });
 
 test("Refusal: ends with a dial that fails in another way", () => {
@@ -390,7 +396,7 @@ function startSuspected(): SessionDriver {
   return driver;
 }
 
-test("Refusal: of a standby it concerns the standby alone", () => {
+test("Refusal: a refused standby does not affect the main connection", () => {
   const driver = startSuspected();
   assertEquals(driver.dials.length, 2);
   driver.callTool("new", "write");
@@ -399,7 +405,7 @@ test("Refusal: of a standby it concerns the standby alone", () => {
   assertEquals(driver.sentToClient(), []);
 });
 
-test("Standby: one that the daemon closes is dialed ever less often", () => {
+test("Standby: if the daemon closes it, it is dialed less and less often", () => {
   const driver = startSuspected();
   driver.request("waits", "resources/read");
   const start = driver.now;
@@ -419,7 +425,7 @@ test("Standby: one that the daemon closes is dialed ever less often", () => {
 
 test("exai pool: a daemon that accepts no further connection is dialed by the backoff table only", () => {
   const driver = new ExaiDriver({ pingInterval: Infinity });
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   driver.startCall(0);
   for (const id of [1, 2, 3]) driver.callTool(id, "chat");
   const start = driver.now;
@@ -445,7 +451,10 @@ test("Back-pressure: the log says that the next dial waits for the client to rea
   const driver = new SessionDriver();
   driver.connect();
   driver.handle({ type: "stdout-full" });
-  assertMatch(driver.logText(), /Reconnecting when the client has read\.$/);
+  assertMatch(
+    driver.logText(),
+    /Reconnecting when the client has read its output\.$/,
+  );
   const { length } = driver.dials;
   driver.advance(60_000);
   assertEquals(driver.dials.length, length);
@@ -453,9 +462,9 @@ test("Back-pressure: the log says that the next dial waits for the client to rea
   assertEquals(driver.dials.length, length + 1);
 });
 
-test("exai refusal: the checking dial goes on while the main connection is dialed again", () => {
+test("exai refusal: the dial that tests the refusal goes on while the main connection is dialed again", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   driver.callTool(1, "chat");
   driver.open();
   driver.frameFromDaemon({ op: "hello_ack", ok: false, error: "unauthorized" });
@@ -467,11 +476,14 @@ test("exai refusal: the checking dial goes on while the main connection is diale
   const { connectionId } = driver;
   driver.close(1006, 1);
   driver.advanceToNextDial();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   driver.takeEffects();
-  assertEquals(driver.acknowledgeHello(connectionId).map(({ op }) => op), [
-    "call_tool",
-  ]);
+  assertEquals(
+    driver.openAndAcknowledgeHello(connectionId).map(({ op }) => op),
+    [
+      "call_tool",
+    ],
+  );
 });
 
 test("--give-up-after: does not run during a displacement, and starts with the next request", () => {

@@ -55,12 +55,12 @@ function reconnectAndGetListId(driver: SessionDriver): Json {
     method === "tools/list"
   );
   assertEquals(listRequests.length, 1, "the list is requested once");
-  assertEquals(writtenCallIds(driver), []);
+  assertEquals(sentCallIds(driver), []);
   return listRequests[0].id;
 }
 
 /** Returns the ids of the calls sent to the daemon since `takeEffects`. */
-function writtenCallIds(driver: SessionDriver): Json[] {
+function sentCallIds(driver: SessionDriver): Json[] {
   return driver.sentExceptProbes().filter(({ method }) =>
     method === "tools/call"
   )
@@ -77,7 +77,7 @@ test("Hint confirmation: a confirmed call is sent again once, and answered", () 
   const driver = loseCallInFlight();
   const id = reconnectAndGetListId(driver);
   driver.fromDaemon({ id, result: LISTED });
-  assertEquals([writtenCallIds(driver), errorsToClient(driver)], [[1], []]);
+  assertEquals([sentCallIds(driver), errorsToClient(driver)], [[1], []]);
   driver.fromDaemon({ id: 1, result: { n: 1 } });
   assertEquals(driver.sentToClient().at(-1).result, { n: 1 });
 });
@@ -92,7 +92,7 @@ for (const [what, listed] of DENIALS) {
     const driver = loseCallInFlight();
     const id = reconnectAndGetListId(driver);
     driver.fromDaemon({ id, result: { tools: listed } });
-    assertEquals([writtenCallIds(driver), errorsToClient(driver)], [[], [[
+    assertEquals([sentCallIds(driver), errorsToClient(driver)], [[], [[
       1,
       -31002,
       "unknown",
@@ -105,10 +105,10 @@ test("Hint confirmation: with a list in pages, the call waits for the page with 
   let id = reconnectAndGetListId(driver);
   const first = { tools: toolsResult(["other"]), nextCursor: "2" };
   driver.fromDaemon({ id, result: first });
-  assertEquals([writtenCallIds(driver), errorsToClient(driver)], [[], []]);
+  assertEquals([sentCallIds(driver), errorsToClient(driver)], [[], []]);
   ({ id } = driver.sentExceptProbes().at(-1));
   driver.fromDaemon({ id, result: LISTED });
-  assertEquals(writtenCallIds(driver), [1]);
+  assertEquals(sentCallIds(driver), [1]);
 });
 
 test("Hint confirmation: a cursor that does not advance ends the list", () => {
@@ -141,11 +141,11 @@ for (const how of ["says nothing", "refuses to list them"]) {
       [[1, -31002, "unknown"]],
       5_000,
     ]);
-    assertEquals(writtenCallIds(driver), []);
+    assertEquals(sentCallIds(driver), []);
   });
 }
 
-test("Hint confirmation: a list at the second attempt confirms, too", () => {
+test("Hint confirmation: a list that arrives at the second attempt confirms the hint, too", () => {
   const driver = loseCallInFlight();
   const id = reconnectAndGetListId(driver);
   driver.fromDaemon({ id, error: { code: -32603, message: "loading" } });
@@ -155,7 +155,7 @@ test("Hint confirmation: a list at the second attempt confirms, too", () => {
     method === "tools/list"
   );
   driver.fromDaemon({ id: again.id, result: LISTED });
-  assertEquals(writtenCallIds(driver), [1]);
+  assertEquals(sentCallIds(driver), [1]);
 });
 
 test("Hint confirmation: after a lost connection the next one has the rest of the 5 s", () => {
@@ -177,7 +177,7 @@ test("Hint confirmation: after a lost connection the next one has the rest of th
   driver.advance(999);
   assertEquals(errorsToClient(driver), []);
   driver.fromDaemon({ id, result: LISTED });
-  assertEquals([writtenCallIds(driver), errorsToClient(driver)], [[1], []]);
+  assertEquals([sentCallIds(driver), errorsToClient(driver)], [[1], []]);
 });
 
 test("Hint confirmation: daemons that close after the handshake have 5 s in all", () => {
@@ -209,10 +209,10 @@ test("Hint confirmation: two calls wait for the same list", () => {
   const driver = loseCallInFlight({}, [1, 2]);
   const id = reconnectAndGetListId(driver);
   driver.fromDaemon({ id, result: LISTED });
-  assertEquals([writtenCallIds(driver), errorsToClient(driver)], [[1, 2], []]);
+  assertEquals([sentCallIds(driver), errorsToClient(driver)], [[1, 2], []]);
 });
 
-test("Hint confirmation: time asleep is no part of the 5 s", () => {
+test("Hint confirmation: time asleep does not count towards the 5 s", () => {
   const driver = loseCallInFlight();
   const old = reconnectAndGetListId(driver);
   const { connectionId } = driver;
@@ -226,7 +226,7 @@ test("Hint confirmation: time asleep is no part of the 5 s", () => {
   assertEquals(errorsToClient(driver), []);
   driver.fromDaemon({ id: old, result: LISTED });
   driver.answerProbe(connectionId);
-  assertEquals([writtenCallIds(driver), errorsToClient(driver)], [[1], []]);
+  assertEquals([sentCallIds(driver), errorsToClient(driver)], [[1], []]);
 });
 
 const ENDS: [
@@ -276,7 +276,7 @@ test("Hint confirmation: the client can cancel the waiting call", () => {
   });
   driver.fromDaemon({ id, result: LISTED });
   driver.advance(10_000);
-  assertEquals([writtenCallIds(driver), errorsToClient(driver)], [[], []]);
+  assertEquals([sentCallIds(driver), errorsToClient(driver)], [[], []]);
 });
 
 test("Hint confirmation: the waiting call keeps its own timeout", () => {
@@ -311,7 +311,7 @@ test("Hint confirmation: a hint that is only cached permits no repetition", () =
   assertEquals(errorsToClient(driver), [[1, -31002, "unknown"]]);
 });
 
-test("Hint confirmation: --retry always needs none, --retry never asks for none", () => {
+test("Hint confirmation: not needed with --retry always, and not requested with --retry never", () => {
   for (const retry of ["always", "never"] as const) {
     const driver = connectWithLook({ retry });
     driver.callTool(1, "look");
@@ -319,7 +319,7 @@ test("Hint confirmation: --retry always needs none, --retry never asks for none"
     driver.close();
     driver.advanceToNextDial();
     driver.reconnect();
-    assertEquals(writtenCallIds(driver), retry === "always" ? [1] : []);
+    assertEquals(sentCallIds(driver), retry === "always" ? [1] : []);
     assertEquals(errorsToClient(driver).length, retry === "always" ? 0 : 1);
   }
 });
@@ -347,7 +347,7 @@ test("Hint confirmation: a stateless client's list is requested in its version, 
   ]);
   const listed = toolsResult(["look", READ_ONLY], ["new"]);
   driver.fromDaemon({ id, result: { tools: listed } });
-  assertEquals([writtenCallIds(driver), driver.sentToClient()], [[1], []]);
+  assertEquals([sentCallIds(driver), driver.sentToClient()], [[1], []]);
 });
 
 /**
@@ -448,7 +448,8 @@ test("exai hint confirmation: calls that wait for a list do not block the others
     }
     const { connectionId } = driver;
     if (!acknowledged.has(connectionId)) {
-      const isOpen = driver.session.snapshot().standing.phase === "ready";
+      const isOpen =
+        driver.session.snapshot().connectionState.phase === "ready";
       if (isOpen) {
         for (let e = main + 1; e <= connectionId; e++) driver.open(e);
       }
@@ -458,9 +459,9 @@ test("exai hint confirmation: calls that wait for a list do not block the others
   assertEquals(acted?.name, "act");
 });
 
-test("exai hint confirmation: in the first revision, a call of a lost process needs the new one's hint", () => {
+test("exai hint confirmation: in the first revision, a call that a daemon process lost needs the hint of the next process", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   driver.request("list", "tools/list");
   answerExaiToolList(driver);
   const call = driver.startCall(1, "look");

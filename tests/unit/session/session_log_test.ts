@@ -12,7 +12,7 @@ import {
   SessionDriver,
 } from "../../helpers/session/session_driver.ts";
 
-test("Log: attempts 1, 5, 10, 20 and so on, and the success", () => {
+test("Log: shows attempts 1, 5, 10, 20 and so on, and the reconnection", () => {
   const driver = new SessionDriver();
   for (let i = 0; i < 60; i++) {
     driver.failDial();
@@ -47,7 +47,7 @@ test("Log: attempts 1, 5, 10, 20 and so on, and the success", () => {
   );
 });
 
-test("Log: the first success", () => {
+test("Log: shows the first connection", () => {
   const driver = new SessionDriver();
   driver.open();
   driver.request(0, "initialize", {});
@@ -59,7 +59,7 @@ test("Log: the first success", () => {
   );
 });
 
-test("Log: a line has bounded length, whatever a peer sends", () => {
+test("Log: a line has a limited length, whatever the daemon sends", () => {
   const driver = new SessionDriver();
   driver.connect();
   driver.close();
@@ -162,7 +162,7 @@ function droppedCounts(driver: SessionDriver): string[] {
       return [];
     }
     assert(effect.message.startsWith("Dropped notifications/x: "));
-    return [/\((.*)\)$/.exec(effect.message)?.[1] ?? "1"];
+    return [/; (.*)\.$/.exec(effect.message)?.[1] ?? "1"];
   });
 }
 
@@ -185,7 +185,7 @@ test("Dropped notifications: 20,000 give five log lines, the last one with the c
   assertEquals(droppedCounts(driver), ["1", ...tens]);
   driver.end("signal");
   driver.end("signal");
-  assertEquals(droppedCounts(driver), ["20000 notifications in all"]);
+  assertEquals(droppedCounts(driver), ["20000 notifications in total"]);
 });
 
 test("Dropped notifications: once the queue is sent, the count is logged and starts anew", () => {
@@ -195,7 +195,7 @@ test("Dropped notifications: once the queue is sent, the count is logged and sta
   driver.advance(1_000);
   driver.reconnect();
   driver.fromClient(NOTE);
-  assertEquals(droppedCounts(driver), ["3 notifications in all"]);
+  assertEquals(droppedCounts(driver), ["3 notifications in total"]);
   driver.close();
   for (let i = 0; i < 3; i++) driver.fromClient(NOTE);
   assertEquals(droppedCounts(driver), ["1"]);

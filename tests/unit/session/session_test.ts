@@ -18,10 +18,10 @@ import {
   SessionDriver,
 } from "../../helpers/session/session_driver.ts";
 import {
-  codes,
+  answerPingsFor,
+  responseCodes,
   sendCall,
   startTwoToolSession,
-  stayConnected,
 } from "../../helpers/session/two_tool_session.ts";
 
 const LISTS = { tools: {}, prompts: {}, resources: { subscribe: true } };
@@ -245,7 +245,7 @@ test("Queue: the client's notifications wait for a connection, in order", () => 
   ]);
 });
 
-test("Reconnect: a hundred restarts leave nothing open", () => {
+test("Reconnect: a hundred restarts leave no request pending", () => {
   const driver = new SessionDriver();
   driver.connect();
   for (let i = 0; i < 100; i++) {
@@ -274,7 +274,7 @@ const BAD_LINES: [line: string, code: number | undefined, id: Json][] = [
 ];
 
 for (const [line, code, id] of BAD_LINES) {
-  test(`Input: a line that is no message has no effect: ${line}`, () => {
+  test(`Input: an invalid line affects no other message: ${line}`, () => {
     const driver = new SessionDriver();
     driver.connect();
     driver.request("owed", "x");
@@ -289,7 +289,7 @@ for (const [line, code, id] of BAD_LINES) {
   });
 }
 
-test("Input: a malformed request under an id in flight does not answer the one in flight", () => {
+test("Input: a malformed request with the id of a pending request does not answer that request", () => {
   const driver = new SessionDriver();
   driver.connect();
   driver.request(1, "x");
@@ -297,7 +297,7 @@ test("Input: a malformed request under an id in flight does not answer the one i
   assertEquals(driver.sentToClient(), []);
 });
 
-test("Input: a log line about a bad one has sizes and ids, and nothing of its text", () => {
+test("Input: the log line about an invalid message has its size and id, but none of its text", () => {
   const driver = new SessionDriver();
   driver.connect();
   driver.fromClient('{"jsonrpc":"2.0","id":1,"secret":"hunter2"}');
@@ -320,7 +320,7 @@ test("Input: a log line about a bad one has sizes and ids, and nothing of its te
   assertMatch(driver.logText(), /line of 99 bytes/);
 });
 
-test("Input: a batch is its elements, and each is answered for itself", () => {
+test("Input: each message of a batch is forwarded and answered by itself", () => {
   const driver = new SessionDriver();
   driver.connect();
   const element = (id: number): string =>
@@ -333,7 +333,7 @@ test("Input: a batch is its elements, and each is answered for itself", () => {
   assertEquals(driver.sentToClient().map(({ id }) => id), [2, 1]);
 });
 
-test("Responses: one to initialize that is no JSON-RPC becomes an error at once", () => {
+test("Responses: an invalid response to initialize becomes an error at once", () => {
   const driver = new SessionDriver();
   driver.open();
   driver.request("init", "initialize", { protocolVersion: "2025-06-18" });
@@ -342,7 +342,7 @@ test("Responses: one to initialize that is no JSON-RPC becomes an error at once"
   assertEquals([id, error.code], ["init", -32603]);
 });
 
-test("Responses: one that is no JSON-RPC becomes an error for its request", () => {
+test("Responses: an invalid response becomes an error for its request", () => {
   const driver = new SessionDriver();
   driver.connect();
   driver.request(1, "x");
@@ -362,7 +362,7 @@ test("Responses: one that is no JSON-RPC becomes an error for its request", () =
   assertEquals(new Set(driver.logEvents()), new Set(["invalid-from-daemon"]));
 });
 
-test("Responses: a pretty-printed one reaches the client as one line", () => {
+test("Responses: a response with line breaks reaches the client as one line", () => {
   const driver = new SessionDriver();
   driver.connect();
   driver.request(1, "x");
@@ -382,7 +382,7 @@ test("Input: empty lines are ignored", () => {
   assertEquals([driver.logEvents(), driver.sentToClient()], [[], []]);
 });
 
-test("Internal errors: one fails only its request", () => {
+test("Internal errors: an exception fails only its own request", () => {
   class Broken extends Mcp {
     override respondLocally(request: Request): string | undefined {
       const method: string = request.method;
@@ -454,7 +454,7 @@ test("Handshake: requests behind an initialize that the daemon rejects are sent 
   assertEquals(driver.sentToDaemon().at(-1).method, "tools/list");
 });
 
-test("Replay: an initialize without a version is sent as it was", () => {
+test("Replay: if the initialize result had no version, the client's version is sent again", () => {
   const driver = new SessionDriver();
   driver.open();
   driver.request(0, "initialize", { protocolVersion: "x" });
@@ -463,7 +463,7 @@ test("Replay: an initialize without a version is sent as it was", () => {
   assertEquals(driver.sentExceptProbes()[0].params, { protocolVersion: "x" });
 });
 
-test("Size limit: --max-message holds for all messages, and each side gets an error for its requests", () => {
+test("Size limit: --max-message applies to all messages, and each side gets errors for its requests", () => {
   const driver = new SessionDriver({ maxMessage: 1_000 });
   driver.connect();
   const much = "x".repeat(1_000);
@@ -527,7 +527,7 @@ test("Refusal: ends when a connection opens", () => {
   }
 });
 
-test("Internal errors: one at a deadline is not repeated in a busy loop", () => {
+test("Internal errors: an exception at a deadline does not cause a busy loop", () => {
   const dialect = new Mcp(() => 0);
   Object.defineProperty(dialect, "subprotocol", {
     get: () => {
@@ -539,7 +539,7 @@ test("Internal errors: one at a deadline is not repeated in a busy loop", () => 
   assertEquals(driver.logEvents(), Array(21).fill("bug"));
 });
 
-test("Back-pressure: a client that does not read loses the connection, and the next dial waits for it", () => {
+test("Back-pressure: if the client does not read, the connection is closed, and the next dial waits until it reads", () => {
   const driver = new SessionDriver();
   driver.connect();
   driver.callTool(1, "write");
@@ -574,7 +574,7 @@ test("Timeout: an initialize on a ready connection is not cancelled at the daemo
   assertEquals(driver.sentToClient()[0].error.code, -31003);
 });
 
-test("Ping: one in flight on a lost connection is answered, even with --retry never", () => {
+test("Ping: the proxy answers a ping that was in flight on a lost connection, even with --retry never", () => {
   const driver = new SessionDriver({ retry: "never" });
   driver.connect();
   driver.request(1, "ping");
@@ -582,7 +582,7 @@ test("Ping: one in flight on a lost connection is answered, even with --retry ne
   assertEquals(driver.sentToClient(), [{ jsonrpc: "2.0", id: 1, result: {} }]);
 });
 
-test("Secrets: one that an MCP daemon quotes reaches neither client nor log", () => {
+test("Secrets: a secret that an MCP daemon sends back reaches neither the client nor the log", () => {
   const error = { code: -32603, message: `${"x".repeat(196)}S3CRET` };
   const driver = new SessionDriver({ secrets: ["S3CRET"] });
   driver.connect();
@@ -664,7 +664,7 @@ for (const [what, text, answers, written] of HANDSHAKES) {
 }
 
 for (const result of ["[]", "true", '"ok"', '""']) {
-  test(`Responses: a result that is no object becomes an empty one: ${result}`, () => {
+  test(`Responses: a result that is not an object becomes an empty object: ${result}`, () => {
     const driver = startTwoToolSession();
     driver.advance(1_500);
     driver.request(1, "logging/setLevel", { level: "info" });
@@ -688,15 +688,15 @@ test("Handshake: initialized is sent even with the id of an open request", () =>
   );
 });
 
-test("Responses: one without jsonrpc and with another member ends its call", () => {
+test("Responses: a response without jsonrpc and with an unknown member ends its call", () => {
   const driver = startTwoToolSession();
   sendCall(driver, 1, "write");
   driver.fromDaemon('{"id":1,"result":{},"session":"a"}');
-  stayConnected(driver, 10_000);
-  assertEquals(codes(driver).length, 1);
+  answerPingsFor(driver, 10_000);
+  assertEquals(responseCodes(driver).length, 1);
 });
 
-test("Session: on the straight path of a message nobody looks at timers or the queue", () => {
+test("Session: a message that can be sent at once does not run the timers or the queue", () => {
   const driver = new SessionDriver();
   driver.connect();
   driver.callTool(1, "look");
@@ -723,7 +723,7 @@ test("Session: on the straight path of a message nobody looks at timers or the q
   restore.forEach((it) => it());
 });
 
-test("Session: a large answer to a call is carried, and its result is not parsed", () => {
+test("Session: a large response to a call is forwarded without parsing its result", () => {
   const driver = new SessionDriver({ secrets: ["s3cret"] });
   driver.connect();
   driver.callTool(1, "look");

@@ -125,7 +125,7 @@ for (const { name, isWithoutDaemon = false, happen, outcomes } of EVENTS) {
   }
 }
 
-test("Shutdown: a signal after the end of stdin leaves the moment as it is", () => {
+test("Shutdown: a signal after the end of stdin does not change the deadline", () => {
   const driver = startSession(false);
   driver.end("stdin");
   driver.advance(SHUTDOWN_GRACE_MS - 1);

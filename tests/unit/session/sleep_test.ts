@@ -33,7 +33,7 @@ function sleptDuringCall(): SessionDriver {
 
 test("exai sleep: with calls on connections that died, the next dial comes within 2 s", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   driver.startCall(1);
   driver.sleep(60_000);
   const { now } = driver;
@@ -45,9 +45,9 @@ test("exai sleep: with calls on connections that died, the next dial comes withi
   );
 });
 
-test("exai sleep: after one of 4 s during a call, tools/list and new calls go on", () => {
+test("exai sleep: after a sleep of 4 s during a call, tools/list and new calls are sent", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   driver.startCall(1);
   driver.sleep(4_000);
   const [{ op, connectionId }] = driver.takeFrames();
@@ -56,7 +56,9 @@ test("exai sleep: after one of 4 s during a call, tools/list and new calls go on
   driver.request("list", "tools/list");
   driver.callTool(2, "chat");
   assertEquals(driver.takeFrames().map(({ op }) => op), ["list_tools"]);
-  assertEquals(driver.acknowledgeHello().map(({ name }) => name), ["chat"]);
+  assertEquals(driver.openAndAcknowledgeHello().map(({ name }) => name), [
+    "chat",
+  ]);
   driver.advance(46_000);
   assertEquals(driver.responsesToClient(), []);
 });
@@ -79,7 +81,7 @@ test("Sleep: initialized reaches the daemon as soon as its connection answers th
   ]);
 });
 
-test("Sleep: a request that was due first keeps its time", () => {
+test("Sleep: a request whose timeout is the next deadline does not lose time", () => {
   const driver = new SessionDriver({
     requestTimeout: 3_000,
     pingInterval: Infinity,
@@ -118,7 +120,7 @@ test("Sleep: with four draining connections, the main one is probed", () => {
   assertEquals(pinged.toSorted(), [1, 2, 3, 4, 5]);
 });
 
-test("Sleep: a call after it is not sent on a connection that fails its probe", () => {
+test("Sleep: a call after the sleep is not sent on a connection that fails its probe", () => {
   const driver = sleptDuringCall();
   assertEquals(driver.sentToDaemon().some((it) => it.id === "new"), false);
   answerTwiceOnSecond(driver);
@@ -139,7 +141,7 @@ test("Sleep: a handshake in progress is given up within 2 s", () => {
 
 test("exai sleep: traffic on another connection does not keep one that answers no probe", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   const calls = [driver.startCall(1), driver.startCall(2)];
   driver.returnResult(calls[1], "done");
   driver.sleep(60_000);
@@ -153,7 +155,7 @@ test("exai sleep: traffic on another connection does not keep one that answers n
   assertEquals(driver.isConnectionClosed(3), true);
 });
 
-test("Sleep: a call after it is not sent on a connection that fails its probe, even if the standby fails", () => {
+test("Sleep: a call after the sleep is not sent on a connection that fails its probe, even if the standby fails", () => {
   const driver = sleptDuringCall();
   driver.takeEffects();
   driver.failDial();
@@ -164,7 +166,7 @@ test("Sleep: a call after it is not sent on a connection that fails its probe, e
   assert(driver.sentToDaemon().some(({ id }) => id === "new"));
 });
 
-test("Sleep: is not part of the waiting time in an error", () => {
+test("Sleep: time asleep is not part of the waiting time in an error", () => {
   const driver = new SessionDriver({ requestTimeout: 15_000 });
   driver.connect();
   driver.callTool(1, "write");
@@ -192,7 +194,7 @@ test("Sleep: postpones all timeouts, and the connection is probed at once", () =
   assertEquals(driver.sentToClient()[0].error.code, -31003);
 });
 
-test("Sleep: buffered messages are forwarded, but do not show that the connection lives", () => {
+test("Sleep: buffered messages are forwarded, but do not show that the connection is alive", () => {
   const driver = new SessionDriver();
   driver.connect();
   driver.callTool(1, "write");
@@ -214,9 +216,9 @@ test("Sleep: buffered messages are forwarded, but do not show that the connectio
   assertEquals(driver.dials.length, dials + 1);
 });
 
-test("exai sleep: a probe from before it does not show that the connection lives", () => {
+test("exai sleep: the answer to a probe from before the sleep does not show that the connection is alive", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   const main = driver.connectionId;
   driver.returnHealth(main, "0:01:00");
   driver.advance(5_000);
@@ -232,14 +234,14 @@ test("exai sleep: a probe from before it does not show that the connection lives
   assertEquals(driver.dials.length, dials + 1);
 });
 
-test("Sleep: the next message clears a suspect connection", () => {
+test("Sleep: the next message on a suspect connection clears the suspicion", () => {
   const driver = new SessionDriver();
   driver.connect();
   const { connectionId } = driver;
   driver.callTool(1, "write");
   driver.sleep(60_000);
   driver.advance(1_000);
-  assertMatch(driver.logText(), /a second one is to show/);
+  assertMatch(driver.logText(), /a second connection will show/);
   driver.takeEffects();
   driver.callTool(2, "write");
   assertEquals(driver.sentToDaemon(), []);
@@ -309,10 +311,10 @@ test("Sleep: ends a pause between dials, except after a refusal", () => {
   }
 });
 
-test("exai sleep: a daemon that started during it is another process", () => {
+test("exai sleep: a daemon that started during the sleep counts as another process", () => {
   for (const slept of [0, 8 * 3_600_000]) {
     const driver = new ExaiDriver();
-    driver.acknowledgeHello();
+    driver.openAndAcknowledgeHello();
     const call = driver.startCall(1);
     driver.advance(3_000);
     driver.handle({ type: "resumed", monotonicGapMs: 0, suspendedMs: slept });

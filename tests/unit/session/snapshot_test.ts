@@ -18,7 +18,7 @@ import {
 
 test("Snapshot: follows the states of a connection", () => {
   const driver = new SessionDriver();
-  const seen = (): ConnectionState => driver.session.snapshot().standing;
+  const seen = (): ConnectionState => driver.session.snapshot().connectionState;
   assertEquals(seen(), { phase: "dialing", attempt: 1 });
   driver.failDial();
   assertEquals(seen(), { phase: "waiting", attempt: 1, nextAt: 250 });
@@ -29,8 +29,8 @@ test("Snapshot: follows the states of a connection", () => {
     protocolVersion: "2025-06-18",
     clientInfo: { name: "editor", version: "2" },
   });
-  assertEquals(seen(), { phase: "greeting", attempt: 2 });
-  assertEquals(driver.session.snapshot().owed, 1);
+  assertEquals(seen(), { phase: "handshaking", attempt: 2 });
+  assertEquals(driver.session.snapshot().pendingRequests, 1);
   driver.fromDaemon({ id: "init", result: { protocolVersion: "2025-06-18" } });
   assertEquals(seen(), { phase: "ready", since: 250 });
   const { client, reconnects, lastError } = driver.session.snapshot();

@@ -12,26 +12,26 @@ import {
   SessionDriver,
 } from "../../helpers/session/session_driver.ts";
 import {
-  codes,
+  answerPingsFor,
   ERROR_WITHOUT_ID,
   LOOK_AND_WRITE,
   malformedResponse,
   reconnectWith,
+  responseCodes,
   sendCall,
   startTwoToolSession,
-  stayConnected,
 } from "../../helpers/session/two_tool_session.ts";
 
 const UNCLEAR: [what: string, frame: Json][] = [
-  ["an error without an id", ERROR_WITHOUT_ID],
-  ["an error with no id at all", {
+  ["an error with a null id", ERROR_WITHOUT_ID],
+  ["an error without an id", {
     error: { code: -32600, message: "Invalid" },
   }],
   [
-    "an answer that breaks off",
+    "a truncated response",
     '{"jsonrpc":"2.0","id":1,"result":{"content":[{"te',
   ],
-  ["an answer with NaN", '{"jsonrpc":"2.0","id":1,"result":{"x":NaN}}'],
+  ["a response with NaN", '{"jsonrpc":"2.0","id":1,"result":{"x":NaN}}'],
 ];
 
 for (const [what, frame] of UNCLEAR) {
@@ -103,7 +103,10 @@ for (const [what, frame] of UNCLEAR) {
   });
 }
 
-const ELSE: [what: string, before: (driver: SessionDriver) => void][] = [
+const OTHER_CANDIDATES: [
+  what: string,
+  before: (driver: SessionDriver) => void,
+][] = [
   ["another request", (driver) => driver.request(2, "x")],
   [
     "a notification",
@@ -117,11 +120,14 @@ const ELSE: [what: string, before: (driver: SessionDriver) => void][] = [
       params: { requestId: 2 },
     });
   }],
-  ["one of ours that is never answered", (driver) => driver.advance(250)],
+  [
+    "a request of the proxy that is never answered",
+    (driver) => driver.advance(250),
+  ],
 ];
 
-for (const [what, before] of ELSE) {
-  test(`Unnamed errors: ignored where it may concern something else: ${what}`, () => {
+for (const [what, before] of OTHER_CANDIDATES) {
+  test(`Errors without an id: ignored if they may refer to something else: ${what}`, () => {
     const driver = startTwoToolSession();
     sendCall(driver, 1, "write");
     before(driver);
@@ -133,7 +139,7 @@ for (const [what, before] of ELSE) {
   });
 }
 
-test("Unnamed errors: a daemon that refuses every call fails each of them", () => {
+test("Errors without an id: each of several calls fails if the daemon rejects all of them", () => {
   const driver = startTwoToolSession();
   for (const id of [1, 2, 3]) {
     sendCall(driver, id, "write");
@@ -154,7 +160,7 @@ test("Unnamed errors: a daemon that refuses every call fails each of them", () =
  * Returns a session that will send a read-only call once more, because the
  * daemon sent an error without an id.
  */
-function startNotUnderstood(): SessionDriver {
+function startUnclearCall(): SessionDriver {
   const driver = startTwoToolSession();
   sendCall(driver, 1, "look");
   driver.fromDaemon(ERROR_WITHOUT_ID);
@@ -165,7 +171,7 @@ function startNotUnderstood(): SessionDriver {
 }
 
 test("Unclear responses: on a new connection a call is sent once more only if the tool is listed as repeatable there", () => {
-  const driver = startNotUnderstood();
+  const driver = startUnclearCall();
   // The call waits for the answer to a probe. Then the connection is lost.
   assertEquals(driver.sentExceptProbes().filter(({ id }) => id === 1), []);
   driver.close();
@@ -182,7 +188,7 @@ test("Unclear responses: on a new connection a call is sent once more only if th
 });
 
 test("Unclear responses: a call that waits to be sent once more counts as delivered", () => {
-  const driver = startNotUnderstood();
+  const driver = startUnclearCall();
   driver.close();
   driver.advance(260);
   while (driver.sentToClient().length === 0) {
@@ -193,7 +199,7 @@ test("Unclear responses: a call that waits to be sent once more counts as delive
   assertEquals([id, error.code, error.data.delivered], [1, -31001, "unknown"]);
 });
 
-test("Unnamed results: belong to no request", () => {
+test("Results without an id: change nothing", () => {
   const driver = startTwoToolSession();
   sendCall(driver, 1, "look");
   driver.fromDaemon({ id: null, result: {} });
@@ -203,7 +209,7 @@ test("Unnamed results: belong to no request", () => {
   assertEquals(driver.sentExceptProbes(), []);
 });
 
-test("Progress: reaches the client even where it does not rise, until the request is sent again", () => {
+test("Progress: reaches the client even if it does not increase, until the request is sent again", () => {
   const driver = startTwoToolSession();
   driver.callTool(1, "look", { progressToken: "t" });
   driver.answerProbe();
@@ -228,10 +234,10 @@ test("Unclear responses: a response quoted inside a broken one answers no reques
     '{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"log:\n' +
       '{"jsonrpc":"2.0","id":2,"result":{"quoted":true}}\nend"}]}}',
   );
-  assertEquals(codes(driver), []);
+  assertEquals(responseCodes(driver), []);
 });
 
-test("Unclear responses: a call is not repeated where this connection's list does not say that it may be", () => {
+test("Unclear responses: a call is not repeated if the tool list of its connection does not allow it", () => {
   const driver = startTwoToolSession();
   reconnectWith(driver, { error: { code: -32603, message: "still loading" } });
   driver.advance(500);
@@ -241,14 +247,14 @@ test("Unclear responses: a call is not repeated where this connection's list doe
   driver.answerProbe();
   driver.takeEffects();
   driver.fromDaemon(malformedResponse(1));
-  stayConnected(driver, 3_000);
+  answerPingsFor(driver, 3_000);
   assertEquals(
     driver.sentExceptProbes().filter(({ id }) => id === 1).length,
     0,
   );
 });
 
-test("Unnamed errors: one that may concern our probe fails no call", () => {
+test("Errors without an id: an error that may refer to the proxy's probe fails no call", () => {
   const driver = startTwoToolSession({ pingInterval: 1_000 });
   sendCall(driver, 1, "write");
   const probe = (): Json =>
@@ -263,29 +269,32 @@ test("Unnamed errors: one that may concern our probe fails no call", () => {
   }
   driver.fromDaemon({ id: probe().id, result: {} });
   driver.advance(1_900);
-  assertEquals(codes(driver), []);
+  assertEquals(responseCodes(driver), []);
 });
 
-test("Unclear responses: two broken responses with a loss between them leave the call answered or sent once more", () => {
+test("Unclear responses: after two broken responses with a lost connection between them, the call is answered or sent once more", () => {
   const driver = startTwoToolSession();
   sendCall(driver, 1, "look");
   driver.fromDaemon(malformedResponse(1));
   reconnectWith(driver, { result: { tools: LOOK_AND_WRITE } });
   driver.takeEffects();
   driver.fromDaemon(malformedResponse(1));
-  stayConnected(driver, 10_000);
-  assertEquals(codes(driver).length + driver.sentExceptProbes().length, 1);
+  answerPingsFor(driver, 10_000);
+  assertEquals(
+    responseCodes(driver).length + driver.sentExceptProbes().length,
+    1,
+  );
 });
 
-test("Unclear responses: a broken response belongs to its request, also while a list of ours is open", () => {
+test("Unclear responses: a broken response is assigned to its request, even while the proxy's tools/list is pending", () => {
   const driver = startTwoToolSession();
   reconnectWith(driver, undefined); // The tool list has not arrived yet.
   driver.takeEffects();
   driver.callTool(1, "write");
   driver.answerProbe();
   driver.fromDaemon(malformedResponse(1));
-  stayConnected(driver, 10_000);
-  assertEquals(codes(driver), [[1, -31002]]);
+  answerPingsFor(driver, 10_000);
+  assertEquals(responseCodes(driver), [[1, -31002]]);
 });
 
 for (
@@ -298,13 +307,13 @@ for (
     const driver = startTwoToolSession();
     sendCall(driver, 1, "write");
     driver.fromDaemon(frame);
-    stayConnected(driver, 10_000);
-    assertEquals(codes(driver), [[1, -31002]]);
+    answerPingsFor(driver, 10_000);
+    assertEquals(responseCodes(driver), [[1, -31002]]);
   });
 }
 
 for (const tool of ["look", "write"]) {
-  test(`Unnamed errors: progress shows that the call was not refused: ${tool}`, () => {
+  test(`Errors without an id: progress shows that the error does not refer to the call: ${tool}`, () => {
     const driver = startTwoToolSession();
     sendCall(driver, 1, tool, { progressToken: 1 });
     driver.fromDaemon(ERROR_WITHOUT_ID);
@@ -314,7 +323,7 @@ for (const tool of ["look", "write"]) {
       const params = { progressToken: 1, progress };
       driver.fromDaemon({ method: "notifications/progress", params });
     }
-    assertEquals(codes(driver), []);
+    assertEquals(responseCodes(driver), []);
     assertEquals(
       driver.sentExceptProbes().filter(({ id }) => id === 1).length,
       0,
@@ -322,11 +331,11 @@ for (const tool of ["look", "write"]) {
   });
 }
 
-test("Unclear responses: an id stays in use until both copies of its request are answered", () => {
+test("Unclear responses: an id stays in use until the daemon has answered both writes of its request", () => {
   const driver = startTwoToolSession();
   sendCall(driver, 1, "look");
   driver.fromDaemon(malformedResponse(1));
-  stayConnected(driver, 2_500);
+  answerPingsFor(driver, 2_500);
   driver.fromDaemon({ id: 1, result: {} });
   driver.takeEffects();
   driver.callTool(1, "write");
@@ -335,18 +344,18 @@ test("Unclear responses: an id stays in use until both copies of its request are
   assertEquals(driver.sentToClient().filter(({ result }) => result?.stale), []);
 });
 
-test("Unnamed errors: a secret with JSON escapes is redacted", () => {
+test("Errors without an id: a secret with JSON escapes is redacted", () => {
   const driver = startTwoToolSession({ secrets: ['to"ken'] });
   sendCall(driver, 1, "write");
   driver.fromDaemon({ error: { code: -32600, why: 'Bearer to"ken' } });
-  stayConnected(driver, 2_500);
+  answerPingsFor(driver, 2_500);
   assertEquals(
     /to\W+ken/.test(JSON.stringify(driver.sentToClient()) + driver.logText()),
     false,
   );
 });
 
-test("Unnamed errors: one that may concern a response sent during the handshake fails no call", () => {
+test("Errors without an id: an error that may refer to a response sent during the handshake fails no call", () => {
   const driver = new SessionDriver({ pingInterval: Infinity });
   driver.open();
   driver.request("init", "initialize", { protocolVersion: "2025-06-18" });
@@ -359,5 +368,5 @@ test("Unnamed errors: one that may concern a response sent during the handshake 
   driver.callTool(1, "write");
   driver.fromDaemon(ERROR_WITHOUT_ID);
   driver.advance(3_000);
-  assertEquals(codes(driver).slice(1), []);
+  assertEquals(responseCodes(driver).slice(1), []);
 });

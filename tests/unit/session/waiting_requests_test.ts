@@ -15,7 +15,7 @@ import {
 import { SessionDriver } from "../../helpers/session/session_driver.ts";
 import {
   openSecond,
-  startCall,
+  startWithCall,
 } from "../../helpers/session/silent_connection.ts";
 
 test("Wait progress: a client with a progress token is notified of the wait for the daemon", () => {
@@ -61,7 +61,7 @@ test("Wait progress: a client with a progress token is notified of the wait for 
 
 test("Wait progress: none for an exai call that waits for a free connection", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   for (let id = 1; id <= 4; id++) driver.startCall(id);
   driver.callTool(5, "chat", { progressToken: "t" });
   driver.advance(30_000);
@@ -190,8 +190,8 @@ test("--give-up-after: does not run while a connection is probed after a sleep",
 });
 
 test("Size limit: a response that is too large for the runtime is not requested again", () => {
-  const burst = (driver: SessionDriver): void => {
-    const reason = "the daemon sent a message larger than can be received here";
+  const closeOversized = (driver: SessionDriver): void => {
+    const reason = "the daemon sent a message that is too large to be received";
     const how = {
       code: 0,
       reason,
@@ -207,14 +207,14 @@ test("Size limit: a response that is too large for the runtime is not requested 
   const one = new SessionDriver();
   one.connect();
   one.request(1, "resources/read");
-  burst(one);
+  closeOversized(one);
   const [{ error }] = one.sentToClient();
   assertEquals([error.code, error.data.delivered], [-31005, "yes"]);
   const two = new SessionDriver({ retry: "always" });
   two.connect();
   two.request(1, "resources/read");
   two.request(2, "tools/list");
-  burst(two);
+  closeOversized(two);
   assertEquals(two.sentToClient().map(({ error }) => error.code), [
     -31002,
     -31002,
@@ -227,14 +227,14 @@ test("Size limit: a response that is too large for the runtime is not requested 
     false,
   );
   const exai = new ExaiDriver();
-  exai.acknowledgeHello();
+  exai.openAndAcknowledgeHello();
   exai.startCall(1);
-  burst(exai);
+  closeOversized(exai);
   assertEquals(exai.responsesToClient(), [[1, -31005]]);
 });
 
 test("Back-pressure: a full stdout during a failover loses each connection once", () => {
-  const driver = startCall("concurrent");
+  const driver = startWithCall("concurrent");
   driver.advance(10_000);
   openSecond(driver);
   driver.takeEffects();
@@ -249,14 +249,14 @@ test("Back-pressure: a full stdout during a failover loses each connection once"
   assertEquals(driver.dials.length, length + 1);
 });
 
-test("Queue: a large message on a ready connection meets no limit", () => {
+test("Queue: a large message on a ready connection is sent, whatever its size", () => {
   const driver = new SessionDriver({ maxMessage: 1024 ** 3 });
   driver.connect();
   driver.callTool(1, "x".repeat(65 * 1024 * 1024));
   assertEquals(driver.sentToClient(), []);
 });
 
-test("Queue: a batch of 1,500 requests on a ready connection meets no limit", () => {
+test("Queue: a batch of 1,500 requests on a ready connection is sent, despite --queue-limit", () => {
   const driver = new SessionDriver();
   driver.connect();
   const batch = Array.from(
@@ -291,7 +291,7 @@ test("Circuit breaker: while it is open, a call dials at once", () => {
 });
 
 test("Wait progress: says that a second connection checks the silent one", () => {
-  const driver = startCall("concurrent");
+  const driver = startWithCall("concurrent");
   driver.advance(10_000);
   driver.failDial();
   driver.callTool("n", "write", { progressToken: 1 });
@@ -301,5 +301,5 @@ test("Wait progress: says that a second connection checks the silent one", () =>
     if (driver.dials.length > n) driver.failDial();
   }
   const [{ params }] = driver.sentToClient();
-  assertEquals(/silent: a second connection/.test(params.message), true);
+  assertEquals(/silent\. A second connection/.test(params.message), true);
 });

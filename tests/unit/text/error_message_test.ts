@@ -1,5 +1,5 @@
 /**
- * The message of an error, whatever was thrown.
+ * Tests the message of an error, or of any other thrown value.
  *
  * @module
  */
@@ -10,13 +10,17 @@ import { test } from "../../helpers/no_permissions.ts";
 
 const ERRORS: [what: string, error: unknown, says: string][] = [
   ["an error", new Error("a"), "a"],
-  ["no error", "a", "a"],
+  ["a thrown string", "a", "a"],
   [
-    "one for each address of a name",
+    "several errors, one for each address of a host",
     new AggregateError([new Error("a 1"), new Error("a 2"), new Error("a 1")]),
     "a 1, a 2",
   ],
-  ["several with a text", new AggregateError([new Error("a")], "b"), "b"],
+  [
+    "several errors with a common message",
+    new AggregateError([new Error("a")], "b"),
+    "b",
+  ],
 ];
 
 for (const [what, error, says] of ERRORS) {

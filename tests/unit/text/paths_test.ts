@@ -1,5 +1,5 @@
 /**
- * Absolute paths on each system.
+ * Tests absolute paths on each operating system.
  *
  * @module
  */
@@ -25,7 +25,7 @@ const PATHS: [os: string, given: string, whole: string][] = [
   ["windows", "d:a.env", "D:\\work\\a.env"],
   ["windows", "E:a.env", "E:\\a.env"],
   ["windows", "d:", "D:\\work"],
-  // A folder without a drive is on the current drive.
+  // A path that begins with a slash and has no drive is on the current drive.
   ["windows", "\\a.env", "C:\\a.env"],
   ["windows", "/b/a.env", "C:/b/a.env"],
   ["windows", "C:\\a.env", "C:\\a.env"],
@@ -34,7 +34,7 @@ const PATHS: [os: string, given: string, whole: string][] = [
   ["windows", "//server/share/a.env", "//server/share/a.env"],
   ["windows", "\\\\?\\C:\\a.env", "\\\\?\\C:\\a.env"],
   ["windows", "\\\\.\\nul", "\\\\.\\nul"],
-  // These are devices in every folder.
+  // These names are devices in every folder.
   ["windows", "nul", "nul"],
   ["windows", "NUL", "NUL"],
   ["windows", "com1", "com1"],
@@ -57,7 +57,7 @@ for (const [os, given, expected] of PATHS) {
   });
 }
 
-test("Paths: absolute path from the root of a share, and from a root", () => {
+test("Paths: absolute path if the current folder is on a share or is a root", () => {
   const share = (): string => "\\\\server\\share\\folder";
   assertEquals(toAbsolutePath("windows", "\\a", share), "\\\\server\\share\\a");
   assertEquals(toAbsolutePath("windows", "a", () => "C:\\"), "C:\\a");

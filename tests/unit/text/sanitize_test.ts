@@ -1,5 +1,5 @@
 /**
- * Foreign texts as one line without control characters.
+ * Tests that a text of a peer becomes one line without control characters.
  *
  * @module
  */
@@ -10,8 +10,7 @@ import { test } from "../../helpers/no_permissions.ts";
 
 test("Sanitize: makes one line without control characters", () => {
   assertEquals(sanitizeLine("a\r\nb\tc\x1b[31md\x7f\u009be"), "a b c [31md e");
-  // A character that changes the text direction can make a line read
-  // differently.
+  // Characters that change the text direction can reorder the shown text.
   const turns = [0x61c, 0x200e, 0x200f, 0x2028, 0x2029, 0x202a, 0x202e];
   for (const code of [...turns, 0x2066, 0x2069]) {
     const text = `a${String.fromCodePoint(code)}b`;

@@ -1,5 +1,5 @@
 /**
- * Bytes that are UTF-8, and bytes that are not.
+ * Tests which bytes are decoded as UTF-8, and which are refused.
  *
  * @module
  */
@@ -27,7 +27,7 @@ test("UTF-8: refuses every sequence of bytes that is not UTF-8", () => {
   }
 });
 
-test("UTF-8: the error names UTF-16 where the text has its mark, and only there", () => {
+test("UTF-8: the error names UTF-16 only if the bytes begin with its byte order mark", () => {
   for (
     const [why, ...bytes] of [
       ["it is text in UTF-16, as Windows PowerShell", 0xff, 0xfe, 0x7b, 0x00],

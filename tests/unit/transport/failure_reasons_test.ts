@@ -16,18 +16,18 @@ import {
 } from "../../../lib/transport/failure_reasons.ts";
 
 const RENAME =
-  "use one of its names in the URL, or have one issued for the URL's host";
+  "use one of the certificate's names in the URL, or issue a certificate for the URL's host";
 
-const SILENT = { reason: "", message: "", errorCode: "" } as const;
+const NO_DETAILS = { reason: "", message: "", errorCode: "" } as const;
 
 /** Returns the report about a connection that ended without a close frame. */
 function broken(message: string, errorCode = "", code = 1006): SocketClose {
-  return { ...SILENT, wasOpen: true, code, message, errorCode };
+  return { ...NO_DETAILS, wasOpen: true, code, message, errorCode };
 }
 
 /** Returns the report about a failed dial. */
 function failed(message: string, errorCode = "", code = 1006): SocketClose {
-  return { ...SILENT, wasOpen: false, code, message, errorCode };
+  return { ...NO_DETAILS, wasOpen: false, code, message, errorCode };
 }
 
 /** Returns Deno's report about a dial that failed because of a certificate. */
@@ -42,14 +42,14 @@ function bunError(why: string, error = "EPROTO"): SocketClose {
 
 /** Returns the report about a WebSocket that ended with a close frame. */
 function closeFrame(code: number, reason = ""): SocketClose {
-  return { ...SILENT, wasOpen: true, code, reason };
+  return { ...NO_DETAILS, wasOpen: true, code, reason };
 }
 
 /**
  * Each reason with its facts, and the reports that mean it: usually those of
  * Deno first, then of Bun, then of Node if it has one.
  */
-const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
+const REASONS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   [{
     reason: "the connection was closed without a close frame",
     mayHaveReachedServer: true,
@@ -60,7 +60,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
     broken(""),
   ]],
   [{
-    reason: "the daemon sent bytes that are no valid WebSocket frame",
+    reason: "the daemon sent an invalid WebSocket frame",
     mayHaveReachedServer: true,
   }, [
     broken("Reserved bits are not zero", "", 0),
@@ -75,7 +75,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
     broken("Received payload length > 2^31 bytes."),
   ]],
   [{
-    reason: "the daemon sent a message larger than can be received here",
+    reason: "the daemon sent a message that is too large to be received",
     mayHaveReachedServer: true,
     isOversized: true,
   }, [
@@ -118,7 +118,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   [{
     reason: "nothing listens there, or the host cannot be reached",
     mayHaveReachedServer: false,
-    mayBePortClosed: true,
+    mayHaveNoListener: true,
   }, [
     failed("tcp connect error", "19", 0),
     failed("tcp connect error: Connection refused (os error 111)", "19", 0),
@@ -126,11 +126,14 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
     failed("Failed to connect", "EHOSTUNREACH"),
     failed("connect ECONNREFUSED 127.0.0.1:1", "ECONNREFUSED"),
   ]],
-  [{ reason: "its host name is not known", mayHaveReachedServer: false }, [
-    failed("dns error", "19", 0),
-    failed("Failed to connect", "ENOTFOUND"),
-    failed("Failed to connect", "EAI_AGAIN"),
-  ]],
+  [
+    { reason: "its host name cannot be resolved", mayHaveReachedServer: false },
+    [
+      failed("dns error", "19", 0),
+      failed("Failed to connect", "ENOTFOUND"),
+      failed("Failed to connect", "EAI_AGAIN"),
+    ],
+  ],
   [{
     reason: "it closed the connection during the handshake",
     mayHaveReachedServer: true,
@@ -164,7 +167,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
     { ...failed(""), status },
   ]]),
   [{
-    reason: "its answer to the handshake is not a WebSocket's",
+    reason: "its response to the handshake is not a WebSocket response",
     mayHaveReachedServer: true,
   }, [
     failed("Invalid upgrade header", "19", 0),
@@ -201,7 +204,7 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   ]],
   [{
     reason: "its certificate is not valid yet: check this machine's clock, " +
-      "or have one issued that is valid now",
+      "or issue a certificate that is valid now",
     mayHaveReachedServer: true,
   }, [
     denoError(
@@ -263,8 +266,9 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
     failed(`DNS:${"x".repeat(300)}`, "ERR_TLS_CERT_ALTNAME_INVALID"),
   ]],
   [{
-    reason: "its certificate is self-signed, or its issuer is unknown here: " +
-      "name its issuer's certificate with --ca-file, or have the daemon send its whole chain",
+    reason:
+      "its certificate is self-signed, or this machine does not trust its issuer: " +
+      "give its issuer's certificate with --ca-file, or make the daemon send its whole chain",
     mayHaveReachedServer: true,
   }, [
     denoError("UnknownIssuer"),
@@ -274,8 +278,8 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
     failed("x", "UNABLE_TO_GET_ISSUER_CERT_LOCALLY"),
   ]],
   [{
-    reason: "its certificate is not one for servers: have one issued for " +
-      "servers",
+    reason: "its certificate is not a server certificate: issue a server " +
+      "certificate for it",
     mayHaveReachedServer: true,
   }, [
     denoError(
@@ -290,15 +294,16 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
     failed("unsuitable certificate purpose", "INVALID_PURPOSE"),
   ]],
   [{
-    reason: "its certificate is not valid here: have a new one issued",
+    reason:
+      "this machine does not accept its certificate: issue a new certificate",
     mayHaveReachedServer: true,
   }, [
     denoError("BadSignature"),
     failed("certificate revoked", "CERT_REVOKED"),
   ]],
   [{
-    reason: "it wants a certificate of the client's, and alwaysup has none: " +
-      "have a TLS proxy before the daemon show one, or use a token instead",
+    reason: "it requires a client certificate, and alwaysup has none: " +
+      "put a TLS proxy with such a certificate in front of the daemon, or use a token instead",
     mayHaveReachedServer: true,
   }, [
     failed("received fatal alert: CertificateRequired", "", 0),
@@ -308,8 +313,9 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
     failed("x", "ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED"),
   ]],
   [{
-    reason: "it speaks no version of TLS that is taken here: have it speak " +
-      "TLS 1.2 or 1.3",
+    reason:
+      "it supports no TLS version that this machine accepts: enable TLS 1.2 " +
+      "or 1.3 on it",
     mayHaveReachedServer: true,
   }, [
     failed("received fatal alert: ProtocolVersion", "19", 0),
@@ -335,14 +341,15 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
     failed("x", "ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE"),
   ]],
   [{
-    reason: "the TLS handshake succeeded, but not the WebSocket's: run " +
+    reason:
+      "the TLS handshake succeeded, but the WebSocket handshake failed: run " +
       "alwaysup doctor",
     mayHaveReachedServer: true,
   }, [{ ...failed(""), hasTlsSucceeded: true }]],
   [{
     reason: "nothing listens there, or the WebSocket handshake failed",
     mayHaveReachedServer: true,
-    mayBePortClosed: true,
+    mayHaveNoListener: true,
   }, [
     failed("Received network error or non-101 status code.", "", 0),
     failed(""),
@@ -353,17 +360,17 @@ const FACTS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   ]],
 ];
 
-for (const [loss, sayings] of FACTS) {
-  test(`Close reason: ${loss.reason}`, () => {
+for (const [details, sayings] of REASONS) {
+  test(`Close reason: ${details.reason}`, () => {
     for (const said of sayings) {
       const { dialFailure, ...found } = diagnoseClose(said);
-      assertEquals(found, loss, JSON.stringify(said));
+      assertEquals(found, details, JSON.stringify(said));
       // A failed dial without an HTTP status also has a summary and advice.
       const isExpected = !said.wasOpen && found.status === undefined;
       assertEquals(dialFailure !== undefined, isExpected);
       if (dialFailure === undefined) continue;
       const { summary, advice } = dialFailure;
-      assertEquals(advice ? `${summary}: ${advice}` : summary, loss.reason);
+      assertEquals(advice ? `${summary}: ${advice}` : summary, details.reason);
     }
   });
 }
@@ -389,11 +396,11 @@ const UNCLEAR: readonly SocketClose[] = [
   ),
 ];
 
-test("Close reason: known to be unclear where the runtime does not tell it", () => {
+test("Close reason: needs a diagnosis if the runtime does not report it", () => {
   for (const said of UNCLEAR) {
     assertEquals(needsDiagnosis("wss://h/", said), true, JSON.stringify(said));
   }
-  const known = FACTS.flatMap(([, sayings]) => sayings)
+  const known = REASONS.flatMap(([, sayings]) => sayings)
     .filter(({ wasOpen, message, errorCode, status }) =>
       !wasOpen && (message + errorCode !== "" || status !== undefined)
     );
@@ -409,7 +416,7 @@ test("Close reason: known to be unclear where the runtime does not tell it", () 
   }
 });
 
-test("Close reason: without TLS, only unclear where the server spoke first", () => {
+test("Close reason: without TLS, needs a diagnosis only if the server closes or sends first", () => {
   const unclear = UNCLEAR.filter((said) => needsDiagnosis("ws://h/", said));
   assertEquals(unclear.map(({ message }) => message), [
     "operation was canceled",

@@ -84,16 +84,16 @@ const ANSWERS: [
     { message: "", errorCode: "", status: 403 },
   ],
   [
-    "a WebSocket, this time",
+    "a handshake that now succeeds",
     switching,
     { message: "", errorCode: "", hasTlsSucceeded: true },
   ],
   [
-    "a server that speaks first",
+    "a server that sends before the request",
     () => denoError("received unexpected message from connection"),
     { message: "received unexpected message from connection", errorCode: "" },
   ],
-  ["words that say nothing", () => denoError("odd"), undefined],
+  ["no known error", () => denoError("odd"), undefined],
 ];
 for (const [what, answer, diagnosis] of ANSWERS) {
   test(`Handshake diagnosis: finds ${what}, with one handshake in 5 s`, async () => {
@@ -107,7 +107,7 @@ for (const [what, answer, diagnosis] of ANSWERS) {
   });
 }
 
-test("Handshake diagnosis: where fetch makes no handshake, a status is none of a handshake's", async () => {
+test("Handshake diagnosis: if fetch cannot request a handshake, the status is not reported", async () => {
   const find = createDiagnoser(CONFIG, hostWith(undefined));
   const { outcome } = await withFetch(
     () => new Response("", { status: 200 }),
@@ -120,7 +120,7 @@ test("Handshake diagnosis: where fetch makes no handshake, a status is none of a
   });
 });
 
-test("Handshake diagnosis: the request has all that RFC 6455 wants, and the user's headers", async () => {
+test("Handshake diagnosis: the request has all headers that RFC 6455 requires, and the user's headers", async () => {
   const { calls } = await withFetch(
     switching,
     () => fetchHandshake(CONFIG, hostWith({}), "mcp", 1_000),

@@ -1,5 +1,6 @@
 /**
- * What `doctor` reports about the number of connections that a daemon keeps.
+ * Tests what `doctor` reports about the number of connections that a daemon
+ * keeps for a client.
  *
  * @module
  */
@@ -27,38 +28,38 @@ const KNOWN: [known: ConnectionsFinding, state: string, says: RegExp][] = [
   [
     { from: "cache", connections: "one", forMs: 3 * 86_400_000 },
     "ok",
-    /^the daemon keeps one connection for a client, says the cache \(for 3 d more\)/,
+    /^the daemon keeps one connection for a client, according to the cache \(valid for another 3 d\)/,
   ],
   [
     { from: "trial", connections: "one" },
     "ok",
-    /^the daemon counts as keeping one connection for a client: a second one was tried, and not both were answered$/m,
+    /^one connection for a client is assumed: doctor opened a second one, and the daemon did not answer on both$/m,
   ],
   [
     { from: "trial", connections: "many" },
     "ok",
-    /^the daemon keeps several connections for a client: two were tried$/m,
+    /^the daemon keeps several connections for a client: doctor opened two, and both were answered$/m,
   ],
   [
     { from: "trial", connections: "unknown" },
     "skip",
-    /^whether .* is not known: a second one was not tried \(its first answer took more than 150 ms, or probes are off\)$/m,
+    /^it is unknown whether .*: doctor did not test a second one \(its first answer took more than 150 ms, or probes are off\)$/m,
   ],
   [
     { from: "trial", connections: "unknown", trouble: "it closed" },
     "skip",
-    / a second one was not tried \(it closed\)$/m,
+    / doctor did not test a second one \(it closed\)$/m,
   ],
 ];
 
 for (const [known, state, says] of KNOWN) {
-  test(`Connections check: reports what is known: ${JSON.stringify(known)}`, () => {
+  test(`Connections check: reports the finding: ${JSON.stringify(known)}`, () => {
     const check = connectionsCheck(known);
     assertEquals([check.name, check.state], ["connections", state]);
     assertMatch(check.text, says);
     assertMatch(
       check.text,
-      /\nwhether it answers during calls cannot be tried/,
+      /\nit is unknown whether the daemon answers during calls: doctor calls no tool/,
     );
     assertEquals(check.data, { ...known, answersDuringCalls: null });
   });
@@ -72,18 +73,18 @@ test("Connections check: an exai daemon has a connection for each call", () => {
   assertEquals(proxyConnectionsCheck([exai], "auto").text, words);
 });
 
-test("Connections check: reports what running proxies know", () => {
+test("Connections check: reports the findings of running proxies", () => {
   const ignorant = proxyConnectionsCheck([proxyStatus()], "auto");
   assertEquals(ignorant.state, "skip");
   assertMatch(
     ignorant.text,
-    /not known; it counts as one\nwhether .* calls is/,
+    /^it is unknown .*; one is assumed\nit is unknown whether .* calls: /,
   );
   const standing = WAITING;
   const proxies = [
     proxyStatus({
       pid: 1,
-      standing,
+      connectionState: standing,
       connections: "many",
       answersDuringCalls: true,
     }),
@@ -102,6 +103,6 @@ test("Connections check: reports what running proxies know", () => {
   const slow = proxyStatus({ connections: "many", answersDuringCalls: false });
   const set = proxyConnectionsCheck([slow], "many");
   assertMatch(set.text, /it does not answer during calls, says proxy 7$/m);
-  assertMatch(set.text, /\nhere, --connections many is set$/);
+  assertMatch(set.text, /\ndoctor itself runs with --connections many$/);
   assertEquals(set.data?.set, "many");
 });

@@ -1,11 +1,11 @@
 /**
- * What `doctor` reports about a daemon's treatment of ids, and about
+ * Tests what `doctor` reports about the ids in a daemon's responses, and about
  * reconnects.
  *
  * @module
  */
 
-import type { Check } from "../../../../lib/commands/doctor/check.ts";
+import type { CheckResult } from "../../../../lib/commands/doctor/check.ts";
 import {
   idsCheck,
   reconnectCheck,
@@ -15,7 +15,7 @@ import type { ReconnectOutcome } from "../../../../lib/commands/doctor/in_proces
 import { assertEquals, assertMatch } from "../../../helpers/assert.ts";
 import { test } from "../../../helpers/no_permissions.ts";
 
-/** How a daemon treats ids, and a lost connection. */
+/** How a daemon returns ids, and what happens after a lost connection. */
 interface DaemonBehavior {
   readonly numbers: "as sent" | "as text";
   readonly texts: TextIdBehavior;
@@ -28,58 +28,58 @@ const FINE: DaemonBehavior = {
   restart: { kind: "reconnected", ms: 12.3 },
 };
 
-const HABITS: [
+const BEHAVIORS: [
   changes: Partial<DaemonBehavior>,
-  states: Check["state"][],
+  states: CheckResult["state"][],
   ids: RegExp,
   restart: RegExp,
 ][] = [
   [
     {},
     ["ok", "ok"],
-    /^numbers and texts are answered$/,
-    /^a connection that doctor ended was replaced in 12 ms, .* are answered$/,
+    /^requests are answered with numbers and with strings as ids$/,
+    /^after doctor closed a connection, the next one was ready in 12 ms, .* are answered$/,
   ],
   [
     { numbers: "as text" },
     ["ok", "ok"],
-    /are answered\nnumbers come back as texts: it works/,
-    /^a conn/,
+    /^requests are answered .*\nnumber ids come back as strings: this works/,
+    /^after doctor closed a conn/,
   ],
   [
     { texts: "as null" },
     ["warn", "ok"],
-    /^texts come back as null: clients with text ids will not work through it \(/,
-    /^a conn/,
+    /^string ids come back as null: clients that use strings as ids will not work \(/,
+    /^after doctor closed a conn/,
   ],
   [
     { texts: "unanswered", numbers: "as text" },
     ["warn", "ok"],
-    /^requests with a text for an id are not answered: clients with .*\nnumbers/,
-    /^a conn/,
+    /^requests with a string as id are not answered: clients that use .*\nnumber ids/,
+    /^after doctor closed a conn/,
   ],
   [
     { restart: { kind: "own unanswered" } },
     ["ok", "fail"],
-    /^numbers and/,
-    /^after a lost connection it did not answer the proxy's own .*does not reconnect/,
+    /^requests are answered with numbers and/,
+    /^after a lost connection, the daemon did not answer the proxy's own .*does not reconnect/,
   ],
   [
     { restart: { kind: "second unanswered" }, texts: "unknown" },
     ["ok", "fail"],
-    /^numbers are answered on the first connection; texts cannot be judged/,
-    /nobody's first message on another connection: after a lost connection /,
+    /^number ids are answered on the first connection; string ids cannot be tested/,
+    /not answer the first message on a second connection: after a lost connection, /,
   ],
   [
     { restart: { kind: "not reached", why: "it refused" } },
     ["ok", "warn"],
-    /^numbers and/,
-    /was not replaced in time \(it refused\)$/,
+    /^requests are answered with numbers and/,
+    /no new one was ready in time \(it refused\)$/,
   ],
 ];
 
-for (const [changes, states, ids, restart] of HABITS) {
-  test(`Ids and restart checks: report what was tried: ${JSON.stringify(changes)}`, () => {
+for (const [changes, states, ids, restart] of BEHAVIORS) {
+  test(`Ids and restart checks: report the daemon's behavior: ${JSON.stringify(changes)}`, () => {
     const habits = { ...FINE, ...changes };
     const checks = [
       idsCheck(habits.numbers, habits.texts),

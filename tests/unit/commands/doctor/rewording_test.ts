@@ -1,12 +1,12 @@
 /**
- * The findings of `alwaysup doctor` do not depend on the wording of messages:
- * the same daemons are checked with the normal proxy, and with one whose every
- * sentence is "x".
+ * Tests that the findings of `alwaysup doctor` do not depend on the wording of
+ * messages. Each daemon is checked with the normal proxy, and with a proxy that
+ * replaces all its messages with "x".
  *
  * @module
  */
 
-import type { Check } from "../../../../lib/commands/doctor/check.ts";
+import type { CheckResult } from "../../../../lib/commands/doctor/check.ts";
 import { InProcessClient } from "../../../../lib/commands/doctor/in_process_client.ts";
 import { daemonChecks } from "../../../../lib/commands/doctor/daemon_checks.ts";
 import { runningCheck } from "../../../../lib/commands/doctor/running_checks.ts";
@@ -21,15 +21,15 @@ import { test } from "../../../helpers/no_permissions.ts";
 // deno-lint-ignore no-explicit-any
 type Json = any;
 
-/** A daemon: how it treats a dial, and each frame. */
+/** How a daemon reacts to a dial and to each frame. */
 interface Daemon {
   readonly dialed?: (socket: FakeSocket) => void;
   readonly onFrame?: (socket: FakeSocket, message: Json) => void;
 }
 
 /**
- * Replaces the native WebSocket. The port in its URL is the index of the daemon
- * among the cases.
+ * Replaces the native WebSocket. The port of the URL selects the daemon: port 1
+ * is the first case.
  */
 class FakeSocket {
   static readonly CONNECTING = 0;
@@ -51,7 +51,7 @@ class FakeSocket {
     queueMicrotask(() => this.#daemon.onFrame?.(this, JSON.parse(text)));
   }
 
-  /** The daemon sends a message. */
+  /** Receives a message from the daemon. */
   receive(message: Json): void {
     if (this.readyState === 1) {
       this.onmessage?.({ data: JSON.stringify(message) });
@@ -70,7 +70,7 @@ function open(socket: FakeSocket): void {
   socket.onopen?.();
 }
 
-/** A dial that fails, with Deno's message. */
+/** Returns a daemon that cannot be dialed. The message is one of Deno's. */
 function failing(message: string): Daemon {
   return {
     dialed: (socket) => {
@@ -85,7 +85,7 @@ function closing(code: number, reason = ""): Daemon {
   return { onFrame: (socket) => socket.close(code, reason) };
 }
 
-/** A daemon with MCP and one tool. */
+/** An MCP daemon with one tool. */
 const MCP: Daemon = {
   onFrame: (socket, { id, method }) => {
     if (id === undefined) return;
@@ -99,11 +99,10 @@ const MCP: Daemon = {
   },
 };
 
-/**
- * A daemon that answers everything with an error, in words that our own
- * messages use, too.
- */
-const WORDS = "it refuses us: code 1008, nothing listens, it speaks exai, not";
+/** Text from a daemon, in words that the proxy's own messages also use. */
+const WORDS =
+  "it refuses the connection: code 1008, nothing listens, it speaks exai, not";
+/** A daemon that answers every frame with a JSON-RPC error. */
 const ERRORS: Daemon = {
   onFrame: (socket, { id }) =>
     socket.receive({
@@ -113,8 +112,8 @@ const ERRORS: Daemon = {
     }),
 };
 
-/** An exai daemon with another token. */
-const TOKEN: Daemon = {
+/** An exai daemon that refuses the token. */
+const EXAI_REFUSING_TOKEN: Daemon = {
   onFrame: (socket, { op }) => {
     if (op !== "hello") return socket.close(4001, "missing hello");
     socket.receive({ op: "hello_ack", ok: false, error: "unauthorized" });
@@ -122,14 +121,15 @@ const TOKEN: Daemon = {
 };
 
 /**
- * A daemon, its configured dialect, and the findings of `doctor`: the last
- * check, and its advice about a running proxy.
+ * A daemon, the configured dialect, and the findings of `doctor`: its last
+ * check, and the start of its advice about a running proxy. An empty start
+ * matches any advice.
  */
 const CASES: readonly (readonly [
   what: string,
   daemon: Daemon,
   dialect: "mcp" | "exai",
-  last: readonly [name: string, state: Check["state"], advice: string],
+  last: readonly [name: string, state: CheckResult["state"], advice: string],
   running: string,
 ])[] = [
   [
@@ -154,7 +154,7 @@ const CASES: readonly (readonly [
     "look at the daemon's own log",
   ],
   [
-    "nobody",
+    "no daemon",
     failing("tcp connect error: Connection refused (os error 111)"),
     "mcp",
     ["websocket", "fail", "start the daemon"],
@@ -164,7 +164,7 @@ const CASES: readonly (readonly [
     "close code 1008",
     closing(1008),
     "mcp",
-    ["token", "fail", "give the daemon's own token"],
+    ["token", "fail", "give the daemon's token with"],
     "give the proxy the daemon's own token",
   ],
   [
@@ -175,45 +175,45 @@ const CASES: readonly (readonly [
     "give the proxy the daemon's own token",
   ],
   [
-    "close code 1011, with words that ours have",
+    "close code 1011, with words from our own messages",
     closing(1011, WORDS),
     "mcp",
     ["daemon", "fail", "look at the daemon's own log"],
     "look at the daemon's own log",
   ],
   [
-    "exai, which says so",
+    "an exai daemon, whose close reason shows it",
     closing(4001, "missing hello"),
     "mcp",
-    ["daemon", "fail", "say --dialect exai"],
+    ["daemon", "fail", "use --dialect exai"],
     "look at the daemon's own log",
   ],
   [
-    "MCP, which says so",
+    "an MCP daemon, whose error shows it",
     ERRORS,
     "exai",
-    ["daemon", "fail", "say --dialect mcp"],
+    ["daemon", "fail", "use --dialect mcp"],
     "look at the daemon's own log",
   ],
   [
-    "exai, which wants another token",
-    TOKEN,
+    "an exai daemon that refuses the token",
+    EXAI_REFUSING_TOKEN,
     "exai",
-    ["token", "fail", "give the daemon's own token"],
+    ["token", "fail", "give the daemon's token with"],
     "give the proxy the daemon's own token",
   ],
   [
-    "a token of exai's, for a first frame that is no hello",
+    "an exai daemon that refuses the token in response to an MCP message",
     {
       onFrame: (socket, message) =>
-        TOKEN.onFrame!(socket, { op: "hello", message }),
+        EXAI_REFUSING_TOKEN.onFrame!(socket, { op: "hello", message }),
     },
     "mcp",
-    ["daemon", "fail", "say --dialect exai"],
+    ["daemon", "fail", "use --dialect exai"],
     "",
   ],
   [
-    "errors, with words that ours have",
+    "errors, with words from our own messages",
     ERRORS,
     "mcp",
     ["daemon", "fail", "look at the daemon's own log"],
@@ -222,8 +222,8 @@ const CASES: readonly (readonly [
   ["a daemon that works", MCP, "mcp", ["connections", "ok", ""], ""],
 ];
 
-/** The environment of a proxy. */
-class Machine {
+/** A host without files and variables, whose timers can be stopped. */
+class HostWithTimers {
   readonly #timers = new Set<ReturnType<typeof setTimeout>>();
   readonly host = {
     ...{ os: "linux", pid: 1, runtime: "test" },
@@ -254,7 +254,7 @@ function configOf(index: number, dialect: string): Config {
   return reading.config;
 }
 
-/** Replaces the text of a proxy's errors. */
+/** Replaces the messages of the JSON-RPC errors in stdout lines with "x". */
 function reworded(bytes: Uint8Array): Uint8Array {
   const lines = new TextDecoder().decode(bytes).split("\n").map((line) => {
     const message: unknown = line === "" ? undefined : JSON.parse(line);
@@ -267,9 +267,7 @@ function reworded(bytes: Uint8Array): Uint8Array {
   return new TextEncoder().encode(lines.join("\n"));
 }
 
-/**
- * Runs a proxy whose every sentence is "x", including those of the transport.
- */
+/** Runs a proxy whose messages are all "x", also those of the transport. */
 const runReworded: typeof runProxy = (
   config,
   version,
@@ -306,15 +304,15 @@ const runReworded: typeof runProxy = (
   );
 
 /**
- * The findings of `doctor` with a proxy, and its finding about a running proxy
- * with the same error.
+ * Runs the checks of `doctor` on a daemon. Returns them, and the check of a
+ * running proxy that has the first error of these checks.
  */
-async function examined(
+async function runChecks(
   index: number,
   dialect: "mcp" | "exai",
   start: typeof runProxy,
-): Promise<{ checks: Check[]; running: Check }> {
-  const machine = new Machine();
+): Promise<{ checks: CheckResult[]; running: CheckResult }> {
+  const machine = new HostWithTimers();
   const config = configOf(index, dialect);
   let first: Snapshot | undefined;
   const watched: typeof runProxy = (
@@ -329,7 +327,7 @@ async function examined(
       if (snapshot.lastError !== undefined) first ??= snapshot;
       observe?.(snapshot);
     }, transport);
-  const checks: Check[] = [];
+  const checks: CheckResult[] = [];
   const all = daemonChecks(
     config,
     machine.host,
@@ -344,31 +342,31 @@ async function examined(
     ...{
       client: undefined,
       reconnects: 0,
-      owed: 0,
+      pendingRequests: 0,
       connections: "one",
     } as const,
     ...{ answersDuringCalls: undefined, lastError: first?.lastError },
     lastErrorCause: first?.lastErrorCause,
-    standing: { phase: "waiting", attempt: 4, nextAt: 0 } as const,
+    connectionState: { phase: "waiting", attempt: 4, nextAt: 0 } as const,
   };
   return { checks, running: runningCheck([proxy], config, 0, "read") };
 }
 
-/** A check without its text, and without times. */
-function withoutText({ name, state, advice = "", data }: Check): unknown {
+/** Returns a check without its texts and times. */
+function withoutText({ name, state, advice = "", data }: CheckResult): unknown {
   return [name, state, advice, { ...data, ms: 0, trouble: "", proxies: [] }];
 }
 
-test("doctor: its findings do not depend on the wording of messages", async () => {
+test("doctor: the findings do not depend on the wording of messages", async () => {
   const native = globalThis.WebSocket;
   Object.assign(globalThis, { WebSocket: FakeSocket });
   try {
-    // In parallel, because most of the time is waiting.
+    // The checks spend most of their time waiting, so they run in parallel.
     const found = await Promise.all(
       CASES.map(([, , dialect], index) =>
         Promise.all([
-          examined(index, dialect, runProxy),
-          examined(index, dialect, runReworded),
+          runChecks(index, dialect, runProxy),
+          runChecks(index, dialect, runReworded),
         ])
       ),
     );

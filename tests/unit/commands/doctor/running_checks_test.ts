@@ -1,5 +1,5 @@
 /**
- * What `doctor` reports about running proxies.
+ * Tests what `doctor` reports about running proxies.
  *
  * @module
  */
@@ -34,7 +34,7 @@ const PLACES: [url: string, isThere: boolean][] = [
 ];
 
 for (const [url, isThere] of PLACES) {
-  test(`Running proxies: one at ${url} ${isThere ? "has" : "does not have"} the daemon of the configuration`, () => {
+  test(`Running proxies: a proxy at ${url} ${isThere ? "uses" : "does not use"} the daemon of the configuration`, () => {
     assertEquals(
       proxiesOfDaemon([proxyStatus({ url })], TARGET).length,
       isThere ? 1 : 0,
@@ -50,81 +50,104 @@ const STATES: [
 ][] = [
   [{}, "ok", /^proxy 7 \(editor 1\): ready 2 h$/m],
   [{ client: undefined }, "ok", /^proxy 7: ready 2 h$/m],
-  [{ standing: { phase: "open" } }, "ok", /has not spoken$/m],
+  [
+    { connectionState: { phase: "open" } },
+    "ok",
+    /open, waiting for the client's first message$/m,
+  ],
   [
     { lastError: "a\nok    b" },
     "ok",
     /^its last error: a ok {4}b$/m,
   ],
   [
-    { standing: { phase: "checking", since: 0 } },
+    { connectionState: { phase: "checking", since: 0 } },
     "warn",
     /silent, being checked$/m,
-    /^ask again/,
+    /^run doctor again/,
   ],
   [
-    { standing: { phase: "displaced" } },
+    { connectionState: { phase: "displaced" } },
     "warn",
     /another client has the connection/,
     /^stop the other client, or give each client a daemon of its own$/,
   ],
   [
-    { standing: { phase: "dialing", attempt: 1 } },
+    { connectionState: { phase: "dialing", attempt: 1 } },
     "warn",
     /dialing, attempt 1$/m,
-    /^ask again/,
+    /^run doctor again/,
   ],
   [
-    { standing: { phase: "greeting", attempt: 3 } },
+    { connectionState: { phase: "handshaking", attempt: 3 } },
     "fail",
-    /greeting, attempt 3$/m,
+    /handshaking, attempt 3$/m,
     /^look at the daemon's own log$/,
   ],
   [
-    { standing: WAITING, lastError: "x", lastErrorCause: "nobody there" },
+    {
+      connectionState: WAITING,
+      lastError: "x",
+      lastErrorCause: "nobody there",
+    },
     "fail",
     /waiting, attempt 4, next in 8 s\nits last error: x$/m,
-    /^start the daemon; .*; --connect looks closer/,
+    /^start the daemon; .*; --connect checks more/,
   ],
   [
-    { standing: WAITING, lastError: "x", lastErrorCause: "refused" },
+    { connectionState: WAITING, lastError: "x", lastErrorCause: "refused" },
     "fail",
     /last error: x$/m,
     /^give the proxy the daemon's own token/,
   ],
   [
-    { standing: WAITING, lastError: "x", lastErrorCause: "token refused" },
+    {
+      connectionState: WAITING,
+      lastError: "x",
+      lastErrorCause: "token refused",
+    },
     "fail",
     /last error: x$/m,
     /^give the proxy the daemon's own token/,
   ],
   [
-    { standing: WAITING, lastError: "x", lastErrorCause: "policy violation" },
+    {
+      connectionState: WAITING,
+      lastError: "x",
+      lastErrorCause: "policy violation",
+    },
     "fail",
     /last error: x$/m,
     /^give the proxy the daemon's own token/,
   ],
   [
-    { standing: WAITING, lastError: "x", lastErrorCause: "other dialect" },
+    {
+      connectionState: WAITING,
+      lastError: "x",
+      lastErrorCause: "other dialect",
+    },
     "fail",
     /last error: x$/m,
     /^look at the daemon's own log; --connect/,
   ],
   [
-    // The daemon's own words decide nothing.
-    { standing: WAITING, lastError: "it refuses, nothing listens, code 1008" },
+    // The text of the error does not change the advice.
+    {
+      connectionState: WAITING,
+      lastError: "it refuses, nothing listens, code 1008",
+    },
     "fail",
     /nothing listens/,
     /^look at the daemon's own log; --connect/,
   ],
   [
-    { standing: WAITING },
+    { connectionState: WAITING },
     "fail",
     /waiting/,
     /^look at the daemon's own log; --connect/,
   ],
   [
-    { url: "ws://localhost:8079/", standing: READY },
+    { url: "ws://localhost:8079/", connectionState: READY },
     "ok",
     /^proxy 7 \(editor 1\) at ws:\/\/localhost:8079\/: ready/,
   ],
@@ -132,7 +155,7 @@ const STATES: [
     { dialect: "exai" },
     "fail",
     /^proxy 7 \(editor 1\), dialect exai: ready/,
-    /^say --dialect exai/,
+    /^use --dialect exai/,
   ],
 ];
 
@@ -142,44 +165,54 @@ for (const [changes, state, says, advice] of STATES) {
     const check = runningCheck(proxies, TARGET, NOW, "read");
     assertEquals([check.name, check.state], ["running", state]);
     assertMatch(check.text, says);
-    assertMatch(check.text, /\nnothing was opened to the daemon: .*--connect/);
+    assertMatch(
+      check.text,
+      /\ndoctor opened no connection to the daemon: .*--connect/,
+    );
     if (advice === undefined) assertEquals(check.advice, undefined);
     else assertMatch(check.advice!, advice);
-    // The cause is only for `doctor` itself.
+    // Only `doctor` itself uses the cause, so its output leaves the cause out.
     const { lastErrorCause: _, ...shown } = proxies[0]!;
     assertEquals(check.data, { proxies: [shown] });
   });
 }
 
-test("Running check: names all proxies; its state is that of the worst one of the dialect", () => {
+test("Running check: names all proxies, and has the worst state among the proxies with the configured dialect", () => {
   const proxies = [
     proxyStatus(),
     proxyStatus({
       pid: 8,
       client: undefined,
-      standing: { phase: "displaced" },
+      connectionState: { phase: "displaced" },
     }),
-    proxyStatus({ pid: 9, dialect: "exai", standing: WAITING }),
+    proxyStatus({ pid: 9, dialect: "exai", connectionState: WAITING }),
   ];
   const { state, text, advice } = runningCheck(proxies, TARGET, NOW, "read");
   assertEquals(state, "warn");
   assertMatch(text, /^proxy 7 .*\nproxy 8: .*\nproxy 9 .*, dialect exai: wait/);
   assertMatch(advice!, /^stop the other client/);
-  const waiting = [proxyStatus(), proxyStatus({ pid: 8, standing: WAITING })];
+  const waiting = [
+    proxyStatus(),
+    proxyStatus({ pid: 8, connectionState: WAITING }),
+  ];
   const found = runningCheck(waiting, TARGET, NOW, "read");
-  // The other proxy has a session that a connection could displace.
+  // The other proxy has a session, which the connection of `--connect` could
+  // displace. So the advice does not name `--connect`.
   const words = "look at the daemon's own log";
   assertEquals([found.state, found.advice], ["fail", words]);
 });
 
-test("Running check: warns that doctor connects beside a proxy where --connect is given", () => {
+test("Running check: warns with --connect that doctor opens another connection besides that of a proxy", () => {
   const { state, text } = runningCheck([proxyStatus()], TARGET, NOW, "connect");
   assertEquals(state, "warn");
-  assertMatch(text, /^proxy 7 .*\ndoctor connects, too \(--connect\)/);
+  assertMatch(text, /^proxy 7 .*\ndoctor also connects \(--connect\)/);
 });
 
-test("Running check: fails, and says why, where the status files cannot be read", () => {
+test("Running check: fails with the reason if the status files cannot be read", () => {
   const { state, text } = unreadableProxiesCheck(["/x cannot be read (a\nb)"]);
   assertEquals(state, "fail");
-  assertMatch(text, /nothing was opened to the daemon\n\/x .*\(a b\)$/);
+  assertMatch(
+    text,
+    /so doctor opened no connection to the daemon\n\/x .*\(a b\)$/,
+  );
 });

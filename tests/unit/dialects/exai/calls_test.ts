@@ -1,6 +1,6 @@
 /**
- * The life of an exai call, row by row, with every event that has no row; and
- * the exchanges of its connection.
+ * Tests each event of the table in `calls.ts` in every phase of an exai call,
+ * including the events that have no row there. Also tests the `health` queries.
  *
  * @module
  */
@@ -17,7 +17,7 @@ import type { Json } from "../../../helpers/session/session_driver.ts";
 
 type Phase = ExaiCall["state"]["phase"];
 
-/** A call in a phase, and the frame that is pending on connection 1. */
+/** A call in a given phase. Its frame is pending on connection 1. */
 class CallDriver {
   readonly calls = new ExaiCalls("p:", EXAI_CONFIG);
   readonly request = request("7", "tools/call", '{"name":"chat"}');
@@ -35,16 +35,16 @@ class CallDriver {
   }
 
   write(): string {
-    return this.calls.write(1, this.request, 0);
+    return this.calls.encodeCall(1, this.request, 0);
   }
 
-  /** The daemon's report on connection 2. */
+  /** Receives a response to `health` on connection 2. */
   reportHealth(health: Json, now: number): void {
     const pending = { kind: "health", isProbe: false } as const;
     this.calls.onHealth(2, pending, { op: "health_res", health }, now);
   }
 
-  /** A frame about the call; returns the kinds of what it means. */
+  /** Receives a frame on connection 1. Returns the kinds of session events. */
   receive(frame: Json): string[] {
     const { request, call } = this;
     const pending = { kind: "call", request, call } as const;
@@ -56,7 +56,7 @@ class CallDriver {
 
 const duplicate = { code: "DUPLICATE", original_request_id: "p:9" };
 
-/** Each event; one that is no frame means nothing to the session. */
+/** The events. Each function returns the kinds of events for the session. */
 const EVENTS: Record<string, (driver: CallDriver) => string[]> = {
   "is written": (driver) => [driver.write()].slice(1),
   "is reset": (driver) => {
@@ -81,22 +81,23 @@ const EVENTS: Record<string, (driver: CallDriver) => string[]> = {
   "gets another frame": (driver) => driver.receive({ op: "news" }),
 };
 
-/** What an event means in a phase. */
+/** The expected effect of an event in a phase. */
 interface Row {
   readonly next: Phase;
-  readonly heard?: string;
-  /** The call's `request_id` afterwards; it begins with `p:1`, or `p:2` after a reset. */
+  /** The kind of the event for the session; `undefined` if there is none. */
+  readonly sessionEvent?: string;
+  /** How `request_id` changes: `original` is the id that DUPLICATE names. */
   readonly id?: "renewed" | "original";
-  /** The connection is free again. */
+  /** True if the next frame can be sent on the connection. */
   readonly isFree?: true;
 }
 
-const DONE = { heard: "response", isFree: true } as const;
-const LATER = { heard: "retry-later", isFree: true } as const;
+const DONE = { sessionEvent: "response", isFree: true } as const;
+const LATER = { sessionEvent: "retry-later", isFree: true } as const;
 
-/** The rows of a call that was sent, once or more often. */
+/** Returns the rows of a call that was sent once or polled. */
 function rowsOf(phase: "sent" | "polled"): Record<string, Row> {
-  const working = { next: phase, heard: "in-progress" } as const;
+  const working = { next: phase, sessionEvent: "in-progress" } as const;
   return {
     "is written": { next: "polled" },
     "is reset": { next: "unsent", id: "renewed" },
@@ -129,11 +130,15 @@ const ROWS: Record<Phase, Record<string, Row>> = {
 for (const phase of ["unsent", "sent", "polled"] as const) {
   for (const [event, apply] of Object.entries(EVENTS)) {
     const row = ROWS[phase][event];
-    const { next = phase, heard } = row ?? { heard: "unexpected" };
-    test(`exai call: ${phase}, it ${event}: ${next}, ${heard ?? "silently"}`, () => {
+    const { next = phase, sessionEvent } = row ??
+      { sessionEvent: "unexpected" };
+    test(`exai call: ${phase}, ${event}: next ${next}, event ${sessionEvent ?? "none"}`, () => {
       const driver = new CallDriver(phase);
       const { requestId } = driver.call;
-      assertEquals(apply(driver), heard === undefined ? [] : [heard]);
+      assertEquals(
+        apply(driver),
+        sessionEvent === undefined ? [] : [sessionEvent],
+      );
       assertEquals(driver.call.state.phase, next);
       const ids = {
         renewed: phase === "unsent" ? "p:3" : "p:2",
@@ -146,7 +151,7 @@ for (const phase of ["unsent", "sent", "polled"] as const) {
   }
 }
 
-test("exai call: what is known of a sent call does not outlive a reset", () => {
+test("exai call: a reset forgets the daemon's timeout for a sent call", () => {
   const driver = new CallDriver("sent");
   const windowMs = (): number | undefined =>
     driver.calls.pollWindowMs(driver.request, 0);
@@ -158,7 +163,7 @@ test("exai call: what is known of a sent call does not outlive a reset", () => {
   assertEquals(windowMs(), 67_000 + EXAI_CONFIG.ackGrace);
 });
 
-test("exai outcome: before a call is written again, the daemon is queried once, on one connection", () => {
+test("exai outcome: before a call is sent again, one health query is sent on one connection", () => {
   const driver = new CallDriver("sent");
   const { calls, request } = driver;
   calls.endExchange(1);

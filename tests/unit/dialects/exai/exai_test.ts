@@ -1,6 +1,6 @@
 /**
- * The exai dialect in a session: hello, calls, refusals, OVER_CAPACITY and
- * DUPLICATE, bad input, and what needs no daemon.
+ * Tests the exai dialect in a session: hello, calls, refusals, OVER_CAPACITY,
+ * DUPLICATE, invalid frames, and requests that the proxy answers itself.
  *
  * @module
  */
@@ -32,17 +32,17 @@ test("exai hello: sent first, with a session id for each connection and the toke
   ]);
 });
 
-test("exai notifications: those of the client are not sent to the daemon", () => {
+test("exai notifications: the client's notifications are not sent to the daemon", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   driver.fromClient({ method: "notifications/initialized" });
   driver.fromClient({ method: "notifications/roots/list_changed" });
   assertEquals(driver.takeFrames(), []);
 });
 
-test("exai call: has its own connection and request_id, and its arguments as they are spelled", () => {
+test("exai call: has its own connection and request_id, and unchanged arguments", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   driver.fromClient(
     '{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"chat","arguments":{"n":1.0,"big":12345678901234567890}}}',
   );
@@ -73,25 +73,25 @@ test("exai call: arguments are always an object, and a client's _call_key is rep
     ]
   ) {
     const driver = new ExaiDriver();
-    driver.acknowledgeHello();
+    driver.openAndAcknowledgeHello();
     driver.request(1, "tools/call", { name: "x", arguments: input });
     const [{ arguments: { _call_key, ...rest }, request_id }] = driver
-      .acknowledgeHello();
+      .openAndAcknowledgeHello();
     assertEquals([_call_key, rest], [request_id, expected]);
   }
 });
 
 test("exai call: a daemon that takes our session id gets no _call_key", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello(1, "editor-80000000-1");
+  driver.openAndAcknowledgeHello(1, "editor-80000000-1");
   driver.callTool(1, "chat");
-  const [call] = driver.acknowledgeHello(2, "editor-80000000-2");
+  const [call] = driver.openAndAcknowledgeHello(2, "editor-80000000-2");
   assertEquals(call.arguments, {});
 });
 
 test("exai progress: rises for the client's token, and the daemon's limit counts from the ack", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   const { request_id } = driver.startCall(1, "chat", { progressToken: "t" });
   const note = "accepted";
   driver.frameFromDaemon({
@@ -122,7 +122,7 @@ test("exai progress: rises for the client's token, and the daemon's limit counts
 
 test("exai ack: does not change a limit that the user has set", () => {
   const driver = new ExaiDriver({ requestTimeout: 10_000 });
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   const { request_id } = driver.startCall(1);
   driver.frameFromDaemon({ op: "call_tool_ack", request_id, timeout: 67 });
   driver.advance(10_000);
@@ -130,9 +130,9 @@ test("exai ack: does not change a limit that the user has set", () => {
 });
 
 for (const timeout of [undefined, null, "soon", -1, NaN, {}]) {
-  test(`exai ack: a bad timeout in it sets no limit: ${timeout}`, () => {
+  test(`exai ack: an invalid timeout in an ack sets no limit: ${timeout}`, () => {
     const driver = new ExaiDriver();
-    driver.acknowledgeHello();
+    driver.openAndAcknowledgeHello();
     const call = driver.startCall(1);
     driver.frameFromDaemon({
       op: "call_tool_ack",
@@ -145,9 +145,9 @@ for (const timeout of [undefined, null, "soon", -1, NaN, {}]) {
   });
 }
 
-test("exai liveness: silence loses no connection while a call runs, nor at once when the call ends", () => {
+test("exai liveness: a silent connection is kept while a call runs, and for some time after the call", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   driver.advance(2_500);
   driver.returnResult(driver.startCall(9), "quick");
   driver.advance(2_500);
@@ -168,7 +168,7 @@ test("exai liveness: silence loses no connection while a call runs, nor at once 
 
 test("exai liveness: an idle daemon that does not answer is dialed again", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   driver.advance(10_260);
   assertEquals(driver.dials.length, 2);
 });
@@ -197,7 +197,7 @@ const REFUSALS: [what: string, act: (driver: ExaiDriver) => void][] = [
 ];
 
 for (const [what, act] of REFUSALS) {
-  test(`exai refusal: calls fail, and the next dial comes at the cap: ${what}`, () => {
+  test(`exai refusal: calls fail, and the next dial waits for the maximum backoff: ${what}`, () => {
     const driver = new ExaiDriver();
     driver.request(1, "tools/list");
     driver.callTool(2, "chat");
@@ -220,8 +220,8 @@ const ENDS: [code: number, reason: RegExp][] = [
   [1000, /SESSION_MAX_CONCURRENT/],
   [1008, /MAX_CONNECTIONS/],
   [4000, /could not read hello/],
-  [4001, /did not know hello/],
-  [4002, /waited for hello/],
+  [4001, /did not recognize hello/],
+  [4002, /received no hello in time/],
   [1006, /without a close frame/],
 ];
 
@@ -239,7 +239,7 @@ for (const [code, reason] of ENDS) {
   });
 }
 
-test("exai hello: the log names the dialect of a daemon that speaks the other one", () => {
+test("exai hello: the log names the dialect of a daemon that uses the other dialect", () => {
   const driver = new ExaiDriver();
   driver.open();
   driver.fromDaemon({ id: null, error: { code: -32600, message: "no" } });
@@ -248,7 +248,7 @@ test("exai hello: the log names the dialect of a daemon that speaks the other on
 
 test("exai OVER_CAPACITY: a call is retried after the daemon's pause, under a new id", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   const first = driver.startCall(1);
   const error = { code: "OVER_CAPACITY", message: "full", retry_after: 2 };
   const { request_id } = first;
@@ -263,7 +263,7 @@ test("exai OVER_CAPACITY: a call is retried after the daemon's pause, under a ne
   assertEquals(driver.responsesToClient(), [[1, "at last"]]);
 });
 
-test("exai OVER_CAPACITY: retries end by the request timeout, or else by the idle timeout", () => {
+test("exai OVER_CAPACITY: retries end after the request timeout, or without one after the idle timeout", () => {
   for (
     const [config, ms] of [
       [{ requestTimeout: 5_000 }, 5_000],
@@ -271,7 +271,7 @@ test("exai OVER_CAPACITY: retries end by the request timeout, or else by the idl
     ] as const
   ) {
     const driver = new ExaiDriver(config);
-    driver.acknowledgeHello();
+    driver.openAndAcknowledgeHello();
     let call = driver.startCall(1);
     const error = { code: "OVER_CAPACITY", message: "full" };
     while (driver.sentToClient().length === 0) {
@@ -289,7 +289,7 @@ test("exai OVER_CAPACITY: retries end by the request timeout, or else by the idl
 
 test("exai OVER_CAPACITY: a list is retried, too", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   driver.request(1, "tools/list");
   driver.takeEffects();
   const error = { code: "OVER_CAPACITY", message: "Rate limit exceeded" };
@@ -298,9 +298,9 @@ test("exai OVER_CAPACITY: a list is retried, too", () => {
   assertEquals(driver.takeFrames().map(({ op }) => op), ["list_tools"]);
 });
 
-test("exai DUPLICATE: our own call is polled for its outcome; another's is an error", () => {
+test("exai DUPLICATE: our own call is polled for its outcome; a duplicate of another client's call is an error", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   const one = driver.startCall(1);
   const two = driver.startCall(2);
   const duplicate = (original_request_id: string): Json => ({
@@ -332,9 +332,9 @@ test("exai DUPLICATE: our own call is polled for its outcome; another's is an er
   });
 });
 
-test("exai frames: those that belong to no call change nothing", () => {
+test("exai frames: frames without a call change nothing", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   const call = driver.startCall(1);
   const { length } = driver.dials;
   for (
@@ -356,9 +356,9 @@ test("exai frames: those that belong to no call change nothing", () => {
   assertEquals(driver.dials.length, length);
 });
 
-test("exai frames: a result or an error without request_id belongs to the call that runs", () => {
+test("exai frames: a result or an error without request_id belongs to the running call", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   const frames: [frame: Json, answer: Json][] = [
     [{ op: "call_tool_res", outputs: [{ type: "text", text: "a" }] }, "a"],
     [
@@ -409,9 +409,9 @@ const REFUSED: [what: string, frame: Json, text: string][] = [
 ];
 
 for (const [what, frame, text] of REFUSED) {
-  test(`exai errors: a call's error is a tool error, in the words of the Python shim: ${what}`, () => {
+  test(`exai errors: a call's error is a tool error with the text of the Python shim: ${what}`, () => {
     const driver = new ExaiDriver();
-    driver.acknowledgeHello();
+    driver.openAndAcknowledgeHello();
     const { request_id, connectionId } = driver.startCall(1);
     driver.takeEffects();
     driver.frameFromDaemon(
@@ -424,23 +424,23 @@ for (const [what, frame, text] of REFUSED) {
   });
 }
 
-test("exai errors: a frame that the daemon rejects is a JSON-RPC error, and no tool error", () => {
+test("exai errors: a rejected frame causes a JSON-RPC error, not a tool error", () => {
   const frames: Json[] = [
     { message: "invalid_message: arguments must be a JSON object" },
     { error: { code: "INVALID_REQUEST", message: "Unknown operation" } },
   ];
   for (const frame of frames) {
     const driver = new ExaiDriver();
-    driver.acknowledgeHello();
+    driver.openAndAcknowledgeHello();
     const { connectionId } = driver.startCall(1);
     driver.frameFromDaemon({ op: "error", ...frame }, connectionId);
     assertEquals(driver.responsesToClient(), [[1, -32602]]);
   }
 });
 
-test("exai size limits: a response or a request that is too large fails only its own call", () => {
+test("exai size limits: a response or request that is too large fails only its own call", () => {
   const driver = new ExaiDriver({ maxMessage: 2_000 }, { maxMessage: 2_000 });
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   const call = driver.startCall(1);
   driver.returnResult(call, "x".repeat(1_500));
   assertEquals(driver.sentToClient()[0].error.data.delivered, "yes");
@@ -467,7 +467,7 @@ test("exai health file: read once in an outage, when the first dial has failed",
 
 test("exai health file: read with the time since the connection was lost", () => {
   const driver = new ExaiDriver({ healthFile: "/h" });
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   driver.close();
   driver.advance(250);
   driver.takeEffects();
@@ -484,13 +484,15 @@ test("exai health file: read with the time since the connection was lost", () =>
 
 test("exai list_tools: the client is notified of tools that changed during an outage", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   driver.request(1, "tools/list");
   driver.frameFromDaemon({ op: "list_tools_res", tools: [{ name: "a" }] });
   driver.close();
   driver.advance(250);
   driver.takeEffects();
-  assertEquals(driver.acknowledgeHello().map(({ op }) => op), ["list_tools"]);
+  assertEquals(driver.openAndAcknowledgeHello().map(({ op }) => op), [
+    "list_tools",
+  ]);
   driver.frameFromDaemon({ op: "list_tools_res", tools: [{ name: "b" }] });
   assertEquals(driver.sentToClient().map(({ method }) => method), [
     "notifications/tools/list_changed",
@@ -499,7 +501,7 @@ test("exai list_tools: the client is notified of tools that changed during an ou
 
 test("exai shutdown: at the end of stdin a running call fails with an unknown outcome", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   driver.startCall(1);
   driver.end();
   driver.advance(1_500);
@@ -508,12 +510,12 @@ test("exai shutdown: at the end of stdin a running call fails with an unknown ou
 });
 
 for (const requestTimeout of [3_600_000, Infinity]) {
-  test(`exai OVER_CAPACITY: a call that waited for ten minutes here is retried (${requestTimeout})`, () => {
+  test(`exai OVER_CAPACITY: a call that waited in the proxy for ten minutes is retried (${requestTimeout})`, () => {
     const driver = new ExaiDriver({ requestTimeout });
-    driver.acknowledgeHello();
+    driver.openAndAcknowledgeHello();
     for (let id = 1; id <= 5; id++) driver.callTool(id, "chat");
     const calls = [2, 3, 4, 5].flatMap((connectionId) =>
-      driver.acknowledgeHello(connectionId)
+      driver.openAndAcknowledgeHello(connectionId)
     );
     for (let t = 0; t < 601; t++) {
       driver.advance(1_000);
@@ -523,7 +525,7 @@ for (const requestTimeout of [3_600_000, Infinity]) {
     }
     driver.takeEffects();
     driver.returnResult(calls[0], "one");
-    const [{ request_id, connectionId }] = driver.takeFrames(); // call 5 for the first time
+    const [{ request_id, connectionId }] = driver.takeFrames(); // of call 5
     const error = { code: "OVER_CAPACITY", message: "full", retry_after: 1 };
     driver.frameFromDaemon(
       { op: "call_tool_res", request_id, error },
@@ -533,13 +535,13 @@ for (const requestTimeout of [3_600_000, Infinity]) {
   });
 }
 
-test("exai DUPLICATE: with a revision without health, a duplicate of our own call is no lost connection", () => {
+test("exai DUPLICATE: a revision without health that reports our own duplicate does not lose the connection", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello(1, "editor-80000000-1");
+  driver.openAndAcknowledgeHello(1, "editor-80000000-1");
   driver.callTool(1, "chat");
-  const [one] = driver.acknowledgeHello(2, "editor-80000000-2");
+  const [one] = driver.openAndAcknowledgeHello(2, "editor-80000000-2");
   driver.callTool(2, "chat");
-  const [two] = driver.acknowledgeHello(3, "editor-80000000-3");
+  const [two] = driver.openAndAcknowledgeHello(3, "editor-80000000-3");
   const details = { original_request_id: one.request_id, retry_after_secs: 1 };
   const error = { code: "OVER_CAPACITY", message: "in flight", details };
   driver.frameFromDaemon({
@@ -553,7 +555,7 @@ test("exai DUPLICATE: with a revision without health, a duplicate of our own cal
 
 test("exai list_tools: an error with an unknown request_id fails the list in flight", () => {
   const driver = new ExaiDriver({ pingInterval: Infinity });
-  driver.acknowledgeHello(1, "editor-80000000-1");
+  driver.openAndAcknowledgeHello(1, "editor-80000000-1");
   driver.request(1, "tools/list");
   driver.frameFromDaemon({
     op: "error",
@@ -566,9 +568,9 @@ test("exai list_tools: an error with an unknown request_id fails the list in fli
   );
 });
 
-test("exai OVER_CAPACITY: a provider without capacity ends the call by the idle timeout, whatever the progress says", () => {
+test("exai OVER_CAPACITY: without capacity, the call ends after the idle timeout, even if there was progress", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   let call = driver.startCall(1);
   const replies: Json[] = [];
   for (let n = 0; n < 8_000 && replies.length === 0; n++) {
@@ -600,9 +602,9 @@ test("exai OVER_CAPACITY: a provider without capacity ends the call by the idle 
   assert(driver.now >= 600_000 && driver.now < 602_000, `${driver.now}`);
 });
 
-test("exai DUPLICATE: polling for our own duplicate ends by the call's limit", () => {
+test("exai DUPLICATE: polling for our own duplicate ends after the call's time limit", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   const one = driver.startCall(1);
   driver.returnResult(one, "x");
   const { request_id, connectionId } = driver.startCall(2);
@@ -659,7 +661,7 @@ test("exai errors: a secret that the daemon quotes reaches neither client nor lo
 test("exai errors: a call's error that quotes a secret reaches the client redacted", () => {
   const secrets = ["S3CRET"];
   const driver = new ExaiDriver({ secrets }, { token: "S3CRET" });
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   const { request_id, connectionId } = driver.startCall(1);
   const error = { code: "EXEC_ERROR", message: "bad input: S3CRET" };
   driver.frameFromDaemon(
@@ -682,7 +684,7 @@ test("exai frames: a number or a note of another type causes no internal error",
   ];
   for (const frame of frames) {
     const driver = new ExaiDriver();
-    driver.acknowledgeHello();
+    driver.openAndAcknowledgeHello();
     const { request_id, connectionId } = driver.startCall(1);
     driver.takeEffects();
     driver.frameFromDaemon(
@@ -694,9 +696,9 @@ test("exai frames: a number or a note of another type causes no internal error",
   }
 });
 
-test("exai OVER_CAPACITY: a call that is too large for ever is not retried", () => {
+test("exai OVER_CAPACITY: a call that is always too large is not retried", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   const { request_id, connectionId } = driver.startCall(1);
   const error = { code: "OVER_CAPACITY", message: "Request too large" };
   driver.frameFromDaemon(
@@ -709,11 +711,11 @@ test("exai OVER_CAPACITY: a call that is too large for ever is not retried", () 
   );
 });
 
-test("exai list_tools: tools reach the client as they are spelled, if they are as MCP wants them", () => {
+test("exai list_tools: tools in the form of MCP reach the client unchanged", () => {
   const schema = '{"type":"object","maximum":18446744073709551615}';
   const spelled = `[ {"name":"a","inputSchema":${schema}} ]`;
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   driver.request(1, "tools/list");
   driver.takeEffects();
   driver.fromDaemon(`{"op":"list_tools_res","tools":${spelled}}`);
@@ -728,9 +730,9 @@ test("exai list_tools: tools reach the client as they are spelled, if they are a
   assertEquals(result.tools, [{ name: "b", inputSchema }]);
 });
 
-test("exai frames: a response that is no JSON ends its call, and its connection is used again", () => {
+test("exai frames: a response that is not JSON ends its call, and the connection is used again", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   const call = driver.startCall(1);
   const id = JSON.stringify(call.request_id);
   driver.fromDaemon(
@@ -748,7 +750,7 @@ test("exai frames: a response that is no JSON ends its call, and its connection 
   assertEquals(next.connectionId, call.connectionId);
 });
 
-test("exai initialize: answered without a daemon, in the client's version where it is known", () => {
+test("exai initialize: answered without a daemon, with the client's version if it is known", () => {
   for (
     const [requestedVersion, answered] of [
       ["2024-11-05", "2024-11-05"],

@@ -1,5 +1,5 @@
 /**
- * The exai daemon's frames, and their MCP messages.
+ * Tests how the frames of an exai daemon are read and translated to MCP.
  *
  * @module
  */
@@ -13,9 +13,9 @@ import { assertEquals } from "../../../helpers/assert.ts";
 import { test } from "../../../helpers/no_permissions.ts";
 import { ExaiDriver } from "../../../helpers/session/exai_driver.ts";
 import type { Json } from "../../../helpers/session/session_driver.ts";
-import { codes } from "../../../helpers/session/two_tool_session.ts";
+import { responseCodes } from "../../../helpers/session/two_tool_session.ts";
 
-test("exai errors: code, message, pause and original request are read in every revision's form", () => {
+test("exai errors: the code, message, pause and original request are read in the form of every revision", () => {
   const full = { code: "OVER_CAPACITY", message: "m", retry_after: 3 };
   assertEquals(errorOf({ error: full }).retryAfterMs, 3_000);
   const later = { original_request_id: "x", retry_after_secs: 2 };
@@ -61,7 +61,7 @@ test("exai list_tools: tools without a name are left out, and every schema is an
   assertEquals(responseOf({ tools: {} }), undefined);
 });
 
-test("exai uptime: read as Python writes durations, and in no other form", () => {
+test("exai uptime: read only in the form in which Python writes durations", () => {
   const cases: [text: unknown, seconds: number | undefined][] = [
     ["0:00:00", 0],
     ["1:02:03", 3_723],
@@ -87,7 +87,7 @@ const nanResponse = (frame: Json): string =>
 
 test("exai frames: a list_tools_res with NaN", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   driver.request(0, "initialize", { protocolVersion: "2025-06-18" });
   driver.request(1, "tools/list");
   driver.takeEffects();
@@ -98,12 +98,12 @@ test("exai frames: a list_tools_res with NaN", () => {
     }),
   );
   for (let i = 0; i < 60; i++) driver.advance(1000);
-  assertEquals(codes(driver).length, 1);
+  assertEquals(responseCodes(driver).length, 1);
 });
 
 test("exai frames: a health_res with NaN", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   driver.request(0, "initialize", { protocolVersion: "2025-06-18" });
   driver.request(1, "tools/list");
   driver.frameFromDaemon({

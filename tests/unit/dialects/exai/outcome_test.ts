@@ -1,6 +1,6 @@
 /**
- * The outcome of an exai call whose connection is lost while it runs: the next
- * connection shows whether the daemon's process is the same.
+ * Tests the outcome of an exai call that loses its connection. On the next
+ * connection, the proxy finds out whether the daemon's process is the same.
  *
  * @module
  */
@@ -11,13 +11,13 @@ import { test } from "../../../helpers/no_permissions.ts";
 import { ExaiDriver } from "../../../helpers/session/exai_driver.ts";
 import type { Json } from "../../../helpers/session/session_driver.ts";
 
-/** A call has been running for a while, and every connection is lost. */
-function loseConnections(
+/** Starts a call, and loses all connections after `ageMs`. */
+function startCallAndLoseConnections(
   ageMs = 10_000,
   config: Partial<SessionConfig> = {},
 ): { driver: ExaiDriver; call: Json } {
   const driver = new ExaiDriver(config);
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   const call = driver.startCall(1);
   driver.advance(ageMs);
   driver.close(1006, call.connectionId);
@@ -27,22 +27,22 @@ function loseConnections(
 }
 
 /**
- * The main link is ready again, and then a pool link. Returns the frames sent
- * on the pool link.
+ * Reconnects the main link and then a pool link. Returns the frames that the
+ * session sends on the pool link.
  */
 function reconnectBoth(driver: ExaiDriver): Json[] {
   driver.advanceToNextDial();
   driver.takeEffects();
   assertEquals(
-    driver.acknowledgeHello(),
+    driver.openAndAcknowledgeHello(),
     [],
     "nothing is requested on the main link",
   );
-  return driver.acknowledgeHello();
+  return driver.openAndAcknowledgeHello();
 }
 
-test("exai outcome: from the same process, the same request is sent again and polled until there is a result", () => {
-  const { driver, call } = loseConnections();
+test("exai outcome: if the process is the same, the same request is sent again and polled until its result arrives", () => {
+  const { driver, call } = startCallAndLoseConnections();
   assertEquals(reconnectBoth(driver).map(({ op }) => op), ["health"]);
   const { connectionId } = driver;
   driver.returnHealth(connectionId, "0:00:11");
@@ -66,22 +66,24 @@ test("exai outcome: from the same process, the same request is sent again and po
   assertEquals(driver.responsesToClient(), [[1, "done at last"]]);
 });
 
-test("exai outcome: from another process, nothing is sent and the outcome is unknown", () => {
+test("exai outcome: if the process is another, nothing is sent and the outcome is unknown", () => {
   for (const uptime of ["0:00:09", "0:00:00"]) {
-    const { driver } = loseConnections();
+    const { driver } = startCallAndLoseConnections();
     reconnectBoth(driver);
     driver.returnHealth(driver.connectionId, uptime);
     assertEquals(driver.takeFrames(), []);
     assertEquals(driver.responsesToClient(), [], "takeFrames has removed them");
   }
-  const { driver } = loseConnections();
+  const { driver } = startCallAndLoseConnections();
   reconnectBoth(driver);
   driver.returnHealth(driver.connectionId, "0:00:02");
   assertEquals(driver.responsesToClient(), [[1, -31002]]);
 });
 
-test("exai outcome: from another process, --retry always executes the call anew", () => {
-  const { driver, call } = loseConnections(10_000, { retry: "always" });
+test("exai outcome: if the process is another, --retry always executes the call again", () => {
+  const { driver, call } = startCallAndLoseConnections(10_000, {
+    retry: "always",
+  });
   reconnectBoth(driver);
   driver.returnHealth(driver.connectionId, "0:00:02");
   const [again] = driver.takeFrames();
@@ -94,7 +96,7 @@ test("exai outcome: from another process, --retry always executes the call anew"
 const UNKNOWN_OUTCOMES: [what: string, frame: Json][] = [
   ["no health op", { op: "error", message: "Unknown op: health" }],
   ["a bare error", { error: { code: "INVALID_REQUEST", message: "no" } }],
-  ["an uptime that nobody can read", {
+  ["an uptime in an unknown form", {
     op: "health_res",
     ok: true,
     health: { uptime_human: "ages" },
@@ -108,8 +110,8 @@ const UNKNOWN_OUTCOMES: [what: string, frame: Json][] = [
 ];
 
 for (const [what, frame] of UNKNOWN_OUTCOMES) {
-  test(`exai outcome: unknown where the daemon does not say which process it is: ${what}`, () => {
-    const { driver } = loseConnections();
+  test(`exai outcome: unknown if the daemon does not identify its process: ${what}`, () => {
+    const { driver } = startCallAndLoseConnections();
     reconnectBoth(driver);
     driver.frameFromDaemon(frame);
     assertEquals(driver.responsesToClient(), [[1, -31002]]);
@@ -119,23 +121,25 @@ for (const [what, frame] of UNKNOWN_OUTCOMES) {
 
 test("exai outcome: unknown at once with a revision without health", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello(1, "editor-80000000-1");
+  driver.openAndAcknowledgeHello(1, "editor-80000000-1");
   driver.callTool(1, "chat");
-  driver.acknowledgeHello(2, "editor-80000000-2");
+  driver.openAndAcknowledgeHello(2, "editor-80000000-2");
   driver.close(1006, 2);
   assertEquals(driver.responsesToClient(), [[1, -31002]]);
 });
 
 for (const timeout of [undefined, 67, 300]) {
-  test(`exai outcome: 'still processing' is polled up to the daemon's limit and the grace: ${timeout}`, () => {
+  test(`exai outcome: after 'still processing', the call is polled up to the daemon's limit plus the grace: ${timeout}`, () => {
     const driver = new ExaiDriver();
-    driver.acknowledgeHello();
+    driver.openAndAcknowledgeHello();
     const { request_id } = driver.startCall(1);
     driver.frameFromDaemon({ op: "call_tool_ack", request_id, timeout });
     driver.advance(10_000);
     driver.close(1006, 2);
     driver.advanceToNextDial();
-    assertEquals(driver.acknowledgeHello().map(({ op }) => op), ["health"]);
+    assertEquals(driver.openAndAcknowledgeHello().map(({ op }) => op), [
+      "health",
+    ]);
     driver.returnHealth(driver.connectionId, "0:00:11");
     const note = "duplicate request; still processing";
     while (driver.sentToClient().length === 0) {
@@ -155,8 +159,8 @@ for (const timeout of [undefined, 67, 300]) {
   });
 }
 
-test("exai outcome: unknown after the queue timeout where the daemon does not come back", () => {
-  const { driver } = loseConnections();
+test("exai outcome: unknown after the queue timeout if the daemon does not return", () => {
+  const { driver } = startCallAndLoseConnections();
   for (let dials = 0; driver.sentToClient().length === 0; driver.advance(500)) {
     if (driver.dials.length > dials) driver.failDial();
     dials = driver.dials.length;
@@ -166,7 +170,7 @@ test("exai outcome: unknown after the queue timeout where the daemon does not co
 });
 
 test("exai outcome: refused dials in between do not show another process", () => {
-  const { driver, call } = loseConnections();
+  const { driver, call } = startCallAndLoseConnections();
   for (let i = 0; i < 5; i++) {
     driver.advanceToNextDial();
     driver.failDial();
@@ -180,9 +184,9 @@ test("exai outcome: refused dials in between do not show another process", () =>
 test("exai outcome: a different start by the daemon's clock shows another process, whatever its uptime", () => {
   for (const [origin, isSame] of [[1_000, true], [1_005, false]] as const) {
     const driver = new ExaiDriver();
-    driver.acknowledgeHello();
+    driver.openAndAcknowledgeHello();
     driver.advance(5_000);
-    driver.returnHealth(1, "0:01:40", 1_100); // it began at 1000 by its own clock
+    driver.returnHealth(1, "0:01:40", 1_100); // so it started at 1000 Unix s
     const call = driver.startCall(1);
     driver.advance(1_000);
     driver.close(1006, call.connectionId);
@@ -195,18 +199,18 @@ test("exai outcome: a different start by the daemon's clock shows another proces
   }
 });
 
-test("exai outcome: a lost call comes before the queued calls, and does not hold them up", () => {
-  const { driver, call } = loseConnections();
+test("exai outcome: a lost call is sent before the queued calls, and does not delay them", () => {
+  const { driver, call } = startCallAndLoseConnections();
   driver.callTool(2, "second");
   driver.callTool(3, "third");
   driver.advanceToNextDial();
   driver.takeEffects();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   const third = driver.connectionId;
-  const frames = driver.acknowledgeHello(third - 2);
+  const frames = driver.openAndAcknowledgeHello(third - 2);
   assertEquals(frames.map(({ op }) => op), ["health"]);
   const named = [third - 1, third].flatMap((connectionId) =>
-    driver.acknowledgeHello(connectionId)
+    driver.openAndAcknowledgeHello(connectionId)
   );
   assertEquals(named.map(({ name }) => name), ["second", "third"]);
   driver.returnHealth(third - 2, "0:01:00");
@@ -214,19 +218,21 @@ test("exai outcome: a lost call comes before the queued calls, and does not hold
 });
 
 test("exai outcome: a call that is cancelled while it waits for its outcome is not polled", () => {
-  const { driver } = loseConnections(1_000, { pingInterval: Infinity });
+  const { driver } = startCallAndLoseConnections(1_000, {
+    pingInterval: Infinity,
+  });
   const params = { requestId: 1 };
   driver.fromClient({ method: "notifications/cancelled", params });
   driver.advanceToNextDial();
   driver.takeEffects();
-  assertEquals(driver.acknowledgeHello(), []);
+  assertEquals(driver.openAndAcknowledgeHello(), []);
   driver.advance(60_000);
   assertEquals(driver.dials.length, 3);
   assertEquals(driver.responsesToClient(), []);
 });
 
 test("exai outcome: unknown after a second lost connection", () => {
-  const { driver } = loseConnections();
+  const { driver } = startCallAndLoseConnections();
   reconnectBoth(driver);
   driver.returnHealth(driver.connectionId, "1:00:00");
   assertEquals(driver.takeFrames().map(({ op }) => op), ["call_tool"]);
@@ -236,15 +242,15 @@ test("exai outcome: unknown after a second lost connection", () => {
   assertMatch(reply.error.message, /2 lost connections/);
 });
 
-test("exai outcome: at the end of stdin a call that waits for its outcome fails with an unknown one", () => {
-  const { driver } = loseConnections();
+test("exai outcome: at the end of stdin, a call that waits for its outcome fails with an unknown outcome", () => {
+  const { driver } = startCallAndLoseConnections();
   driver.end();
   driver.advance(1_500);
   assertEquals(driver.responsesToClient(), [[1, -31002]]);
 });
 
-test("exai outcome: unknown at once where the daemon refuses us now", () => {
-  const { driver } = loseConnections();
+test("exai outcome: unknown at once if the daemon now refuses the token", () => {
+  const { driver } = startCallAndLoseConnections();
   driver.advanceToNextDial();
   driver.open();
   driver.frameFromDaemon({ op: "hello_ack", ok: false, error: "unauthorized" });
@@ -253,8 +259,8 @@ test("exai outcome: unknown at once where the daemon refuses us now", () => {
 
 test("exai outcome: the stored result of a blocking call older than 187 s is fetched", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
-  const call = driver.startCall(1); // blocking: neither progress nor ack
+  driver.openAndAcknowledgeHello();
+  const call = driver.startCall(1); // the daemon sends neither progress nor ack
   driver.advance(190_000);
   driver.loseBothAndReconnect(call);
   driver.returnHealth(driver.connectionId, "0:10:00");
@@ -265,12 +271,12 @@ test("exai outcome: the stored result of a blocking call older than 187 s is fet
 });
 
 for (const pingInterval of [5_000, Infinity]) {
-  test(`exai outcome: where health is never answered, the call ends by its own limit (ping ${pingInterval})`, () => {
+  test(`exai outcome: if health is never answered, the call ends after its own limit (ping ${pingInterval})`, () => {
     const driver = new ExaiDriver({ pingInterval });
-    driver.acknowledgeHello();
+    driver.openAndAcknowledgeHello();
     const call = driver.startCall(1);
     driver.advance(1_000);
-    driver.close(1006, call.connectionId); // only this one; the main one stays
+    driver.close(1006, call.connectionId); // the main connection stays open
     const replies: Json[] = [];
     while (driver.now < 3_600_000) {
       for (const effect of driver.takeEffects()) {
@@ -293,9 +299,9 @@ for (const pingInterval of [5_000, Infinity]) {
   });
 }
 
-test("exai outcome: a call that is executed anew has the limit of its new ack", () => {
+test("exai outcome: a call that is executed again has the limit of its new ack", () => {
   const driver = new ExaiDriver({ retry: "always" });
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   const call = driver.startCall(1);
   driver.frameFromDaemon({
     op: "call_tool_ack",
@@ -312,9 +318,9 @@ test("exai outcome: a call that is executed anew has the limit of its new ack", 
   assertEquals(driver.sentToClient(), []);
 });
 
-test("exai outcome: progress of a call that is executed anew goes on rising", () => {
+test("exai outcome: the progress of a call that is executed again keeps rising", () => {
   const driver = new ExaiDriver({ retry: "always" });
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   const call = driver.startCall(1, "chat", { progressToken: "t" });
   for (let t = 0; t < 3; t++) {
     driver.frameFromDaemon({ op: "progress", request_id: call.request_id, t });
@@ -327,9 +333,9 @@ test("exai outcome: progress of a call that is executed anew goes on rising", ()
   assertEquals(driver.sentToClient().map(({ params }) => params.progress), [4]);
 });
 
-test("exai outcome: a poll that gets OVER_CAPACITY was not executed, and is sent again under a new id", () => {
+test("exai outcome: a poll that gets OVER_CAPACITY was not executed, so the call is sent again with a new id", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   const call = driver.startCall(1);
   driver.loseBothAndReconnect(call);
   driver.advance(1_000);

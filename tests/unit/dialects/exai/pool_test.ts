@@ -1,6 +1,6 @@
 /**
- * The connections of the exai dialect: the main one, and the pool with one for
- * each call.
+ * Tests the connections of the exai dialect: the main connection, and the pool,
+ * in which each running call has its own connection.
  *
  * @module
  */
@@ -9,15 +9,15 @@ import { assert, assertEquals, assertMatch } from "../../../helpers/assert.ts";
 import { test } from "../../../helpers/no_permissions.ts";
 import { ExaiDriver } from "../../../helpers/session/exai_driver.ts";
 
-test("exai pool: a main connection that is lost and restored again and again does not prolong the wait for a pool connection", () => {
+test("exai pool: repeated losses of the main connection do not extend the wait for a pool connection", () => {
   const driver = new ExaiDriver({ pingInterval: Infinity });
   let main = driver.connectionId;
-  driver.acknowledgeHello(main);
+  driver.openAndAcknowledgeHello(main);
   driver.callTool(1, "chat");
   let answeredAt = 0;
   for (let i = 0; i < 10 && answeredAt === 0; i++) {
     for (let s = 0; s < 20 && answeredAt === 0; s++) {
-      // Every further connection is refused as one too many.
+      // The daemon refuses each pool connection: it has too many sessions.
       if (driver.connectionId !== main) {
         driver.open();
         driver.close(1000);
@@ -28,15 +28,15 @@ test("exai pool: a main connection that is lost and restored again and again doe
     driver.close(1006, main);
     driver.advanceToNextDial();
     main = driver.connectionId;
-    driver.acknowledgeHello(main);
+    driver.openAndAcknowledgeHello(main);
   }
-  // Its queue timeout, counted again from when a main link was ready.
+  // The queue timeout of 45 s. A new main connection does not restart it.
   assert(answeredAt >= 45_000 && answeredAt <= 67_000, `${answeredAt}`);
 });
 
 test("exai pool: a refused token is tried again for a call 5 s later, and every call fails with the reason", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   let { length } = driver.dials;
   const refuse = (): void => {
     if (driver.dials.length === length) return;
@@ -60,14 +60,14 @@ test("exai pool: a refused token is tried again for a call 5 s later, and every 
   const [, ...moments] = driver.dials.map(({ at }) => at);
   assertEquals(moments, [0, 5_000, 10_000, 15_000, 20_000]);
   for (const { error } of driver.sentToClient()) {
-    assertMatch(error.message, /refuses our token .*next attempt in \d+\.\d s/);
+    assertMatch(error.message, /rejects the token .*next attempt in \d+\.\d s/);
     assert(error.data.retryAfterMs >= 10_000);
   }
 });
 
-test("exai pool: while one dial checks whether the daemon still refuses us, no other is made", () => {
+test("exai pool: while one dial checks whether the daemon still refuses the token, there is no other dial", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   driver.callTool(0, "chat");
   driver.open();
   driver.frameFromDaemon({ op: "hello_ack", ok: false, error: "unauthorized" });
@@ -87,7 +87,7 @@ test("exai pool: while one dial checks whether the daemon still refuses us, no o
   driver.takeEffects();
   driver.callTool(4, "chat");
   assertEquals(
-    driver.acknowledgeHello().map(({ op }) => op),
+    driver.openAndAcknowledgeHello().map(({ op }) => op),
     ["call_tool"],
     "the token is accepted",
   );
@@ -95,7 +95,7 @@ test("exai pool: while one dial checks whether the daemon still refuses us, no o
 
 test("exai pool: after a sleep a connection is probed when its call ends, and used again", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   const call = driver.startCall(1);
   driver.handle({ type: "resumed", monotonicGapMs: 60_000, suspendedMs: 0 });
   driver.frameFromDaemon({ op: "health_res", ok: true }, 1);
@@ -115,9 +115,9 @@ test("exai pool: after a sleep a connection is probed when its call ends, and us
   assertEquals([next.op, next.connectionId], ["call_tool", 2]);
 });
 
-test("exai main connection: after a sleep during a probe it is probed anew, and stays", () => {
+test("exai main connection: after a sleep during a probe, a new probe is sent and the connection is kept", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   driver.advance(5_000);
   assertEquals(driver.takeFrames().map(({ op }) => op), ["health"]);
   driver.handle({ type: "resumed", monotonicGapMs: 0, suspendedMs: 60_000 });
@@ -131,9 +131,9 @@ test("exai main connection: after a sleep during a probe it is probed anew, and 
   assertEquals(driver.takeEffects(), []);
 });
 
-test("exai main connection: after a sleep it is closed where the earlier probe stays unanswered", () => {
+test("exai main connection: after a sleep, the connection is closed if the earlier probe stays unanswered", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   driver.advance(5_000);
   driver.handle({ type: "resumed", monotonicGapMs: 0, suspendedMs: 60_000 });
   driver.takeEffects();
@@ -143,22 +143,25 @@ test("exai main connection: after a sleep it is closed where the earlier probe s
 
 test("exai shutdown: a call that waits for a free connection fails as not delivered", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   for (let i = 1; i <= 4; i++) driver.startCall(i);
   driver.callTool(5, "chat");
   driver.end();
   driver.takeEffects();
   driver.advance(1_500);
   const { error } = driver.sentToClient().find(({ id }) => id === 5);
-  assertMatch(error.message, /stopped while tools\/call "chat" waited for its/);
+  assertMatch(
+    error.message,
+    /stopped while tools\/call "chat" waited in the queue/,
+  );
   assertEquals([error.code, error.data.delivered], [-31001, "no"]);
 });
 
 test("exai shutdown: a call that waits to be sent again fails with an unknown outcome", () => {
   const driver = new ExaiDriver({ retry: "always" });
   /**
-   * A later revision accepts our session name, and cannot be asked for the
-   * outcome.
+   * Opens a connection to a daemon of a later revision, which takes our session
+   * id. It has no `health`, so the proxy cannot find out the outcome of a call.
    */
   const completeHandshake = (): void => {
     driver.open();
@@ -175,13 +178,13 @@ test("exai shutdown: a call that waits to be sent again fails with an unknown ou
   driver.takeEffects();
   driver.advance(1_500);
   const { error } = driver.sentToClient().find(({ id }) => id === 1);
-  assertMatch(error.message, /waited for its turn: it was not answered/);
+  assertMatch(error.message, /waited in the queue: it was not answered/);
   assertEquals(error.data.delivered, "unknown");
 });
 
 test("exai pool: when a cancel closes the only connection, the next call gets a new one", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   driver.startCall(1);
   driver.callTool(2, "chat");
   driver.open(3);
@@ -204,14 +207,15 @@ test("exai pool: when a cancel closes the only connection, the next call gets a 
   });
   driver.takeEffects();
   driver.advance(2_000);
-  assertEquals(driver.sentToClient(), []); // -31001 after 2 s, without a dial
+  // Without a new dial, call 2 would have failed with -31001 by now.
+  assertEquals(driver.sentToClient(), []);
   assert(driver.dials.length > length, "the capacity is used up");
 });
 
 for (const how of ["close", "cancel"]) {
   test(`exai pool: after a refusal, a waiting call fails as soon as the last connection closes (${how})`, () => {
     const driver = new ExaiDriver();
-    driver.acknowledgeHello();
+    driver.openAndAcknowledgeHello();
     const one = driver.startCall(1);
     driver.close(1006, 1);
     driver.advanceToNextDial();
@@ -232,7 +236,7 @@ for (const how of ["close", "cancel"]) {
   });
 }
 
-test("exai pool: a call's queue timeout counts the waits for the main connection and for its own", () => {
+test("exai pool: the queue timeout of a call includes the waits for the main connection and for a pool connection", () => {
   const driver = new ExaiDriver();
   driver.callTool(1, "chat");
   while (driver.now < 43_000) {
@@ -241,7 +245,7 @@ test("exai pool: a call's queue timeout counts the waits for the main connection
   }
   const { now } = driver;
   driver.takeEffects();
-  driver.acknowledgeHello(); // the main link is ready, a pool link is dialed
+  driver.openAndAcknowledgeHello(); // the session now dials a pool link
   driver.advance(45_000 - now - 1);
   assertEquals(driver.sentToClient(), []);
   driver.advance(1);
@@ -253,14 +257,14 @@ test("exai pool: a call's queue timeout counts the waits for the main connection
 
 test("exai pool: a call does not wait behind a dead idle connection while another can be opened", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   const one = driver.startCall(1);
   const two = driver.startCall(2);
   driver.returnResult(one, "x");
   driver.returnResult(two, "y");
-  driver.advance(5_000); // probes are sent on all three
+  driver.advance(5_000); // a probe is sent on each of the 3 links
   driver.returnHealth(1, "1:00:00");
-  driver.returnHealth(3, "1:00:00"); // link 2 is silent
+  driver.returnHealth(3, "1:00:00"); // link 2 does not answer its probe
   driver.callTool(5, "long");
   const { length } = driver.dials;
   driver.callTool(6, "parked");
@@ -268,14 +272,16 @@ test("exai pool: a call does not wait behind a dead idle connection while anothe
   assert(driver.dials.length > length, "no link was opened for it");
 });
 
-test("exai main connection: when it is silent during a list, the list is requested on the second connection", () => {
+test("exai main connection: if it is silent during a list request, the list is requested on a standby", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   driver.request(1, "tools/list");
   driver.advance(10_000);
   assertEquals(driver.connectionId, 2);
   driver.takeEffects();
-  assertEquals(driver.acknowledgeHello().map(({ op }) => op), ["health"]);
+  assertEquals(driver.openAndAcknowledgeHello().map(({ op }) => op), [
+    "health",
+  ]);
   driver.returnHealth(2, "1:00:00");
   driver.advance(5_000);
   assertEquals(driver.takeFrames().map(({ op }) => op), ["health"]);
@@ -291,7 +297,7 @@ test("exai pool: a call that waits for the first connection of the pool gets wai
     queueTimeout: 10_000,
     pingInterval: Infinity,
   });
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   driver.advance(3_600_000);
   driver.callTool(1, "chat", { progressToken: 7 });
   driver.takeEffects();
@@ -302,17 +308,17 @@ test("exai pool: a call that waits for the first connection of the pool gets wai
   const { error } = driver.sentToClient().at(-1);
   assertMatch(
     error.message,
-    /in time \(\d\.\d s, while a request waits\) \(down for 10\.0 s, 4 attempts/,
+    /in time \(the limit is \d\.\d s because a request waits\) \(down for 10\.0 s, 4 attempts/,
   );
 });
 
 test("exai pool: eight calls run four at a time, the others in order as connections become free", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   for (let id = 1; id <= 8; id++) driver.callTool(id, `tool${id}`);
   assertEquals(driver.dials.length, 5);
   const calls = [2, 3, 4, 5].flatMap((connectionId) =>
-    driver.acknowledgeHello(connectionId)
+    driver.openAndAcknowledgeHello(connectionId)
   );
   assertEquals(calls.map(({ name }) => name), [
     ...["tool1", "tool2", "tool3", "tool4"],
@@ -328,7 +334,7 @@ test("exai pool: eight calls run four at a time, the others in order as connecti
 
 test("exai main connection: tools/list and probes do not wait behind a call", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   driver.startCall(1);
   driver.request(2, "tools/list");
   assertEquals(driver.takeFrames(), [{ connectionId: 1, op: "list_tools" }]);
@@ -336,7 +342,7 @@ test("exai main connection: tools/list and probes do not wait behind a call", ()
 
 test("exai main connection: a list waits for the response to a probe, as one frame is in flight at a time", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   driver.advance(5_000);
   assertEquals(driver.takeFrames().map(({ op }) => op), ["health"]);
   driver.request(1, "tools/list");
@@ -349,10 +355,10 @@ test("exai main connection: a list waits for the response to a probe, as one fra
 
 test("exai pool: a call that waits for a free connection may exceed the queue timeout, but not its own limit", () => {
   const driver = new ExaiDriver({ requestTimeout: 100_000 });
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   for (let id = 1; id <= 5; id++) driver.callTool(id, "chat");
   for (const connectionId of [2, 3, 4, 5]) {
-    driver.acknowledgeHello(connectionId);
+    driver.openAndAcknowledgeHello(connectionId);
   }
   driver.advance(99_000);
   assertEquals(driver.responsesToClient(), []);
@@ -365,7 +371,7 @@ test("exai pool: a call that waits for a free connection may exceed the queue ti
 
 test("exai pool: a connection is closed after a minute without a call", () => {
   const driver = new ExaiDriver({ pingInterval: Infinity });
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   const call = driver.startCall(1);
   driver.advance(100_000);
   driver.returnResult(call, "late");
@@ -387,7 +393,7 @@ test("exai pool: a connection is closed after a minute without a call", () => {
 test("exai pool: a connection whose call timed out or was cancelled is not used again", () => {
   for (const isCancelled of [true, false]) {
     const driver = new ExaiDriver({ requestTimeout: 10_000 });
-    driver.acknowledgeHello();
+    driver.openAndAcknowledgeHello();
     driver.startCall(1);
     if (isCancelled) {
       const params = { requestId: 1 };
@@ -404,9 +410,9 @@ test("exai pool: a connection whose call timed out or was cancelled is not used 
   }
 });
 
-test("exai pool: a full pool is no lost daemon", () => {
+test("exai pool: a full pool does not count as a lost daemon", () => {
   const driver = new ExaiDriver();
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   const call = driver.startCall(1);
   driver.callTool(2, "chat");
   for (let i = 0; i < 3; i++) {
@@ -421,9 +427,9 @@ test("exai pool: a full pool is no lost daemon", () => {
   assertEquals(driver.takeFrames().map(({ op }) => op), ["list_tools"]);
 });
 
-test("exai pool: a call for which no connection opens fails with the reason after the queue timeout", () => {
+test("exai pool: a call that gets no connection fails with the reason after the queue timeout", () => {
   const driver = new ExaiDriver({ pingInterval: Infinity });
-  driver.acknowledgeHello();
+  driver.openAndAcknowledgeHello();
   driver.callTool(1, "chat");
   while (driver.sentToClient().length === 0 && driver.now < 100_000) {
     driver.open();

@@ -1,5 +1,6 @@
 /**
- * The results of exai calls: every form of output, cleaned or raw.
+ * Tests how the results of exai calls become MCP results: every form of output,
+ * clean or raw.
  *
  * @module
  */
@@ -77,7 +78,7 @@ for (const [what, output, error, expected] of SAID) {
   });
 }
 
-test("exai tool output: a summary that is the tool's only block is its output", () => {
+test("exai tool output: a summary is kept if it is the tool's only block", () => {
   const text =
     "=== MCP CALL SUMMARY ===\nold\n=== END SUMMARY ===\nthe rest of a file that was read";
   assertEquals(
@@ -86,7 +87,7 @@ test("exai tool output: a summary that is the tool's only block is its output", 
   );
 });
 
-test("exai tool output: long white space takes no long time", () => {
+test("exai tool output: long white space is processed quickly", () => {
   for (
     const content of [
       "a" + " ".repeat(200_000) + "b",
@@ -167,7 +168,7 @@ for (const [what, text, texts] of OUTPUTS) {
 const SUMMARY = "\n=== MCP CALL SUMMARY ===\nTool: chat | Status: OK\n" +
   "=== END SUMMARY ===\n\n(no progress captured)\nreq_id=1";
 
-/** The text of a workflow tool's exception, as a person would read it. */
+/** The result of a workflow tool that threw an exception, as indented JSON. */
 const FAILED = JSON.stringify(
   { status: "debug_failed", error: "no such file", step_number: 2 },
   null,
@@ -179,7 +180,7 @@ const SHOUTED = JSON.stringify({
   step_number: 1,
 });
 
-/** A finding of a tool, and no error of the daemon. */
+/** The result of a tool that has run tests. The call itself has not failed. */
 const TESTED = JSON.stringify({ status: "tests_failed", failures: ["a"] });
 
 const RESULTS: [
@@ -340,7 +341,7 @@ for (const [what, frame, texts, isError] of RESULTS) {
   });
 }
 
-test("exai call_tool_res: a failure that is shown raw is a tool error, too", () => {
+test("exai call_tool_res: a failure with raw output is a tool error, too", () => {
   for (
     const frame of [
       { outputs: [textBlock(FAILED), textBlock(SUMMARY)] },
@@ -354,7 +355,7 @@ test("exai call_tool_res: a failure that is shown raw is a tool error, too", () 
   }
 });
 
-test("exai call_tool_res: an error alone is no result", () => {
+test("exai call_tool_res: an error alone is not a result", () => {
   for (const error of [{ code: "TIMEOUT" }, "why", 1]) {
     assertEquals(
       toolResultOf({ op: "call_tool_res", error }, "clean"),

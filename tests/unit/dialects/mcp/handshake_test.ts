@@ -1,6 +1,6 @@
 /**
- * What the MCP handshake restores on a new connection, and how the answer to a
- * replayed `initialize` is evaluated.
+ * Tests what the MCP handshake replays on a new connection, and how the daemon's
+ * response to `initialize` is evaluated.
  *
  * @module
  */
@@ -24,10 +24,10 @@ const REQUEST = request(
   "initialize",
   `{"protocolVersion":"${ASKED}","n":1.0}`,
 );
-/** The first id of the proxy's own. */
+/** The id of the proxy's first own request. */
 const OWN_ID = 2 ** 30;
 
-/** A handshake after the client has got this version from this source. */
+/** Returns a handshake whose client got this version from this source. */
 function agreed(version: string, source: Source): McpHandshake {
   const handshake = new McpHandshake(new OwnRequests(() => 0, () => false));
   const result = { protocolVersion: version };
@@ -40,7 +40,7 @@ function agreed(version: string, source: Source): McpHandshake {
   return handshake;
 }
 
-/** The version that is replayed on the next connection. */
+/** Returns the version that the next handshake replays. */
 function replayedVersion(handshake: McpHandshake): string {
   const { text } = handshake.begin(2, [])!;
   return JSON.parse(text).params.protocolVersion;
@@ -54,7 +54,8 @@ function answer(result: Json, error?: Json): Response {
 const REPLAYED: [source: Source, version: string][] = [
   ["daemon", "2025-06-18"],
   ["placeholder", "2025-06-18"],
-  // The daemon may respond differently by now.
+  // A cached result may be outdated, so the version that the client asked for
+  // is replayed.
   ["cached", ASKED],
 ];
 for (const [source, version] of REPLAYED) {
@@ -67,8 +68,9 @@ for (const [source, version] of REPLAYED) {
 }
 
 /**
- * What the client got, what the daemon responds, the result, and whether a later
- * daemon must use the client's version.
+ * The source and version of the client's result, the daemon's version, the kind
+ * and `isRefused` of the outcome, and the source afterwards. After `daemon`, no
+ * other version is accepted.
  */
 const EVALUATED: [
   source: Source,
@@ -98,14 +100,14 @@ for (
       replayedVersion(handshake),
       isHeld ? clientVersion : answered,
     );
-    // Another known version is accepted unless a daemon has confirmed the last.
+    // Another known version is accepted until a daemon has confirmed one.
     const other = answer({ protocolVersion: "2024-11-05" });
     const later = handshake.onReplayResponse(other, undefined);
     assertEquals(later.kind, next === "daemon" ? "rejected" : "ready");
   });
 }
 
-test("MCP handshake: the cache learns an answer to the client's own request only", () => {
+test("MCP handshake: only a response to the client's own request is cached", () => {
   const evaluate = (handshake: McpHandshake, message: Response): Json =>
     handshake.onReplayResponse(message, undefined);
   const message = answer({ protocolVersion: "2025-06-18" });
@@ -126,7 +128,7 @@ test("MCP handshake: the cache learns an answer to the client's own request only
   );
 });
 
-test("MCP handshake: an error rejects, and only invalid params removes the cached result", () => {
+test("MCP handshake: an error rejects the daemon, and only an invalid params error removes the cached result", () => {
   for (const code of [-32602, -32603]) {
     const message = answer(undefined, { code, message: "no" });
     const handshake = agreed("2025-06-18", "daemon");

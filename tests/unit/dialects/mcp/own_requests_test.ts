@@ -1,5 +1,6 @@
 /**
- * The proxy's own requests to an MCP daemon, and what their responses complete.
+ * Tests the proxy's own requests to an MCP daemon: their ids, and how responses
+ * complete them.
  *
  * @module
  */
@@ -11,18 +12,18 @@ import { test } from "../../../helpers/no_permissions.ts";
 
 const LIST = { kind: "list", list: "tools", cursor: undefined } as const;
 
-/** Ids count up from 2^30. */
+/** Creates the requests. Their ids count up from 2^30. */
 const newRequests = (isClientId = (_: string): boolean => false): OwnRequests =>
   new OwnRequests(() => 0, isClientId);
 
-test("MCP own requests: no id is one of the client's, and none is given twice", () => {
+test("MCP own requests: an id is never an id of the client, and is never used twice", () => {
   const taken = [`${2 ** 30}`, `${2 ** 30 + 2}`];
   const requests = newRequests((id) => taken.includes(id));
   const ids = [1, 2, 3].map(() => Number(requests.add(1, LIST)));
   assertEquals(ids, [2 ** 30 + 1, 2 ** 30 + 3, 2 ** 30 + 4]);
 });
 
-test("MCP own requests: a response completes its request once, on its connection, whatever its id's type", () => {
+test("MCP own requests: a response completes its request once, only on its connection, with an id of either type", () => {
   const requests = newRequests();
   const id = requests.add(1, LIST);
   const adopted = '"init"';
@@ -37,7 +38,7 @@ test("MCP own requests: a response completes its request once, on its connection
   assertEquals(requests.pendingIds(1), []);
 });
 
-test("MCP own requests: an answered probe supersedes the earlier ones on its connection, which stay ours", () => {
+test("MCP own requests: an answered probe replaces the earlier probes on its connection; late responses to them are still recognized", () => {
   const requests = newRequests();
   const list = requests.add(1, LIST);
   const [first, second, third] = [1, 2, 3].map(() => requests.addProbe(1));
@@ -48,7 +49,7 @@ test("MCP own requests: an answered probe supersedes the earlier ones on its con
   assertEquals(requests.complete(first, 1)?.purpose.kind, "probe");
 });
 
-test("MCP own requests: the number of unanswered probes is limited, by connection", () => {
+test("MCP own requests: the number of unanswered probes per connection is limited", () => {
   const requests = newRequests();
   const other = requests.addProbe(2);
   const oldest = requests.addProbe(1);
@@ -58,7 +59,7 @@ test("MCP own requests: the number of unanswered probes is limited, by connectio
   assert(requests.find(other) !== undefined);
 });
 
-test("MCP own requests: probes do not count as pending work, and a closed connection takes its requests along", () => {
+test("MCP own requests: probes do not count as pending work, and a closed connection drops its requests", () => {
   const requests = newRequests();
   requests.addProbe(1);
   assertEquals(requests.hasPending(1), false);

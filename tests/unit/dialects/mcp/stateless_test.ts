@@ -1,6 +1,6 @@
 /**
- * The stateless version of MCP (2026-07-28): nothing is replayed, and
- * `server/discover` waits for the daemon.
+ * Tests the stateless version of MCP (2026-07-28). Nothing is replayed, and
+ * `server/discover` waits until the daemon answers.
  *
  * @module
  */
@@ -22,7 +22,7 @@ import {
   SessionDriver,
 } from "../../../helpers/session/session_driver.ts";
 
-test("Stateless MCP: the client's own server/discover opens the connection, and none of ours is sent", () => {
+test("Stateless MCP: the client's server/discover opens the connection, so the proxy sends none", () => {
   const driver = new SessionDriver();
   driver.open();
   assertEquals(driver.sentToDaemon(), []);
@@ -37,7 +37,7 @@ test("Stateless MCP: the client's own server/discover opens the connection, and 
   assertEquals(driver.sentToClient().map(({ id }) => id), [1]);
 });
 
-// The SDK's second client uses a text as id, which some bridges turn into null.
+// Version 2 of the SDK sends a string as id, which some bridges return as null.
 for (const id of [{ id: null }, {}]) {
   const error = { code: -32601, message: "Method not found", data: { a: 1 } };
 
@@ -87,7 +87,7 @@ for (const id of [{ id: null }, {}]) {
   );
 }
 
-test("Stateless MCP: an error for server/discover opens the connection, too", () => {
+test("Stateless MCP: an error response to server/discover opens the connection, too", () => {
   const driver = new SessionDriver();
   driver.open();
   requestStateless(driver, 1, "server/discover");
@@ -97,7 +97,7 @@ test("Stateless MCP: an error for server/discover opens the connection, too", ()
   assertEquals(driver.sentExceptProbes().at(-1).id, 2);
 });
 
-test("Stateless MCP: a client's other first request waits for a server/discover of ours", () => {
+test("Stateless MCP: any other first request waits for the proxy's own server/discover", () => {
   const driver = new SessionDriver();
   driver.open();
   requestStateless(driver, 1, "tools/list");
@@ -188,7 +188,7 @@ test("Stateless MCP: a cached result is used for its ttlMs, and for its protocol
   const owner = { daemon: "ws://daemon/", key: "k", dialect: "mcp", user: "u" };
   const text = serializeCache(owner, effect.results);
   const read = (ageMs: number): Json => parseCache(text, owner, ageMs);
-  assertEquals(read(20_000).discover.forMs, 40_000);
+  assertEquals(read(20_000).discover.remainingMs, 40_000);
   assertEquals(read(60_000).discover, undefined);
   for (
     const [version, count] of [[STATELESS_VERSION, 1], [
@@ -217,7 +217,7 @@ test("Stateless MCP: a result without a positive ttlMs is not cached", () => {
   }
 });
 
-test("Stateless MCP: its lists are cached apart from those of clients that initialize", () => {
+test("Stateless MCP: lists are cached separately from the lists of clients that initialize", () => {
   const driver = connectStateless({ cachedResults: EMPTY_CACHED_RESULTS });
   const complete = { resultType: "complete", tools: [] };
   requestStateless(driver, 1, "tools/list");
@@ -239,7 +239,7 @@ test("Stateless MCP: a result that asks for input passes unchanged", () => {
   assertEquals(driver.sentToClient()[0].result, result);
 });
 
-test("Stateless MCP: a client's ping is forwarded, for the daemon to refuse", () => {
+test("Stateless MCP: a client's ping is forwarded, and the daemon refuses it", () => {
   const driver = new SessionDriver();
   requestStateless(driver, 1, "ping");
   assertEquals(driver.sentToClient(), []);
@@ -249,7 +249,7 @@ test("Stateless MCP: a client's ping is forwarded, for the daemon to refuse", ()
   assertEquals(driver.sentToDaemon().at(-1).method, "ping");
 });
 
-test("server/discover: one that is cancelled during the handshake delays no other request", () => {
+test("server/discover: a request that is cancelled during the handshake delays no other request", () => {
   const driver = new SessionDriver();
   driver.open();
   requestStateless(driver, 1, "server/discover");
@@ -263,7 +263,7 @@ test("server/discover: one that is cancelled during the handshake delays no othe
   assertEquals(driver.sentToDaemon().at(-1).id, 2);
 });
 
-test("server/discover: alone in flight it is no call: the silent connection is lost, and it opens the next one", () => {
+test("server/discover: if no other request is in flight, a silent connection is lost, and server/discover is sent again on the next one", () => {
   const driver = connectStateless();
   requestStateless(driver, 1, "server/discover");
   driver.advance(9_999);

@@ -1,6 +1,6 @@
 /**
- * Subscriptions of the stateless version (MCP 2026-07-28), which survive their
- * connections.
+ * Tests the subscriptions of the stateless version (MCP 2026-07-28). The proxy
+ * reopens them after a reconnect.
  *
  * @module
  */
@@ -23,7 +23,7 @@ import {
   SessionDriver,
 } from "../../../helpers/session/session_driver.ts";
 
-test("Subscriptions: the acknowledgement of a cancelled one is dropped", () => {
+test("Subscriptions: the acknowledgement of a cancelled subscription is dropped", () => {
   const driver = connectStateless();
   requestStateless(driver, 0, "subscriptions/listen", { notifications: {} });
   const params = { requestId: 0 };
@@ -32,7 +32,7 @@ test("Subscriptions: the acknowledgement of a cancelled one is dropped", () => {
   assertEquals(driver.sentToClient(), []);
 });
 
-test("Subscriptions: a held end reaches the client before the exit", () => {
+test("Subscriptions: an end that is held back reaches the client before the exit", () => {
   const driver = connectSubscribed();
   const result = { resultType: "complete" };
   driver.fromDaemon({ id: 0, result });
@@ -47,12 +47,12 @@ const FILTER = {
   resourceSubscriptions: ["file:///a"],
 };
 
-/** A client that has subscribed to tools and to a resource. */
+/** Returns a session that has subscribed to tools and to one resource. */
 function subscribedToAll(config: Partial<SessionConfig> = {}): SessionDriver {
   return subscribed(config, FILTER);
 }
 
-test("Subscriptions: reopened under the same id, with notifications of what may have changed, and one acknowledgement", () => {
+test("Subscriptions: reopened with the same id; the client gets one acknowledgement, and notifications of possible changes", () => {
   const driver = subscribedToAll();
   driver.close();
   reconnectStateless(driver);
@@ -73,7 +73,7 @@ test("Subscriptions: reopened under the same id, with notifications of what may 
   );
 });
 
-test("Subscriptions: after a reconnect the client is notified only of what was granted", () => {
+test("Subscriptions: after a reconnect, the client is notified only about the granted subjects", () => {
   const driver = connectStateless();
   requestStateless(driver, 0, "subscriptions/listen", {
     notifications: FILTER,
@@ -88,7 +88,7 @@ test("Subscriptions: after a reconnect the client is notified only of what was g
   ]);
 });
 
-test("Subscriptions: an id that no number can hold is kept exactly", () => {
+test("Subscriptions: an id beyond the precision of a number is kept exactly", () => {
   const driver = connectStateless();
   const id = "9007199254740993";
   const params = { notifications: FILTER, _meta: STATELESS_META };
@@ -114,7 +114,7 @@ test("Subscriptions: an id that no number can hold is kept exactly", () => {
   );
 });
 
-test("Subscriptions: a notification for one that is cancelled is dropped", () => {
+test("Subscriptions: a notification for a cancelled subscription is dropped", () => {
   const driver = subscribedToAll();
   const changed = (params: Json): void => {
     const method = "notifications/tools/list_changed";
@@ -128,7 +128,7 @@ test("Subscriptions: a notification for one that is cancelled is dropped", () =>
   assertEquals(driver.sentToClient().length, 2);
 });
 
-test("Subscriptions: survive every outage, whatever --retry says", () => {
+test("Subscriptions: reopened after every outage, with any value of --retry", () => {
   for (const retry of ["never", "safe"] as const) {
     const driver = subscribedToAll({
       retry,
@@ -175,7 +175,7 @@ test("Subscriptions: the end reaches the client after 1 s on the same connection
   assertEquals(other.sentToClient()[0].error.code, -32603);
 });
 
-test("Subscriptions: one that the daemon cancels has ended: the client is notified, and it is not reopened", () => {
+test("Subscriptions: if the daemon cancels a subscription, the client is notified and the subscription is not reopened", () => {
   const driver = subscribedToAll();
   requestStateless(driver, 1, "tools/call", { name: "write" });
   const method = "notifications/cancelled";
@@ -200,7 +200,7 @@ test("Subscriptions: one that the daemon cancels has ended: the client is notifi
   assertEquals(driver.sentToDaemon().some(({ id }) => id === 0), false);
 });
 
-test("Subscriptions: one that is cancelled and ended just before a close is reopened", () => {
+test("Subscriptions: a subscription that the daemon cancels and ends just before a close is reopened", () => {
   const driver = subscribedToAll();
   const params = { requestId: 0 };
   driver.fromDaemon({ method: "notifications/cancelled", params });
@@ -211,7 +211,7 @@ test("Subscriptions: one that is cancelled and ended just before a close is reop
   assertEquals(driver.sentToClient(), []);
 });
 
-test("Subscriptions: one that the client cancels is not reopened", () => {
+test("Subscriptions: a subscription that the client cancels is not reopened", () => {
   const driver = subscribedToAll();
   const params = { requestId: 0 };
   driver.fromClient({ method: "notifications/cancelled", params });
@@ -225,7 +225,7 @@ test("Subscriptions: one that the client cancels is not reopened", () => {
   assertEquals(driver.sentExceptProbes().some(({ id }) => id === 0), false);
 });
 
-test("Subscriptions: do not delay the exit, nor the loss of a dead connection", () => {
+test("Subscriptions: do not delay the exit or the detection of a dead connection", () => {
   const driver = subscribedToAll();
   const { connectionId } = driver;
   driver.advance(10_000);
@@ -239,7 +239,7 @@ test("Subscriptions: do not delay the exit, nor the loss of a dead connection", 
   assertEquals(other.exitCode(), 0);
 });
 
-test("Subscriptions: move to the connection that takes over", () => {
+test("Subscriptions: move to the connection that replaces a silent one", () => {
   const driver = subscribedToAll();
   requestStateless(driver, 1, "tools/call", { name: "write" });
   driver.advance(10_000);
