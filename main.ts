@@ -21,11 +21,11 @@ import { LineWriter } from "./lib/proxy/stdio.ts";
 
 /** The commit of the build. The build replaces this text. */
 const COMMIT = "from source";
-/** The most characters for stderr that wait while the client reads none. */
+/** The most characters that are kept while the client does not read stderr. */
 const MAX_LOG_BACKLOG_CHARS = 1024 * 1024;
-/** How long the exit waits until stderr is written, in milliseconds. */
+/** The longest time that the exit waits for stderr, in milliseconds. */
 const STDERR_FLUSH_MS = 20;
-/** The same limit after a failure: the last line on stderr says what failed. */
+/** The limit after a failure; longer, because stderr says what failed. */
 const FAILURE_STDERR_FLUSH_MS = 500;
 
 const HELP_FLAG = /^(-h|--help)$/;

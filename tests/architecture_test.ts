@@ -61,16 +61,16 @@ const RUNTIME_NAMES: ReadonlySet<string> = new Set(
 );
 
 /**
- * The only file that may import from the MCP SDK, and its packages. It imports
- * only types.
+ * The only file that may import from the MCP SDK, and a pattern for the SDK's
+ * packages. The file imports only types.
  */
-const TYPES = {
+const SDK_IMPORT = {
   file: "protocol/mcp_types.ts",
   from: /^npm:@modelcontextprotocol\/(?:client|sdk)@\d/,
 };
 
 /** The only file outside `lib/runtime/` that may import modules of Node. */
-const TCP = {
+const NODE_IMPORT = {
   file: "transport/reachability.ts",
   from: /^node:(?:net|dns\/promises)$/,
 };
@@ -194,9 +194,9 @@ test("architecture: imports run downwards by folder", async () => {
       const isAllowed = found === undefined
         ? /^@std\/assert\//.test(target) ||
           file.folder === "runtime" && target.startsWith("node:") ||
-          file.path === TCP.file && TCP.from.test(target) ||
+          file.path === NODE_IMPORT.file && NODE_IMPORT.from.test(target) ||
           PACKAGES.get(target)?.includes(file.path) ||
-          file.path === TYPES.file && TYPES.from.test(target)
+          file.path === SDK_IMPORT.file && SDK_IMPORT.from.test(target)
         : level(found.folder) <= level(file.folder);
       if (!isAllowed) wrong.push(`${file.path} -> ${target}`);
     }
@@ -204,7 +204,7 @@ test("architecture: imports run downwards by folder", async () => {
   assertEquals(wrong, []);
 });
 
-test("architecture: what CONTRIBUTING names beside the functions of the straight path is there", async () => {
+test("architecture: the functions in parentheses in CONTRIBUTING's straight path exist", async () => {
   const url = new URL("../CONTRIBUTING.md", import.meta.url);
   const text = await Deno.readTextFile(url);
   const names = [...text.matchAll(/^\d+\. `[^`]+` .*\((`.*`)\)/gm)]
@@ -219,7 +219,7 @@ test("architecture: what CONTRIBUTING names beside the functions of the straight
   assertEquals(missing, []);
 });
 
-test("architecture: pure code imports no edge but for types", async () => {
+test("architecture: pure code imports only types from impure code", async () => {
   const wrong: string[] = [];
   const files = await readSources();
   for (const file of files.filter(isPure)) {
@@ -234,10 +234,12 @@ test("architecture: pure code imports no edge but for types", async () => {
   assertEquals(wrong, []);
 });
 
-test("architecture: of packages only types are imported, in the versions of the tests", async () => {
+test("architecture: only types are imported from the MCP SDK, in the versions that the tests use", async () => {
   const read = (path: string): Promise<string> =>
     Deno.readTextFile(new URL(path, import.meta.url));
-  const file = (await readSources()).find(({ path }) => path === TYPES.file)!;
+  const file = (await readSources()).find(({ path }) =>
+    path === SDK_IMPORT.file
+  )!;
   const targets = importsOf(file);
   const rest = file.text.replace(/^import type [^;]*;/gm, "");
   assertEquals(importsOf({ ...file, text: rest }), []);
@@ -250,7 +252,10 @@ test("architecture: of packages only types are imported, in the versions of the 
   const config = await read("deno.json");
   for (const target of targets) {
     const [version] = /@modelcontextprotocol\/\w+@[\d.]+/.exec(target)!;
-    assert(config.includes(version), `the tests mean another ${target}`);
+    assert(
+      config.includes(version),
+      `the tests use another version of ${target}`,
+    );
   }
 });
 
@@ -262,7 +267,7 @@ test("architecture: deno.json names no package, because a task fetches every nam
   assertEquals([imports, lock], [undefined, false]);
 });
 
-test("architecture: no file imports itself, directly or by others", async () => {
+test("architecture: no file imports itself, directly or through other files", async () => {
   const files = new Map((await readSources()).map((file) => [file.path, file]));
   const done = new Set<string>();
   const circles: string[] = [];
@@ -297,11 +302,11 @@ test("architecture: only lib/runtime/ names a runtime", async () => {
   assertEquals(wrong, []);
 });
 
-test("architecture: a module of Node's is loaded when it is needed, not at the start", async () => {
+test("architecture: Node's modules are loaded when they are needed, not at the start", async () => {
   const wrong: string[] = [];
   for (const { path, text } of await readSources()) {
-    const fixed = /^(?:import|export) (?!type\b)[^;(]*"node:/m;
-    if (fixed.test(text)) wrong.push(path);
+    const staticTarget = /^(?:import|export) (?!type\b)[^;(]*"node:/m;
+    if (staticTarget.test(text)) wrong.push(path);
   }
   assertEquals(wrong, []);
 });
@@ -360,8 +365,8 @@ function longFunctions({ path, text }: Source): string[] {
     const isOutside = (it: string): boolean =>
       it.startsWith(indent) && /^[^ )|]/.test(it.slice(indent.length));
     const length = lines.slice(start + 1).findIndex(isOutside) + 2;
-    const isBody = lines[start + length - 1]?.startsWith(`${indent}}`);
-    return isBody && length > MAX_FUNCTION_LINES
+    const hasBody = lines[start + length - 1]?.startsWith(`${indent}}`);
+    return hasBody && length > MAX_FUNCTION_LINES
       ? [`${path}: ${line.trim()} ${length} lines`]
       : [];
   });
@@ -371,7 +376,7 @@ test("architecture: no function has more than 60 lines", async () => {
   assertEquals((await readSources()).flatMap(longFunctions), []);
 });
 
-test("architecture: a name that a file declares has one meaning in lib/", async () => {
+test("architecture: no two files of lib/ declare the same name", async () => {
   const files = new Map<string, string[]>();
   const declaration =
     /^(?:export )?(?:default )?(?:declare )?(?:abstract )?(?:async )?(?:function\*?|class|const|let|var|type|interface|enum|namespace) (\w+)/gm;
@@ -386,7 +391,7 @@ test("architecture: a name that a file declares has one meaning in lib/", async 
   assertEquals(twice, []);
 });
 
-test("architecture: no URL's pathname is used as a path: a folder may have a space, and Windows drives", async () => {
+test("architecture: no URL's pathname is used as a path: a folder's name may have a space, and Windows has drives", async () => {
   const wrong: string[] = [];
   for (const file of await findScripts(new URL("./", import.meta.url))) {
     const source = await Deno.readTextFile(file);
@@ -459,7 +464,7 @@ test("architecture: a task that starts proxies from source has fetched what they
   assertEquals(wrong, []);
 });
 
-test("architecture: every test has a limit", async () => {
+test("architecture: every test has a time limit", async () => {
   const wrong: string[] = [];
   for (const file of await findScripts(new URL("./", import.meta.url))) {
     const source = await Deno.readTextFile(file);
@@ -477,7 +482,7 @@ test("architecture: a test's title begins with its subject and a colon", async (
       if (value !== "test" || tokens[index + 1]?.value !== "(") continue;
       const before = tokens[index - 1]?.value ?? "";
       const title = tokens[index + 2]?.value ?? "";
-      // After a member or a parameter with this name, no title follows.
+      // A member or a parameter named `test` is not followed by a title.
       if (kind !== "name" || before === "." || !/^["`]/.test(title)) continue;
       if (!/^["`][^:"`$]+: ./.test(title)) wrong.push(`${file.href}: ${title}`);
     }
@@ -485,7 +490,7 @@ test("architecture: a test's title begins with its subject and a colon", async (
   assertEquals(wrong, []);
 });
 
-test("architecture: run, demo, compile and npm import three packages, so that a first start fetches no other", async () => {
+test("architecture: the tasks run, demo, compile and npm import only the three packages above, so that a first start fetches no others", async () => {
   const starts = ["../main.ts", "demo.ts", "daemons/demo_daemon.ts"];
   const build = ["compile", "npm", "install_packages"];
   starts.push(...build.map((name) => `../.ci/build/${name}.ts`));
@@ -499,8 +504,8 @@ test("architecture: run, demo, compile and npm import three packages, so that a 
     const imports = source.matchAll(
       /^(?:import|export) (?!type\b)[^;]*?from "([^"]+)"|\bimport\("([^"]+)"\)/gm,
     );
-    for (const [, fixed, late] of imports) {
-      const target = fixed ?? late!;
+    for (const [, staticTarget, dynamicTarget] of imports) {
+      const target = staticTarget ?? dynamicTarget!;
       if (/^\.\.?\//.test(target)) waiting.push(new URL(target, href).href);
       else if (!target.startsWith("node:") && !PACKAGES.has(target)) {
         packages.push(`${href}: ${target}`);

@@ -40,7 +40,7 @@ test("config/README.md: it is what the settings table gives (deno task settings)
   }
 });
 
-test("config/env.example: it is accepted with every line in force", () => {
+test("config/env.example: it is accepted with every setting uncommented", () => {
   const text = envExampleText().replaceAll(/^#(\w+=)/gm, "$1");
   const { values: file, unreadableLines, unsetVariables } = parseEnvFile(
     text,
@@ -124,7 +124,7 @@ test("config/: every client's file starts the installed executable, in the form 
   assertEquals(readConfig({ args: [], env }, () => "").kind, "config");
 });
 
-test("config/: the variants start the same otherwise, and there is no other file", async () => {
+test("config/: the variants differ only in the command, and there is no other file", async () => {
   const { env } = await serverOf("mcp-config.cursor.json");
   for (const [file, [command, ...args]] of VARIANTS) {
     assertEquals(await serverOf(file), { command, args, env }, file);
@@ -138,7 +138,7 @@ test("config/: the variants start the same otherwise, and there is no other file
   assertEquals((await names).toSorted(), known.toSorted());
 });
 
-test("config/: what its files start reaches an exai daemon, installed and from source", async () => {
+test("config/: the program that its files start reaches an exai daemon, installed and from source", async () => {
   await using daemon = new ExaiProcess();
   await daemon.start();
   const installed = await serverOf(fileOf(CLIENTS[0]!));

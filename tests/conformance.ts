@@ -2,7 +2,8 @@
  * Runs the MCP project's conformance suite, which supports only HTTP, against a
  * daemon behind an HTTP bridge. The suite runs once with the proxy between
  * bridge and daemon, and once with a bare forwarder in its place. Each scenario
- * must have the same result, with both versions of the protocol.
+ * must have the same result in both runs. This is checked for both versions of
+ * the protocol.
  *
  *     deno task conformance
  *
@@ -66,12 +67,12 @@ async function waitUntilListening(
  */
 async function run(era: Era, command: string): Promise<Map<string, string>> {
   const port = freePort();
-  await using front = startNpmProgram("supergateway", ...[
+  await using bridge = startNpmProgram("supergateway", ...[
     ...["--stdio", command, "--logLevel", "none"],
     ...["--outputTransport", "streamableHttp", "--port", `${port}`],
     ...era.bridge,
   ]);
-  await waitUntilListening(port, front);
+  await waitUntilListening(port, bridge);
   const folder = await Deno.makeTempDir({ prefix: "conformance-" });
   await using suite = startNpmProgram("conformance", ...[
     ...["server", "-o", folder, "--url", `http://localhost:${port}/mcp`],
@@ -97,19 +98,21 @@ async function compare(era: Era): Promise<boolean> {
   const script = `${import.meta.dirname}/daemons/forwarder.ts`;
   const forwarder = ["run", "--quiet", "-A", script];
   const [command, flags] = proxyCommand(["--url", url, "--cache", "off"]);
-  const [without, between] = await Promise.all([
+  const [without, withProxy] = await Promise.all([
     run(era, [Deno.execPath(), ...forwarder, "--url", url].join(" ")),
     run(era, [command, ...flags].join(" ")),
   ]);
-  const names = new Set([...without.keys(), ...between.keys()]);
+  const names = new Set([...without.keys(), ...withProxy.keys()]);
   let isSame = names.size > 20;
   for (const name of names) {
-    const [a, b] = [without.get(name), between.get(name)];
+    const [a, b] = [without.get(name), withProxy.get(name)];
     if (a === b) continue;
     isSame = false;
     print(`${era.requirements} ${name}: ${a} without the proxy, ${b} with it`);
   }
-  const passing = [...between.values()].filter((end) => / 0 failed/.test(end));
+  const passing = [...withProxy.values()].filter((end) =>
+    / 0 failed/.test(end)
+  );
   print(
     `${era.requirements}: ${names.size} scenarios, ${passing.length} pass, ` +
       (isSame ? "the same with and without the proxy" : "NOT THE SAME"),

@@ -107,7 +107,7 @@ test("Documentation: CONTRIBUTING.md names every task that is not for users", as
   }
 });
 
-test("Outage picture: it is what its own timeline gives (deno task picture)", async () => {
+test("Outage picture: it is the one drawn from the timeline in its metadata (deno task picture)", async () => {
   const picture = await Deno.readTextFile(PICTURE_FILE);
   const [, timeline] = /<metadata>(.*)<\/metadata>/.exec(picture)!;
   assertEquals(picture, drawOutage(JSON.parse(timeline!)));

@@ -53,9 +53,9 @@ belongs to that provider; or else the name of the tool decides in the same way.
 \`<NAME>_STREAM_IDLE_TIMEOUT\` in the environment limit the calls of any other
 provider with that name.
 
-The limit counts from the arrival of the call, so the time in the queue counts. Progress restarts the idle limit, never the
-total limit. For the total limit, the first of these that exists applies: the provider's limit, \`--request-timeout\`, the
-limit that an EX-AI daemon itself allows.
+The total limit counts from the arrival of the call, so it includes the time in the queue. Progress restarts the idle
+limit, never the total limit. For the total limit, the first of these that exists applies: the provider's limit,
+\`--request-timeout\`, the limit that an EX-AI daemon itself allows.
 
 ## The file of --env-file
 

@@ -185,7 +185,7 @@ export class DaemonCache {
 
   /** Records that the daemon keeps one connection per client. */
   recordOneConnection(daemonName: string, now: number): void {
-    // The name may be cut off within a secret. The dots show that it is cut.
+    // The name may be cut off within a secret. The dots tell `redact` so.
     if (!this.#isClean(`${daemonName}...`)) return;
     this.#capacityOneUntil.set(daemonName, now + CAPACITY_ONE_TTL_MS);
     this.#capacityOneUpdates.add(daemonName);

@@ -68,15 +68,15 @@ export function findAlwaysupServers(
   launchCommand: readonly string[],
 ): InstalledServer[] {
   const file = clientFileFormatOf(client).parseClientFile(text);
-  const oursIn = (list: unknown): InstalledServer[] =>
-    recordEntries(getNested(list, client.serversKey))
+  const oursIn = (scope: unknown): InstalledServer[] =>
+    recordEntries(getNested(scope, client.serversKey))
       .flatMap(([name, server]) => {
         const command = alwaysupCommandOf(server, launchCommand);
         return command === undefined ? [] : [{ name, command }];
       });
   const projects = client.projectsKey && getNested(file, client.projectsKey);
-  const inProjects = recordEntries(projects).flatMap(([project, list]) =>
-    oursIn(list).map((found) => ({ ...found, project }))
+  const inProjects = recordEntries(projects).flatMap(([project, scope]) =>
+    oursIn(scope).map((found) => ({ ...found, project }))
   );
   return [...oursIn(file), ...inProjects];
 }

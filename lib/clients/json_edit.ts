@@ -101,7 +101,7 @@ function openServers(file: ObjectText, key: string): ObjectText | undefined {
   return servers;
 }
 
-/** The members that an update may change. The user's, e.g. `env`, stay. */
+/** The members that an update may change. Others, e.g. `env`, stay. */
 const JSON_LAUNCH_FIELDS =
   /^(command|args|type|url|serverUrl|httpUrl|headers)$/;
 

@@ -85,7 +85,8 @@ function redactEntry(
     if (/^(command|path|type)$/.test(key) && typeof value === "string") {
       return redactWord(value);
     }
-    // The flags of other programs are unknown. opencode's `command` is a list.
+    // Only alwaysup's arguments are shown: other programs' flags are unknown.
+    // opencode's `command` is a list.
     if (/^(command|args)$/.test(key) && Array.isArray(value) && isAlwaysup) {
       return value.map(redactArgument);
     }

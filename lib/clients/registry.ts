@@ -319,8 +319,8 @@ const PROGRAM_FILE =
 /**
  * Returns the command line of a server if it starts this program: with the path
  * at the end of `launchCommand`, or under one of the program's names. A name
- * counts only if the command line starts it, because other servers may have a
- * folder of that name as an argument.
+ * counts only as the first word or after a launcher such as `npx`, because
+ * other servers may have a folder of that name as an argument.
  */
 export function alwaysupCommandOf(
   server: unknown,

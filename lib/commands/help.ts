@@ -148,8 +148,8 @@ export function nameOfFlag({ flag, value }: CommandFlag): string {
 }
 
 /**
- * Returns the name under which the help lists a setting: the flag, or the
- * variables if there is no flag, and the placeholder of the value.
+ * Returns the name under which the help lists a setting: the flag, or the first
+ * variable if there is no flag, and the placeholder of the value.
  */
 export function nameOfSetting({ flag, env, value }: Setting): string {
   return flag === undefined

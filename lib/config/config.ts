@@ -87,8 +87,8 @@ export interface GivenSetting {
 /** The sources, in order of precedence. */
 export type SettingSource = "flag" | "env" | "file";
 /**
- * A setting with its key. Providers that the table does not have get rows from
- * the names of the variables.
+ * A setting with its key. A provider that is not in the table gets a row for
+ * each of its variables.
  */
 type SettingRow = [
   key: string,
@@ -98,7 +98,10 @@ type FindSetting = (
   setting: Pick<Setting, "flag" | "env">,
 ) => GivenSetting | undefined;
 
-/** If this variable is 0, Node, Bun and `node:tls` check no certificates. */
+/**
+ * The problem if NODE_TLS_REJECT_UNAUTHORIZED is 0: then Node, Bun and
+ * `node:tls` check no certificates.
+ */
 const TLS_CHECKS_DISABLED =
   "NODE_TLS_REJECT_UNAUTHORIZED: it is 0, but the certificate of a wss:// " +
   "daemon must be checked; unset it, and name your own authority with --ca-file";
@@ -135,13 +138,13 @@ export function readConfig(
   const parseFile = <T>(
     flag: string,
     path: string,
-    content: string,
+    expectedContent: string,
     parse: (text: string) => T,
   ): T | undefined => {
     try {
       return parse(readFile(path));
     } catch (error) {
-      problems.push(`${flag}: ${describeFileProblem(error, content)}`);
+      problems.push(`${flag}: ${describeFileProblem(error, expectedContent)}`);
       return undefined;
     }
   };
@@ -180,7 +183,10 @@ export function readConfig(
   return { kind: "config", config, warnings };
 }
 
-/** Parses each setting. A setting without a valid text has no value. */
+/**
+ * Parses each setting. A setting with an invalid text has no value. Only an
+ * invalid shared variable is replaced by the default, with a warning.
+ */
 function parseRows(
   rows: readonly SettingRow[],
   find: FindSetting,
@@ -256,8 +262,8 @@ export function hasAuthorization(headers: readonly Header[] = []): boolean {
 }
 
 /**
- * Returns the rows of the table, and a row for each variable that is a time
- * limit of a provider which the table does not have.
+ * Returns the rows of the table, and a row for each variable that sets a time
+ * limit of any other provider.
  */
 function listRows({ env, file }: SettingSources): readonly SettingRow[] {
   const rows: SettingRow[] = listSettings();
@@ -471,11 +477,11 @@ function rejectSecretFlag(key: string, text: string): void {
  * Describes why a file cannot be used. The text does not repeat the path,
  * because some users put the secret itself there.
  */
-function describeFileProblem(error: unknown, content: string): string {
+function describeFileProblem(error: unknown, expectedContent: string): string {
   if (error instanceof SettingError || error instanceof NotUtf8Error) {
     return error.message;
   }
   const { code } = error as { code?: unknown };
   const why = code === undefined ? "" : ` (${code})`;
-  return `it cannot be read${why}; it must be the path of a file with ${content}`;
+  return `it cannot be read${why}; it must be the path of a file with ${expectedContent}`;
 }

@@ -33,7 +33,7 @@ const PLAIN_WORDS =
   /^(v?\d[\d.:-]{0,9}|([a-z]{1,15}|[A-Z]{1,15}|[A-Z][a-z]{1,15})([-_ ./+]([a-z]{1,15}|[A-Z]{1,15}|[A-Z][a-z]{1,15}))*)$/;
 /** The dots at the place where a text was truncated. */
 const ELLIPSIS = /(\.{3,})/;
-/** The longest start of a truncated secret that is found, in UTF-16 units. */
+/** Longer starts of a truncated secret are not found (UTF-16 units). */
 const MAX_TRUNCATED_CHARS = 1_000;
 /** The longest text that is searched for truncated secrets (UTF-16 units). */
 const MAX_TRUNCATION_SEARCH_CHARS = 8_192;
@@ -74,8 +74,8 @@ export function secretsOfUrl({ href, redacted }: DaemonUrl): string[] {
 }
 
 /**
- * Returns a URL's user in a list, which is empty without a user or for a very
- * short one. Logs do not show the user, but texts with it may be cached.
+ * Returns a list with a URL's user. The list is empty if there is no user, or
+ * if it is very short. Logs do not show it, but texts with it may be cached.
  */
 export function usersOfUrl({ href }: DaemonUrl): string[] {
   const { username } = new URL(href);

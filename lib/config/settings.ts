@@ -71,7 +71,7 @@ interface FlagSetting extends Omit<Setting, "flag" | "env"> {
 
 /**
  * Returns a row with its flag and its variables. Keeps the exact type of the
- * row, so that the type of a value without `undefined` follows from a default.
+ * row: if the row has a default, the type of its value excludes `undefined`.
  */
 function flagSetting<const Row extends FlagSetting>(
   flag: string,

@@ -22,7 +22,10 @@ const MAX_RECURRENCE_LIFETIME_MS = 10_000;
 /** A connection that lasts this long ends repeated displacement. */
 const STABLE_LIFETIME_MS = 60_000;
 const MIN_PHASE_TIMEOUT_MS = 2_000;
-/** The shortest timeout after a long hang. With a delay it is below 3.5 s. */
+/**
+ * The shortest timeout after a long hang. Together with the margin for the next
+ * dial (`NEXT_DIAL_MARGIN_MS`), it is below 3.5 s.
+ */
 const MIN_TIMEOUT_AFTER_HANGS_MS = 3_000;
 /** The total hang that counts as long: two dials with the short timeout. */
 const LONG_HANG_MS = 4_000;
@@ -126,13 +129,13 @@ export class Backoff {
     this.#displacement = isAgain ? "recurring" : "once";
   }
 
-  /** Ends repeated displacement: the last end had another reason. */
+  /** Ends repeated displacement: a dial or connection ended without it. */
   endDisplacement(): void {
     this.#displacement = "none";
   }
 }
 
-/** The durations of the daemon's handshakes, which all links share. */
+/** What all links share: how long handshakes took, and what dials offer. */
 export class HandshakeHistory {
   readonly #lastDurationMs = new Map<ConnectingPhase, number>();
   #subprotocolOffer: "try-with" | "always" | "try-without" | "never" =

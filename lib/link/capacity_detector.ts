@@ -49,7 +49,7 @@ const MAIN_ONLY_CHECK_MS = 100;
 export const QUICK_HANDSHAKE_MS = 150;
 /** If a timeout is noticed later than this, the step gets more time. */
 const TIMER_LAG_MS = 50;
-/** A close this soon after a second dial or opening is attributed to it. */
+/** A close this soon after a second one was dialed or opened is due to it. */
 const DISPLACEMENT_WINDOW_MS = 2_000;
 /** The longest time that a running daemon needs to become ready again. */
 const QUICK_RECONNECT_MS = 1_000;
@@ -60,7 +60,7 @@ export type CheckStep =
   | {
     readonly kind: "conclude";
     readonly capacity: ConnectionCapacity;
-    /** True if the daemon has shown the capacity, so it can be cached. */
+    /** True if the loss of the second one proves `one`, so it can be cached. */
     readonly isProven: boolean;
   }
   | { readonly kind: "drop-main" }; // then dial the main link again

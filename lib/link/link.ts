@@ -22,7 +22,7 @@
  * | `waiting`         | a dial, at `scheduledAt`; if it is urgent, at `urgentAt`      | `dial`                                        | `dialing`     |
  * |                   | removal of a pool link, unless it is wanted or refused        |                                               |               |
  * |                   |                                                               | `tryRedialAfterRefusal`: a request arrives, 5 s or more after the last dial | `waiting`, due now |
- * |                   |                                                               | `dialForRequest`: a request arrives, and another client has the connection | `waiting`, due at `urgentAt` |
+ * |                   |                                                               | `scheduleDialForRequest`: a request arrives, and another client has the connection | `waiting`, due at `urgentAt` |
  * | `dialing`         | a disconnect, at `until`; if it is urgent, at `urgentUntil`   | `onOpen`                                      | `handshaking` |
  * | `handshaking`     | the same, once the opening message is sent                    | `onHandshakeSent`, `resetHandshake`           | `handshaking` |
  * |                   |                                                               | `becomeReady`: the daemon has answered        | `ready`       |
@@ -36,9 +36,10 @@
  * link dials at once, unless it is refused or displaced by another client. A
  * ready link is probed at once.
  *
- * An event throws in a state without a row for it; only `tryRedialAfterRefusal` and
- * `dialForRequest` then change nothing. Facts about the connection, for
- * example from `onBacklog`, are dropped when it ends, and ignored in `waiting`.
+ * An event throws in a state without a row for it; only `tryRedialAfterRefusal`
+ * and `scheduleDialForRequest` then change nothing. Facts about the connection,
+ * for example from `onBacklog`, are dropped when it ends, and ignored in
+ * `waiting`.
  *
  * @module
  */
@@ -71,7 +72,7 @@ const BACKOFF_RESET_MS = 5_000;
 const LONG_SLEEP_MS = 10_000;
 /** The least time between a refused dial and a dial for a new request. */
 const MIN_REFUSED_REDIAL_MS = 5_000;
-/** A dial that hung for over this times its urgent timeout was not urgent. */
+/** A dial that hung for more urgent timeouts than this was not urgent. */
 const MAX_URGENT_HANG_FACTOR = 1.5;
 const POOL_IDLE_MS = 60_000;
 const NEVER = { until: Infinity, urgentUntil: Infinity };
@@ -103,7 +104,7 @@ export type LinkState =
 
 /** What requests need of a link, and what its connection carries. */
 export interface LinkUsage extends ConnectionUsage {
-  /** True if a request with a timeout waits to be written on this link. */
+  /** True if a request is queued for which this link should be dialed. */
   readonly isWanted: boolean;
   /** True if, in addition, no other link can carry it: a dial is urgent. */
   readonly isUrgent: boolean;
@@ -396,8 +397,8 @@ export class Link {
   /** Returns the age of the phase in ms; `undefined` after its full timeout. */
   ageBeforeFullTimeoutMs(now: number): number | undefined {
     const state = this.#state;
-    const isShortened = "until" in state && now < state.until;
-    return isShortened ? now - state.since : undefined;
+    const isBeforeFullTimeout = "until" in state && now < state.until;
+    return isBeforeFullTimeout ? now - state.since : undefined;
   }
 
   #startPhase(phase: ConnectingPhase, now: number): LinkState {

@@ -10,9 +10,9 @@
  *   time. The connection becomes suspect, and no new messages are written on
  *   it. A second connection then shows whether the daemon is busy, or the
  *   connection is dead.
- * - After a sleep the connection is unverified: a frame may have arrived before
- *   the sleep. Only the answer to a new probe counts, unless the connection is
- *   also suspect: then any frame counts.
+ * - After a sleep the connection is unverified: a frame that is read now may
+ *   have arrived before the sleep. Only the answer to a new probe counts,
+ *   unless the connection is also suspect: then any frame counts.
  *
  * Three state machines run side by side. An event may have a row in several:
  *
@@ -240,7 +240,7 @@ export class Liveness {
     this.#callDelayUntil ??= now + ms;
   }
 
-  /** Ends the delay, because no call waits any more. */
+  /** Ends the delay without a result: the next call may have to wait again. */
   cancelCallDelay(): void {
     this.#callDelayUntil = undefined;
   }
@@ -356,9 +356,9 @@ export class Liveness {
    * answers on another one. The evidence has two parts. First, the daemon has
    * answered a probe that followed the last call, so the calls do not keep it
    * from answering. Second, no frame has followed a later probe for
-   * `--ping-timeout`. The last call is that of the moment when the suspicion
-   * began, because later ones cannot have caused the silence. Once the
-   * suspicion is waived, `lastCallWriteNumber` counts: the last one in flight.
+   * `--ping-timeout`. Here, the last call is the last one in flight when the
+   * suspicion began, because later ones cannot have caused the silence. Once
+   * the suspicion is waived, it is the one with `lastCallWriteNumber`.
    */
   isDead(lastCallWriteNumber: number, now: number): boolean {
     const suspicion = this.#suspicion;

@@ -96,31 +96,31 @@ function splitLines(
     if (remaining <= 0 || brokenCount > MAX_BROKEN_OBJECTS) {
       return { jsonPieces, otherTexts, isTruncated: true };
     }
-    const line = readMessagesAt(text, at, isMessage, remaining);
-    TEXT_SEPARATOR.lastIndex = line.end;
+    const messages = readMessagesAt(text, at, isMessage, remaining);
+    TEXT_SEPARATOR.lastIndex = messages.end;
     const { index: end } = TEXT_SEPARATOR.exec(text) ?? { index: text.length };
-    if (line.isBroken) {
-      const rest = text.slice(line.end, end);
+    if (messages.isBroken) {
+      const rest = text.slice(messages.end, end);
       if (findClosedValueEnd(rest, 0) === undefined) {
-        const head = text.slice(line.end, line.end + OBJECT_HEAD_CHARS);
+        const head = text.slice(messages.end, messages.end + OBJECT_HEAD_CHARS);
         const found = recoverLeadingMembers(head);
         // This is a broken message. The rest of the frame may belong to it,
         // even if it looks like a message.
         if (memberNames.some((name) => found.has(name))) {
-          jsonPieces.push(...line.pieces);
-          otherTexts.push(text.slice(line.end));
+          jsonPieces.push(...messages.pieces);
+          otherTexts.push(text.slice(messages.end));
           break;
         }
         brokenCount++;
       }
     }
     // If other text follows a message, the text quotes that message.
-    const isCounted = line.end === end || text[line.end] === "{";
-    if (isCounted) jsonPieces.push(...line.pieces);
-    const start = isCounted && line.pieces.length > 0 ? line.end : at;
-    const isFull = line.pieces.length === remaining;
+    const isCounted = messages.end === end || text[messages.end] === "{";
+    if (isCounted) jsonPieces.push(...messages.pieces);
+    const start = isCounted && messages.pieces.length > 0 ? messages.end : at;
+    const isFull = messages.pieces.length === remaining;
     if (start < end && !isFull) otherTexts.push(text.slice(start, end));
-    at = isFull ? line.end : end;
+    at = isFull ? messages.end : end;
   }
   return { jsonPieces, otherTexts, isTruncated: false };
 }

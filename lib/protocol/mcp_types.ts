@@ -30,9 +30,9 @@ export type RequestMethod = McpRequest["method"];
 export type NotificationMethod = McpNotification["method"];
 
 /**
- * A method that MCP does not define. TypeScript has no type for all strings
- * except a few. This type has a space, which no MCP name has. So it is a type
- * error to compare a method with a misspelled name.
+ * A method that MCP does not define. TypeScript cannot exclude a few strings
+ * from `string`. So this type requires a space, which no MCP name has. Then it
+ * is a type error to compare a method with a misspelled name.
  */
 export type OtherMethod = `${string} ${string}`;
 

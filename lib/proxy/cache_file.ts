@@ -61,7 +61,7 @@ export interface CacheFile {
   /** The file or folder that another user may have written, if any. */
   readonly untrustedPath?: string;
   /** True if an unusable file must be kept: not ours, or named by the user. */
-  readonly isReadOnly?: true;
+  readonly mustBeKept?: true;
 }
 
 /** Reads the cache file; `undefined` if `--cache` is off or gives no path. */
@@ -77,12 +77,12 @@ export function readCacheFile(
   if (path === undefined) return undefined;
   const unusableFile = (
     problem: string,
-    isReadOnly = isUserNamed,
+    mustBeKept = isUserNamed,
   ): CacheFile => ({
     path,
     results: EMPTY_CACHED_RESULTS,
     problem,
-    ...(isReadOnly && { isReadOnly }),
+    ...(mustBeKept && { mustBeKept }),
   });
   try {
     // The folder of a file that the user has named is not ours to check.
@@ -173,7 +173,7 @@ export class CacheWriter {
     try {
       // A file that cannot be read at the moment may contain results of other
       // processes, so only the last attempt replaces it.
-      const mustNotReplace = file.isReadOnly ||
+      const mustNotReplace = file.mustBeKept ||
         file.isUnreadable && this.#writesLeft > 0;
       if (mustNotReplace) throw new Error(file.problem);
       const merged = mergeCachedResults(file.results, results);

@@ -119,7 +119,7 @@ class Proxy {
         "disables the cache).";
       log(createLogEffect("warn", "cache", text));
     }
-    if (cacheFile !== undefined && cacheFile.isReadOnly === undefined) {
+    if (cacheFile !== undefined && cacheFile.mustBeKept === undefined) {
       this.#cacheWriter = new CacheWriter(config, host, log);
     }
     this.#session = new Session(

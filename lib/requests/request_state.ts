@@ -226,7 +226,7 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
     return this.#state.kind === "sent" ? this.#state.writeNumber : 0;
   }
 
-  /** Set if a hint must be confirmed; the id, once the list was requested. */
+  /** Set if a hint must be confirmed; has an id once the list was requested. */
   get hintRequirement(): { readonly connectionId?: number } | undefined {
     if (this.#state.kind === "waiting-for-hint") return this.#state;
     return this.#hintTimeLeftMs === undefined ? undefined : {};

@@ -286,7 +286,7 @@ async function watchUndiciErrors(): Promise<Host["watchDialErrors"]> {
   let last: SocketErrorInfo | undefined;
   for (const name of ["undici:client:connectError", "undici:request:error"]) {
     subscribe(name, (message) => {
-      last = tlsErrorInfo((message as { error?: unknown }).error);
+      last = dialErrorInfo((message as { error?: unknown }).error);
     });
   }
   subscribe("undici:request:headers", (message) => {
@@ -309,7 +309,7 @@ function bunTlsOptions(): Record<string, unknown> {
 }
 
 /** Returns an error's details, with the names of its certificate, if any. */
-function tlsErrorInfo(error: unknown): SocketErrorInfo {
+function dialErrorInfo(error: unknown): SocketErrorInfo {
   const { cert } = error as { cert?: { subjectaltname?: string } };
   const message = `${errorMessageOf(error)}\n${cert?.subjectaltname ?? ""}`
     .trim();

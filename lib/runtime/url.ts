@@ -27,7 +27,8 @@ export function proxyVariableFor(
   host: Pick<Host, "proxyVariables" | "getEnv">,
 ): string | undefined {
   const hostname = hostnameOf(url);
-  // Hosts add these addresses to `NO_PROXY` (see `noProxyWithLoopback`).
+  // Each runtime's `Host` adds these addresses to `NO_PROXY`: see
+  // `noProxyWithLoopback`.
   if (/^(localhost|127\.[\d.]+|::1)$/.test(hostname)) return undefined;
   const lists = ["NO_PROXY", "no_proxy"].map(host.getEnv);
   const isExempt = lists.join().split(",").map((entry) => entry.trim())

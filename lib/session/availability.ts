@@ -59,7 +59,10 @@ export class Availability {
       : "many";
   }
 
-  /** Returns true if a link for this message is usable. It may be busy. */
+  /**
+   * Returns true if a link for this message is usable and not backlogged. It
+   * may be busy.
+   */
   hasUsableLink(message: OutboundMessage): boolean {
     return this.roleOf(message) === "pool"
       ? this.#hasUsablePool

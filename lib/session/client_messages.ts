@@ -115,7 +115,10 @@ export class ClientMessages extends SessionPart {
     });
   }
 
-  /** Without a `body`, logs the headers; else rejects the requests in it. */
+  /**
+   * Rejects the requests in a body that is framed with a header. Without a
+   * `body`, logs that the client sends such headers.
+   */
   handleContentLength(body: string | undefined): void {
     if (body === undefined) {
       return this.effects.log.contentLengthHeaders();

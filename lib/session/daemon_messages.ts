@@ -119,24 +119,25 @@ export class DaemonMessages extends SessionPart {
     const { capacity } = this.links;
     const inFlight = [...this.tracker.inFlightOn(connectionId)]
       .filter(({ message }) => !isLongLived(message.method)).length;
-    const wasChecked = capacity.isChecking;
+    const wasCheckRunning = capacity.isChecking;
     // A code that cannot mean a displacement means that the daemon shuts down,
     // or it reports an error.
-    const isClean = mayMeanDisplacement(code);
+    const mayBeDisplacement = mayMeanDisplacement(code);
     // 1006 means no close frame. On a suspect connection, which was silent, the
     // cause is probably the network.
-    const mayBeCausedBySecond = isClean ||
+    const mayBeCausedBySecond = mayBeDisplacement ||
       code === 1006 && link.liveness?.isUnderSuspicion === false;
     if (link.isSecondConnection) capacity.onSecondConnectionClosed();
     const isCausedBySecond = link.role === "main" && link.phase === "ready" &&
-      mayBeCausedBySecond && capacity.onMainConnectionClosed(isClean, this.now);
+      mayBeCausedBySecond &&
+      capacity.onMainConnectionClosed(mayBeDisplacement, this.now);
     const mayBeCausedByRequest = link.role !== "main" || inFlight > 0 ||
       this.dialect.hasPendingOwnRequest(connectionId);
     return {
       cause: failureCauseOf(event),
       ...this.dialect.closeReasonOf(connectionId, event, link.phase),
-      isSelfCaused: isCausedBySecond && wasChecked,
-      displaced: isCausedBySecond || !isClean
+      isSelfCaused: isCausedBySecond && wasCheckRunning,
+      displaced: isCausedBySecond || !mayBeDisplacement
         ? "no"
         : mayBeCausedByRequest
         ? "unclear"

@@ -61,7 +61,7 @@ export class Effects {
     return liveness?.assignWriteNumber() ?? 0;
   }
 
-  /** Sends a message to the daemon that gets no response. */
+  /** Sends the daemon a message that gets no response. */
   toDaemonOneWay(link: Link, text: string): void {
     link.onOneWaySent(this.toDaemon(link, text));
   }
@@ -93,7 +93,8 @@ export class Effects {
       // Fast path: a result without these texts has no `isError: true`, and
       // need not be parsed. An escape may hide the member's name.
       if (!/"isError"\s*:\s*true|\\u/.test(text)) return text;
-      // `result` is undefined if its text is not JSON. It may be an error.
+      // `result` is undefined if its text is not JSON. That text may still
+      // contain `isError: true`.
       if (response.result === undefined) return this.#redact(text);
       if (getMember(response.result, "isError") !== true) return text;
     }

@@ -259,7 +259,7 @@ export function responseTooLargeForSocket(delivery: DeliveryState): string {
   );
 }
 
-/** Builds a progress notification; without `outage`, the link is silent. */
+/** Builds a progress notification; no `outage` means that a link is silent. */
 export function waitProgress(
   { progressToken, progress }: Omit<WaitNotice, "message">,
   outage?: LinkOutage,

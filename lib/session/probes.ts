@@ -22,8 +22,9 @@ export class Probes extends SessionPart {
 
   /**
    * Sends a probe and returns its id. Sends none and returns `undefined` if a
-   * response is pending that shows as much as the answer to a probe. If the
-   * link is unverified after a sleep, the probe is deferred until it is free.
+   * response is pending that shows as much as the answer to a probe. In that
+   * case, if the link is unverified after a sleep, the probe is deferred until
+   * the link is free.
    */
   send(link: Link): Id | undefined {
     const { connectionId, liveness, role } = link;

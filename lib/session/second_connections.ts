@@ -8,13 +8,13 @@
  * | the standby                          | the main connection                                | what happens                                                         |
  * | ------------------------------------ | -------------------------------------------------- | -------------------------------------------------------------------- |
  * | any state                            | receives a frame or is lost, or the program sleeps | the standby is closed                                                |
- * | has answered the handshake           | carries no call, and has not slept                 | the main connection is closed, and the queue is sent on the standby  |
+ * | has answered the handshake           | is verified, and carries no call                   | the main connection is closed, and the queue is sent on the standby  |
  * | has answered two probes              | there is a pool, which carries the calls           | the main connection is closed, and the queue is sent on the standby  |
  * | has answered two probes              | `isDead`                                           | the main connection is closed, and its calls are recovered as after any loss |
  * | has answered two probes              | may be busy                                        | it drains its calls, and new messages are sent on the standby        |
  * | hangs, or ends after its handshake without an answered probe |                            | the daemon is busy or frozen: the queue is sent on the main connection |
  * | is refused, or ends in another way   | carries no call that a client waits for            | the main connection is ended                                         |
- * | is refused, or ends in another way   | not `canBeProvedDead`, and has not slept                 | the queue is sent on the main connection                             |
+ * | is refused, or ends in another way   | is verified, and not `canBeProvedDead`                   | the queue is sent on the main connection                             |
  * | is refused, or ends in another way   | any other case                                     | new messages wait, and the standby is dialed again                   |
  *
  * The capacity check finds out whether the daemon keeps two connections per
@@ -36,7 +36,10 @@ import type { Probes } from "./probes.ts";
 import type { ResponseCache } from "./response_cache.ts";
 import { SessionPart, type SharedObjects } from "./session_part.ts";
 
-/** With this many draining links, no standby is opened, so none is added. */
+/**
+ * With this many draining links, no standby is opened, because its failover
+ * could add one more.
+ */
 const MAX_DRAINING_LINKS = 16;
 
 /** Opens, evaluates and closes the second connections of a session. */

@@ -146,8 +146,8 @@ export class Sender extends SessionPart {
     const isCall = mayKeepDaemonBusy(method);
     const isFirstCall = isCall && !this.tracker.isBusy(connectionId);
     const request = entry as PendingRequest;
-    const obstacle = this.#outcomeBeforeWrite(link, request, isFirstCall);
-    if (obstacle !== undefined) return obstacle;
+    const earlyOutcome = this.#outcomeBeforeWrite(link, request, isFirstCall);
+    if (earlyOutcome !== undefined) return earlyOutcome;
     const text = this.dialect.encode(connectionId, message, this.now);
     if (text === undefined) return "waits";
     // The response to a client's ping shows the same as a probe's.

@@ -204,9 +204,9 @@ export class Session {
     this.#base.availability.updateQueueTimers();
     this.#deadline = this.#earliestDeadline();
     if (now < this.#deadline) return;
-    for (const owner of this.#timedParts) {
+    for (const part of this.#timedParts) {
       if (this.isOver) break;
-      owner.advance();
+      part.advance();
     }
     this.#base.availability.updateQueueTimers();
     this.#deadline = this.#earliestDeadline();
@@ -215,7 +215,7 @@ export class Session {
   #earliestDeadline(): number {
     if (this.isOver) return Infinity;
     let at = Infinity;
-    for (const owner of this.#timedParts) at = Math.min(at, owner.deadline());
+    for (const part of this.#timedParts) at = Math.min(at, part.deadline());
     return Math.max(at, this.#bugBackoffUntil);
   }
 
@@ -225,7 +225,7 @@ export class Session {
     effects.log.resumedAfterSleep(sleptMs);
     dialect.onSuspended?.(suspendedMs);
     this.#cache.onSuspended(suspendedMs);
-    for (const owner of this.#timedParts) owner.postpone?.(monotonicGapMs);
+    for (const part of this.#timedParts) part.postpone?.(monotonicGapMs);
     this.#secondConnections.closeStandby();
     for (const link of links) {
       link.onResume(effects.now, monotonicGapMs, sleptMs);

@@ -75,8 +75,8 @@ export class SessionLog {
   /** Logs that the client reused the id of an unanswered request. */
   duplicateId({ id, method }: Request): void {
     const text = `Dropped a second request with id ${truncate(id)} ` +
-      `(${truncate(method)}): the first request has no response yet, and the ` +
-      "client would take an error for its response. Use each id only once.";
+      `(${truncate(method)}): the first request has no response yet, and an ` +
+      "error would look like its response. Use each id only once.";
     this.#log("warn", "duplicate-id", text);
   }
 
@@ -160,7 +160,7 @@ export class SessionLog {
   /** Logs the loss of a ready connection, without `failure` if displaced. */
   connectionLost(
     { reason, cause }: Failure,
-    unansweredCount: number,
+    failedCount: number,
     next: NextDial,
     isDisplaced = false,
     level: LogLevel = "warn",
@@ -168,9 +168,9 @@ export class SessionLog {
     const why = isDisplaced
       ? `${reason}; it seems that another client takes the connection`
       : reason;
-    const unanswered = unansweredCount === 0
+    const unanswered = failedCount === 0
       ? ""
-      : ` (requests whose outcome is unknown: ${unansweredCount})`;
+      : ` (requests whose outcome is unknown: ${failedCount})`;
     const text = `Lost the WebSocket daemon at ${this.url}: ${why}` +
       `${unanswered}${describeNextDial(next)}`;
     if (isDisplaced) this.#log(level, "displaced", text);
@@ -179,7 +179,7 @@ export class SessionLog {
 
   /**
    * Logs that a dial failed. If `retryAfterMs` is 0, the attempt continues with
-   * another dial, so the line does not report a failure.
+   * another dial, so the line has no `failure`, and its level is `debug`.
    */
   attemptFailed(
     attempt: number,

@@ -8,7 +8,7 @@
  * | state          | event                                                | next                             |
  * | -------------- | ---------------------------------------------------- | -------------------------------- |
  * | `running`      | stdin ends, or the first signal arrives              | `leaving`, for 1.5 s             |
- * | `leaving`      | stdin ends, or the first signal arrives              | `leaving`, with the same end     |
+ * | `leaving`      | stdin ends, or the first signal arrives              | `leaving`, with the same deadline |
  * | `leaving`      | a second signal arrives                              | `over`: exit code 0              |
  * | `leaving`      | no response is worth waiting for, or 1.5 s have passed | `over`: exit code 0            |
  * | any but `over` | there was no connection for `--give-up-after`        | `over`: exit code 1              |

@@ -140,7 +140,7 @@ const DIAL_FAILURES: readonly (readonly [
 const HTTP2_DIAL_ERROR =
   /NoApplicationProtocol|h2 alpn|HTTP\/2 not supported|^connection error|without sending TLS close_notify|^tls handshake eof|^(?!tcp connect error).*os error/;
 
-/** Removes the URL from the beginning of an error of Bun or Deno's `fetch`. */
+/** Removes what Bun and Deno put before an error's text, such as the URL. */
 export function withoutUrl(text: string): string {
   return text.replace(
     /^.*(?:failed to connect to WebSocket|' failed|client error \(\w+\)): /s,

@@ -78,7 +78,7 @@ export async function measureFirstCalls(
     if (!hasCapacityCheck) continue;
     const late = Math.max(...found[1]!) - median(found[0]!);
     if (late <= MAX_DELAY_MS) continue;
-    failures.push(`first call, ${kind}: ${late.toFixed(0)} ms later`);
+    failures.push(`first call, ${kind}: delayed by ${late.toFixed(0)} ms`);
   }
   return failures;
 }

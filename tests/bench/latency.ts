@@ -36,7 +36,7 @@ async function measureExai(): Promise<void> {
   for (let id = 1; id <= 8; id++) {
     last = Math.max(last, (await proxy.waitForResponse(id)).at);
   }
-  printFigure("exai: eight calls of 1 s at a time", last - start, 2_500);
+  printFigure("exai: eight calls of 1 s at once", last - start, 2_500);
   await proxy.callTool("long", "sleep", { ms: 30_000 });
   await daemon.waitForEntries("execute", 9);
   start = performance.now();
@@ -66,7 +66,7 @@ async function measureExai(): Promise<void> {
   const lines = proxy.stderr.dump().split("\n").filter((line) =>
     line.includes("connected to")
   );
-  print(`exai: connections of the main link in all: ${lines.length}`);
+  print(`exai: how often the main connection was made: ${lines.length}`);
 }
 
 async function measureLimits(): Promise<void> {

@@ -1,8 +1,8 @@
 /**
  * Measures what happens to calls when the daemon is busy, the connection is
- * dead, or the daemon keeps one client. It uses real processes. It varies the
- * kind of daemon, the length of the call, and the state of the link. Exits with
- * 1 if the tool itself fails.
+ * dead, or the daemon keeps only one connection. Uses real processes. Varies
+ * the kind of daemon, the length of the call, and the state of the link. Exits
+ * with 1 if the tool itself fails.
  *
  *     deno task liveness [--runs 4] [--kinds a,b] [--durations 1,12]
  *       [--links a,b] [--first 20] [--parallel 24] [--connections VALUE]

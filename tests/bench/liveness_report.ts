@@ -170,9 +170,11 @@ function problemsOf(
     if (outcome === "answered" && times === 0) {
       found.push(`${id}: answered, but not executed`);
     }
-    const isWhole = linkState === "living" || role === "before" ||
+    const mustBeAnswered = linkState === "living" || role === "before" ||
       role === "after";
-    if (isWhole && !isChosen && (outcome !== "answered" || times !== 1)) {
+    if (
+      mustBeAnswered && !isChosen && (outcome !== "answered" || times !== 1)
+    ) {
       found.push(`${id}: ${outcome}, executed ${times} times`);
     }
   }
@@ -207,7 +209,7 @@ export function reportLiveness(
     'Times in seconds. "told": from the freeze to -31002; "again": from the ' +
       'freeze to the second execution of a read-only call;\n"call": from the ' +
       'call to its answer. "work", "look": executions per call. "ended": ' +
-      'although the daemon was at them. "2nd", "after":\nlater calls that ' +
+      'although still being executed. "2nd", "after":\nlater calls that ' +
       'were answered. "conns": connections that the daemon saw. ' +
       '"steps": progress notifications.\n',
   );

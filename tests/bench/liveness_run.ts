@@ -61,17 +61,17 @@ export interface LivenessRun extends RunPlan {
 /** How much longer than its call a run waits for responses, in milliseconds. */
 const RESPONSE_MARGIN_MS = 60_000;
 /**
- * How long to wait until a call on a frozen connection ends: at least this
- * long, and longer than the call.
+ * How long to wait for the end of a call on a frozen connection: at least the
+ * first time, and the second one longer than the call.
  */
 const MIN_DECISION_MS = 45_000;
 const EXTRA_DECISION_MS = 25_000;
 /** When a second call is sent after the freeze: the standby is open by then. */
 const SECOND_CALL_MS = 14_000;
-/** How long the daemon's process is suspended while nothing is in flight. */
+/** How long an idle run keeps the daemon suspended after it sent the calls. */
 const SUSPEND_MS = 12_000;
 /**
- * How long after an idle link froze the calls are sent. The runs use these
+ * The time from the freeze of an idle link to the calls. The runs use these
  * values in turn.
  */
 const IDLE_BEFORE_CALLS_MS = [50, 2_000, 6_000, 9_000];
@@ -245,9 +245,9 @@ async function runFreezing(
     seconds.push(await processes.sendCall("second-look", "look", 10));
   }
   await resumed;
-  const isDecided = await decided;
-  await waitForAll(processes, seconds, isDecided ? MIN_DECISION_MS : 1_000);
-  if (isDecided) await callAfterwards(processes);
+  const hasResponse = await decided;
+  await waitForAll(processes, seconds, hasResponse ? MIN_DECISION_MS : 1_000);
+  if (hasResponse) await callAfterwards(processes);
   return frozenAt;
 }
 

@@ -20,8 +20,8 @@
  * - `close`: existing connections are closed with 1001, new ones are refused.
  * - `accept-close`: new connections are accepted and closed.
  * - `garbage`: new connections are accepted and get bytes that are not HTTP;
- *   every second time they get a WebSocket whose frames are not messages. They
- *   end with the outage.
+ *   every second time they get a WebSocket whose frames are not messages. These
+ *   connections end with the outage.
  * - `1013`: new connections open as WebSockets and are closed with 1013.
  * - `silent-tcp`: new connections are accepted, and nothing is ever sent on
  *   them, even after the outage.

@@ -14,11 +14,14 @@ export type Dialect = "mcp" | "exai";
 /** A measured program: its name in the report, and how to start it. */
 export interface MeasuredProgram {
   readonly name: "source" | "binary" | "node" | "bridge";
-  /** True if the run fails for its wrong or missing responses, or its dials. */
+  /**
+   * True for our program: its wrong or missing responses and extra dials make
+   * the run fail. False for the bridge.
+   */
   readonly isAlwaysup: boolean;
   /** The folder for its stderr; `undefined` if that is not kept. */
   readonly logFolder: string | undefined;
-  /** Returns the command for flags. If this is missing, it is the source. */
+  /** Returns the command for flags. Without this, the source is run. */
   readonly command?: (flags: string[]) => [string, string[]];
 }
 

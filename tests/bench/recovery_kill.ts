@@ -274,7 +274,7 @@ async function endAndCheck(
   result.problems.push(...client.problems());
   for (const { id, isUnsafe, mayFail, answeredAt } of client.calls) {
     const count = counts.get(id) ?? 0;
-    // A call that may fail may not have been executed at all.
+    // A call that may fail was perhaps never executed.
     const least = mayFail || answeredAt === undefined ? 0 : 1;
     if (!isUnsafe || (count >= least && count <= 1)) continue;
     result.problems.push(`${id}: executed ${count} times`);

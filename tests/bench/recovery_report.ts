@@ -80,12 +80,12 @@ export function allowedDials(
   waitedMs: number,
   unwaitedMs: number,
 ): number {
-  let [table, at] = [0, 0];
+  let [backoffDials, at] = [0, 0];
   for (const ms of BACKOFF_MS) {
     at += ms;
-    if (at <= unwaitedMs) table++;
+    if (at <= unwaitedMs) backoffDials++;
   }
-  const beyond = Math.max(0, table - (FREE_DIALS - 1));
+  const beyond = Math.max(0, backoffDials - (FREE_DIALS - 1));
   const own = dialect === "exai" ? calls : 0;
   const free = outages * FREE_DIALS + beyond + own;
   return free + Math.ceil(waitedMs / DEMAND_MS);
@@ -191,8 +191,8 @@ export function reportRecovery(
       "waiting call, in ms.\n" +
       `Targets: max ${MAX_LAG_MS}; ${SILENT_OUTAGES.join(", ")}: max ` +
       `${MAX_SILENT_LAG_MS} after up to 5 s of silence ("<=5s"),\nelse at most ` +
-      `half of the silence or ${MAX_SILENT_LAG_MS} (">5s": max of lag / half ` +
-      'of the silence). "late": beyond the target.\n',
+      `${MAX_SILENT_LAG_MS} or, if longer, half of the silence (">5s": max ` +
+      'of lag / half of the silence). "late": beyond the target.\n',
   );
   printRow([
     ...["kind", "dialect", "client", "calls", "lost", "p50", "p95", "max"],

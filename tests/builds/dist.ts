@@ -42,7 +42,9 @@ test("Checksums: SHA256SUMS lists exactly the five files, and each checksum matc
   assertEquals((await command.output()).success, true);
 });
 
-/** Matches our own files, one of the standard library, and two parsers. */
+/**
+ * Matches our own files, two of the standard library, and those of the parsers.
+ */
 const BUNDLED =
   /^(?:main\.ts|deno\.json|lib\/[\w/]+\.ts|npm\/deno-std\/[\d.]+\/(?:async\/delay|text\/levenshtein_distance)\.js|npm\/(?:jsonc-parser|toml-eslint-parser|eslint-visitor-keys)\/\S+)$/;
 
@@ -53,7 +55,9 @@ test("Bundle: it contains only our own files and those of the allowed packages",
   assert(names.length > 80);
   assertEquals(names.filter((name) => !BUNDLED.test(name)), []);
   const imports = text.matchAll(/\bfrom "([^"]+)"|\bimport\("([^"]+)"\)/g);
-  const targets = [...imports].map(([, fixed, late]) => fixed ?? late!);
+  const targets = [...imports].map(([, staticTarget, dynamicTarget]) =>
+    staticTarget ?? dynamicTarget!
+  );
   assertEquals(targets.filter((name) => !/^node:/.test(name)), []);
 });
 
@@ -84,7 +88,7 @@ test("README: its quick start adds the executable to a client, which can start i
   await Deno.remove(home, { recursive: true });
 });
 
-test("SECURITY: its command finds a download that is not whole", async () => {
+test("SECURITY: its command detects a damaged download", async () => {
   const page = await Deno.readTextFile(`${ROOT}SECURITY.md`);
   const script = /```sh\n(sha256sum [^]*?)```/.exec(page)![1]!;
   const folder = await Deno.makeTempDir({ prefix: "download-" });
@@ -131,7 +135,7 @@ test("npm package: it installs offline, and its command starts outside this fold
   await Deno.remove(home, { recursive: true });
 });
 
-test("npm package: it runs on the oldest supported Node, and an older Node gets an error that says why not", async () => {
+test("npm package: it runs on the oldest supported Node, and on an older one it gives an error that names the needed version", async () => {
   await using daemon = new FakeWebSocketServer();
   const file = `${DIST}npm/alwaysup.js`;
   await using proxy = new ProxyProcess([], {}, () => [

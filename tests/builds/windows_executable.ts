@@ -21,7 +21,10 @@ const IS_WINDOWS = Deno.build.os === "windows";
 const TARGET = "windows-x64";
 const FILE = `${DIST}alwaysup-${TARGET}.exe`;
 
-/** Returns why Windows programs cannot run here, and what to install, if so. */
+/**
+ * If Windows programs cannot run here, returns why, and what to install if that
+ * helps.
+ */
 export async function windowsSkipReason(): Promise<string | undefined> {
   if (IS_WINDOWS) return undefined;
   const { os, arch } = Deno.build;

@@ -45,7 +45,7 @@ async function versionOfWine(): Promise<number | undefined> {
   return version === undefined ? undefined : Number(version);
 }
 
-/** Returns why Wine cannot be used, and what to install, if so. */
+/** If Wine cannot be used, returns why, and what to install. */
 export async function wineSkipReason(): Promise<string | undefined> {
   const version = await versionOfWine();
   if (version === undefined) {

@@ -23,20 +23,20 @@ import { TEXT_CASES } from "./texts.ts";
 import { test } from "../helpers/no_permissions.ts";
 
 for (
-  const reader of [
+  const measuredCase of [
     ...TEXT_CASES,
     ...OUTPUT_CASES,
     ...SESSION_CASES,
     ...SETTING_CASES,
   ]
 ) {
-  test(`Complexity: ${reader.name} takes linear time`, () => {
-    const growth = growthOf(reader);
+  test(`Complexity: ${measuredCase.name} takes linear time`, () => {
+    const growth = growthOf(measuredCase);
     assert(growth < GROWTH_LIMIT, `${growth.toFixed(1)} times the time`);
   });
 }
 
-test("Complexity: the measurement finds a quadratic reader, and accepts a linear one", () => {
+test("Complexity: the measurement finds a quadratic case, and accepts a linear one", () => {
   let now = 0;
   const growth = (power: number): number => {
     const prepareRun = (size: number) => (): unknown => now += size ** power;

@@ -45,14 +45,17 @@ export function timeOf(
  * @returns the smallest ratio that was measured; measuring stops once that is
  * below {@linkcode GROWTH_LIMIT}
  */
-export function growthOf(reader: MeasuredCase, clock: Clock = CLOCK): number {
-  const { size } = reader;
+export function growthOf(
+  measuredCase: MeasuredCase,
+  clock: Clock = CLOCK,
+): number {
+  const { size } = measuredCase;
   let growth = Infinity;
   for (let i = 0; i < MEASUREMENTS && growth >= GROWTH_LIMIT; i++) {
-    const small = timeOf(reader, size, SIZE_FACTOR, clock) / SIZE_FACTOR;
+    const small = timeOf(measuredCase, size, SIZE_FACTOR, clock) / SIZE_FACTOR;
     growth = Math.min(
       growth,
-      timeOf(reader, size * SIZE_FACTOR, 1, clock) / small,
+      timeOf(measuredCase, size * SIZE_FACTOR, 1, clock) / small,
     );
   }
   return growth;

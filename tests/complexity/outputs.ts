@@ -24,7 +24,7 @@ import { casesOf, repeat, spaces, wideObject } from "./shapes.ts";
 
 const ERROR_CASES = [
   ...casesOf(
-    "malformed_errors",
+    "parseMessages, malformed errors",
     (text) =>
       parseMessages(text.replace("{", '{"jsonrpc":"2.0","id":1,"result":{},')),
     {
@@ -33,7 +33,7 @@ const ERROR_CASES = [
       "a long code": [300_000, (n) => `{"error":{"code":"${"1".repeat(n)}x"}}`],
     },
   ),
-  ...casesOf("close_reason", (message) =>
+  ...casesOf("diagnoseClose", (message) =>
     diagnoseClose({
       wasOpen: false,
       code: 0,
@@ -43,7 +43,7 @@ const ERROR_CASES = [
     }), {
     "lines": [10_000, (n) => "status code: 40\nconnection\n".repeat(n)],
   }),
-  ...casesOf("sanitize.tame", (text) => sanitizeLine(text, Infinity), {
+  ...casesOf("sanitizeLine", (text) => sanitizeLine(text, Infinity), {
     "control characters": [4000, (n) => "\x1b[ \u202e".repeat(n)],
     "one run": [1_000_000, (n) => "\x1b".repeat(n)],
   }),
@@ -55,7 +55,7 @@ const redactSecrets = createRedactor([
   "ab",
 ]);
 const SECRET_CASES = [
-  ...casesOf("secrets.hide", redactSecrets, {
+  ...casesOf("createRedactor", redactSecrets, {
     "none": [60_000, (n) => "a word, and a line\n".repeat(n)],
     "many": [4000, (n) => "s3cret-0123456789 ".repeat(n)],
     "almost": [20_000, (n) => "s3cret-012345678 ".repeat(n)],
@@ -71,7 +71,7 @@ const SECRET_CASES = [
 const RULE = "\n---\n";
 const TOOL_OUTPUT_CASES = [
   ...casesOf(
-    "tool_output",
+    "toolResultOf",
     // The text is once an output, and once the message of an error.
     (text) => [
       toolResultOf({ text }, "clean"),
@@ -171,7 +171,7 @@ const LINE_CASES = [
     (text) => splitChunks(text, 64, 10_000),
     { "one long line": [30_000, (n) => "x".repeat(n)] },
   ),
-  ...casesOf("content_length", (text) => splitChunks(text, 4096), {
+  ...casesOf("Content-Length", (text) => splitChunks(text, 4096), {
     "bodies": [
       600,
       (n) => "Content-Length: 2\r\n\r\n{}".repeat(n),

@@ -125,7 +125,7 @@ function answerCalls(
   }
 }
 
-/** Prepares calls that wait for an exai daemon, and then its answers. */
+/** Prepares calls that wait for an exai daemon. The run lets it answer them. */
 function answerPooledCalls(
   size: number,
   answer: (call: Json) => Json,
@@ -162,7 +162,7 @@ export const SESSION_CASES: readonly MeasuredCase[] = [
     },
   },
   {
-    name: "session, daemon away: notifications before the handshake",
+    name: "session, connection open: notifications before the handshake",
     size: 500,
     prepareRun: (size) => {
       const driver = new SessionDriver(NO_QUEUE_LIMIT);
@@ -172,7 +172,7 @@ export const SESSION_CASES: readonly MeasuredCase[] = [
   },
   {
     name:
-      "session, daemon away: wait progress of calls, each at its own moment",
+      "session, daemon away: progress of waiting calls, each at its own moment",
     size: 300,
     prepareRun: (size) => {
       const driver = daemonAway({
@@ -307,7 +307,7 @@ export const SESSION_CASES: readonly MeasuredCase[] = [
   },
   {
     name:
-      "session: a connection with calls in flight is lost, and they wait for the list of tools beside new ones",
+      "session: a connection with calls in flight is lost, and these and new calls wait for the list of tools",
     size: 300,
     prepareRun: (size) => {
       const driver = connected();
@@ -396,7 +396,7 @@ export const SESSION_CASES: readonly MeasuredCase[] = [
     },
   },
   {
-    name: "session: held ends of subscriptions, each at its own moment",
+    name: "session: the daemon ends subscriptions, each at its own moment",
     size: 300,
     prepareRun: (size) => {
       const driver = connected();

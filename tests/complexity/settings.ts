@@ -12,7 +12,7 @@ import type { MeasuredCase } from "./measure.ts";
 import { casesOf } from "./shapes.ts";
 
 /** Returns `size` texts. */
-function textsUpTo(size: number, text: (i: number) => string): string[] {
+function makeTexts(size: number, text: (i: number) => string): string[] {
   return Array.from({ length: size }, (_, i) => text(i));
 }
 
@@ -46,33 +46,33 @@ export const SETTING_CASES: readonly MeasuredCase[] = [
   readTwice(
     "config: unknown flags",
     500,
-    (n) => textsUpTo(n, () => "--unknown"),
+    (n) => makeTexts(n, () => "--unknown"),
   ),
   readTwice(
     "config: words that are no flags",
     4000,
-    (n) => textsUpTo(n, () => "x"),
+    (n) => makeTexts(n, () => "x"),
   ),
   readTwice(
     "config: headers",
     500,
-    (n) => textsUpTo(n, (i) => `--header=X-${i}: 1`),
+    (n) => makeTexts(n, (i) => `--header=X-${i}: 1`),
   ),
   readTwice(
     "config: variables that limit providers' calls",
     2000,
     () => [],
-    (n) => textsUpTo(n, (i) => `A${i}_STREAM_TIMEOUT`).map((it) => [it, "5s"]),
+    (n) => makeTexts(n, (i) => `A${i}_STREAM_TIMEOUT`).map((it) => [it, "5s"]),
   ),
   ...casesOf("parsers.headers", parseHeaderLines, {
-    "lines": [2000, (n) => textsUpTo(n, (i) => `X-${i}: 1`).join("\n")],
+    "lines": [2000, (n) => makeTexts(n, (i) => `X-${i}: 1`).join("\n")],
     "spaces": [2000, (n) => `X:${" ".repeat(n)}\x01x`],
     "a long name": [100_000, (n) => `${"x".repeat(n)}\x01`],
   }),
   ...casesOf("dotenv", (text) => parseEnvFile(text, {}), {
     "names": [
       2000,
-      (n) => textsUpTo(n, (i) => `A${i}=\${A${i - 1}}`).join("\n"),
+      (n) => makeTexts(n, (i) => `A${i}=\${A${i - 1}}`).join("\n"),
     ],
     "what cannot be read": [4000, (n) => "=\n".repeat(n)],
     "white space": [100_000, (n) => `${" ".repeat(n)}a=x${"\t".repeat(n)}x`],

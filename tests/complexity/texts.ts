@@ -41,7 +41,7 @@ import {
 const ENVELOPE_START = `"jsonrpc":"2.0","id":1`;
 
 const JSON_CASES = [
-  ...casesOf("spans.members", memberSpansOf, {
+  ...casesOf("memberSpansOf", memberSpansOf, {
     "many": [3000, (n) => wideObject(n)],
     "deep": [20_000, (n) => `{"a":${nestedLists(n)}}`],
     "quotes and backslashes": [
@@ -51,11 +51,11 @@ const JSON_CASES = [
     "backslashes only": [200_000, (n) => `{"a":"${"\\\\".repeat(n)}"}`],
     "spaces": [30_000, (n) => `{${spaces(n)}"a"${spaces(n)}:1${spaces(n)}}`],
   }),
-  ...casesOf("spans.elements", elementTextsOf, {
+  ...casesOf("elementTextsOf", elementTextsOf, {
     "many": [10_000, (n) => `[${repeat(n, () => "1")}]`],
     "objects": [4000, (n) => `[${repeat(n, () => '{"a":[1]}')}]`],
   }),
-  ...casesOf("spans.locate", (text) => findValue(text, ["a", "b", "c"]), {
+  ...casesOf("findValue", (text) => findValue(text, ["a", "b", "c"]), {
     "last of many, three times": [
       1000,
       (n) => {
@@ -69,7 +69,7 @@ const JSON_CASES = [
       (n) => `{${repeat(n, () => '"a":{"b":{"c":1}}')}}`,
     ],
   }),
-  ...casesOf("spans.cut", (text) => removeMembers(text, ["a"]), {
+  ...casesOf("removeMembers", (text) => removeMembers(text, ["a"]), {
     "every second member": [
       2000,
       (n) => `{${repeat(n, (i) => `"a":1,"k${i}":1`)}}`,
@@ -77,11 +77,11 @@ const JSON_CASES = [
     "all members": [5000, (n) => `{${repeat(n, () => '"a":1')}}`],
   }),
   ...casesOf(
-    "spans.replace and insert",
+    "replaceValue, prependMember",
     (text) => prependMember(replaceValue(text, ["a"], "2"), [], "b", "3"),
     { "many": [4000, (n) => `${wideObject(n).slice(0, -1)},"a":1}`] },
   ),
-  ...casesOf("spans.membersBeforeBreak", recoverLeadingMembers, {
+  ...casesOf("recoverLeadingMembers", recoverLeadingMembers, {
     "many": [3000, (n) => wideObject(n).slice(0, -1)],
     "many, each an object": [
       2000,
@@ -90,7 +90,7 @@ const JSON_CASES = [
     "deep and open": [50_000, (n) => `{"a":${"[".repeat(n)}`],
     "an open string": [50_000, (n) => `{"a":"${quotesAndBackslashes(n)}`],
   }),
-  ...casesOf("spans.closedEnd", (text) => findClosedValueEnd(text, 0), {
+  ...casesOf("findClosedValueEnd", (text) => findClosedValueEnd(text, 0), {
     "open": [10_000, (n) => '{"a":['.repeat(n)],
     "quotes": [30_000, (n) => `{${'"",'.repeat(n)}`],
     "an odd number of backslashes": [
@@ -100,7 +100,7 @@ const JSON_CASES = [
   }),
 ];
 
-const CACHED_RESULTS = {
+const CACHE_OWNER = {
   daemon: "ws://d/",
   key: "k",
   user: "u",
@@ -109,7 +109,7 @@ const CACHED_RESULTS = {
 
 /** Returns the text of a cache file, with the given texts as its objects. */
 function cacheText(initialize: string, lists: string, more = ""): string {
-  const { daemon, key, dialect } = CACHED_RESULTS;
+  const { daemon, key, dialect } = CACHE_OWNER;
   return `{"alwaysup":2,"daemon":"${daemon}","key":"${key}",` +
     `"dialect":"${dialect}","initialize":${initialize},"lists":${lists}${more}}`;
 }
@@ -120,13 +120,13 @@ function listsText(result: string): string {
 }
 
 const fromCache = (text: string): DaemonCache => {
-  const found = memory.parseCache(text, CACHED_RESULTS);
+  const found = memory.parseCache(text, CACHE_OWNER);
   if (typeof found === "string") throw new Error(found);
   return new DaemonCache(mergeCachedResults(found, found), 0, (text) => text);
 };
 
 const FILE_CASES = [
-  ...casesOf("cache_format.fromText", fromCache, {
+  ...casesOf("parseCache", fromCache, {
     "many versions": [
       600,
       (n) =>
@@ -143,7 +143,7 @@ const FILE_CASES = [
           `{${repeat(n, (i) => `"${i} tools/list":"{\\"tools\\":[]}"`)}}`,
         ),
     ],
-    "many that are none": [
+    "many invalid results": [
       800,
       (n) =>
         cacheText(
@@ -170,11 +170,11 @@ const FILE_CASES = [
     ],
   }),
   // The largest status file that is read has 64 KiB.
-  ...casesOf("status_format.fromText", running.parseStatus, {
+  ...casesOf("parseStatus", running.parseStatus, {
     "many": [7000, (n) => `{"alwaysup":1,${wideObject(n).slice(1)}`],
   }),
   ...casesOf(
-    "json_edit.parseFile, withoutEntry",
+    "json_edit.parseClientFile, removeEntry",
     (text) => {
       const { parseClientFile, removeEntry } = formatOf("vscode");
       return [parseClientFile(text), removeEntry(text, "a")];
@@ -191,7 +191,7 @@ const FILE_CASES = [
     },
   ),
   ...casesOf(
-    "json_edit.parseFile, withEntry, withoutEntry",
+    "json_edit.setEntry, removeEntry, parseClientFile",
     (text) => editClientFile("vscode", text),
     {
       "many servers": [
@@ -251,7 +251,7 @@ const pairs = (size: number, name: string = "k", value: string = "1"): string =>
   repeat(size, (i) => `${name}${i} = ${value}\n`, "");
 
 const TOML_CASES = casesOf(
-  "toml_edit.parseFile, withEntry, withoutEntry",
+  "toml_edit.setEntry, removeEntry, parseClientFile",
   (text) => editClientFile("codex", text),
   {
     "many servers": [
@@ -271,19 +271,19 @@ const TOML_CASES = casesOf(
       400,
       (n) => `[s.a]\ncommand = "b"\n${pairs(n)}`,
     ],
-    "many members of the entry that go": [
+    "many members of the entry that are removed": [
       400,
       (n) => `[s.a]\n${pairs(n, "url.k")}`,
     ],
-    "many members with dots that go": [
+    "many members with dots that are removed": [
       300,
       (n) => `s.a.command = "b"\n${pairs(n, "s.a.url.k")}`,
     ],
-    "many members in braces that go": [
+    "many members in braces that are removed": [
       300,
       (n) => `s.a = { ${repeat(n, (i) => `url.k${i} = 1`)} }\n`,
     ],
-    "many tables below the entry that go": [
+    "many tables below the entry that are removed": [
       300,
       (n) => repeat(n, (i) => `\n\n[s.a.url.k${i}]\n`, ""),
     ],
@@ -327,7 +327,7 @@ const TOML_CASES = casesOf(
 );
 
 const ENVELOPE_CASES = [
-  ...casesOf("envelope.read", parseMessages, {
+  ...casesOf("parseMessages", parseMessages, {
     "many members": [
       4000,
       (n) => `{${ENVELOPE_START},"method":"m",${wideObject(n).slice(1)}`,
@@ -375,7 +375,7 @@ const ENVELOPE_CASES = [
     ],
     "spaces": [30_000, (n) => `${spaces(n)}{${spaces(n)}`],
   }),
-  ...casesOf("envelope.readFrame", parseFrame, {
+  ...casesOf("parseFrame", parseFrame, {
     "many lines, each a message": [
       100,
       (n) => repeat(n, () => `{${ENVELOPE_START},"result":{}}`, "\n"),
@@ -389,7 +389,7 @@ const ENVELOPE_CASES = [
       900,
       (n) => repeat(n, () => `{"a":[`, "\n"),
     ],
-    "many objects that are none": [100, (n) => repeat(n, () => "{x}", "\n")],
+    "many braces that are not JSON": [100, (n) => repeat(n, () => "{x}", "\n")],
     "an answer that is open": [
       4000,
       (n) =>
@@ -403,7 +403,7 @@ const ENVELOPE_CASES = [
     ],
   }),
   ...casesOf(
-    "frames.piecesOf",
+    "splitFrame",
     (text) =>
       splitFrame(
         text,

@@ -138,7 +138,7 @@ async function performHandshake(link: ExaiConnection): Promise<boolean> {
   return true;
 }
 
-/** Closes all connections at once, but exits only after the running tools. */
+/** Closes all connections at once, but exits only when no tool runs. */
 function shutDown(): void {
   for (const { socket } of openConnections) {
     if (socket.readyState === WebSocket.OPEN) socket.close(1001);

@@ -177,7 +177,7 @@ export async function runTool(
   }
 }
 
-/** Returns the key of equal calls. The order of arguments does not matter. */
+/** Returns a key that equal calls share. The order of arguments is ignored. */
 export function callKey(name: string, input: Json): string {
   const sort = (_: string, value: unknown): unknown =>
     isRecord(value) ? Object.fromEntries(Object.entries(value).sort()) : value;

@@ -22,11 +22,11 @@ import { print } from "../helpers/print.ts";
 const [port, daemonPort] = Deno.args.map(Number) as [number, number];
 const host = "127.0.0.1";
 const WEBSOCKET_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-/** How often a peer sends garbage, in milliseconds. */
+/** The interval in which the relay sends garbage, in milliseconds. */
 const GARBAGE_INTERVAL_MS = 200;
 /**
- * How long a peer that has sent a close frame waits for the client's close
- * frame, in milliseconds.
+ * How long the relay waits for the client's close frame after its own, in
+ * milliseconds.
  */
 const CLOSE_TIMEOUT_MS = 1_000;
 
@@ -170,7 +170,7 @@ function endFault(): void {
 
 function listen(then: () => void): void {
   server = net.createServer(accept);
-  // Two connections fill so short a queue (see `class FaultyRelay`).
+  // Two connections fill this short queue (see `class FaultyRelay`).
   server.listen({ port, host, backlog: 1 }, then);
 }
 

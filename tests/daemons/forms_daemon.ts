@@ -90,11 +90,11 @@ class FormConnection {
   }
 
   async #handleMessage(text: string): Promise<void> {
-    const whole = JSON.parse(text);
-    this.#checkMessage(whole);
+    const received = JSON.parse(text);
+    this.#checkMessage(received);
     const message = this.#form.bridgeRequest
-      ? this.#form.bridgeRequest(whole)
-      : whole;
+      ? this.#form.bridgeRequest(received)
+      : received;
     if (message === undefined) return;
     const { id, method, params } = message;
     if (method === undefined) return this.#pendingRequests.get(id)?.(message);
@@ -119,18 +119,18 @@ class FormConnection {
     }
   }
 
-  /** Reports what is invalid in every form. */
+  /** Reports what a message may not contain, whatever the form is. */
   #checkMessage(message: Json): void {
     const wrong = (what: string): void => this.#reportError(what);
     const { id, method } = message;
-    if (message.jsonrpc !== "2.0") wrong("no version");
+    if (message.jsonrpc !== "2.0") wrong('jsonrpc is not "2.0"');
     if (method === undefined || !("id" in message)) return;
     if (INITIALIZED_METHODS.test(method)) {
       wrong(`${method} with id ${JSON.stringify(id)}`);
     }
     if (id === null) wrong(`${method} with id null`);
-    const isOurs = typeof id === "string" && /^alwaysup/.test(id);
-    if (isOurs) {
+    const isStringIdOfProxy = typeof id === "string" && /^alwaysup/.test(id);
+    if (isStringIdOfProxy) {
       wrong(`${method} with an id of the proxy that is not a whole number`);
     }
   }
@@ -212,8 +212,8 @@ class FormConnection {
           result: textResult("changed"),
         });
       case "ask": {
-        // The daemon's ids are independent of the client's, which has used the
-        // same number.
+        // The daemon's ids are independent of the client's. The client has used
+        // the same number.
         const roots = [
           await this.#requestRoots(1),
           await this.#requestRoots("1"),
@@ -315,8 +315,8 @@ class FormConnection {
       serialize = (it: Json) => JSON.stringify(it),
       frames = (texts) => texts,
     } = this.#form;
-    const whole = messages.map((it) => ({ jsonrpc: "2.0", ...it }));
-    const texts = whole.map((message) => {
+    const received = messages.map((it) => ({ jsonrpc: "2.0", ...it }));
+    const texts = received.map((message) => {
       const answered = isResponse(message) && this.#methods.get(message.id);
       const method = answered || message.method || "";
       return serialize(message, {
@@ -324,7 +324,7 @@ class FormConnection {
         isOwn: isProxyRequestId(message.id),
       });
     });
-    for (const frame of frames(texts, whole)) this.#sendFrame(frame);
+    for (const frame of frames(texts, received)) this.#sendFrame(frame);
   }
 
   #sendFrame(frame: Frame): void {

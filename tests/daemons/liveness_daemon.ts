@@ -59,7 +59,7 @@ const flags = parseArgs(Deno.args, {
   string: ["port", "journal", "kind"],
   boolean: ["rude", "child"],
 });
-const { kind = "concurrent", journal, rude: abrupt } = flags;
+const { kind = "concurrent", journal, rude: isRude } = flags;
 if (!KINDS.includes(kind)) throw new Error(`There is no kind ${kind}`);
 
 function writeJournal(text: string): void {
@@ -127,7 +127,7 @@ interface PeerSocket {
 const SINGLE_CLIENT_KINDS = ["displace", "refuse", "ignore", "newest"];
 /** True if a connection handles one message at a time. */
 const isSerial = kind === "serial" ||
-  SINGLE_CLIENT_KINDS.includes(kind) && !abrupt;
+  SINGLE_CLIENT_KINDS.includes(kind) && !isRude;
 
 /** The transport of one connection, or of all connections. */
 class PeerTransport implements Transport {
@@ -183,7 +183,7 @@ interface ConnectionHandler {
   close(): void;
 }
 
-async function handleAlone(peer: PeerSocket): Promise<ConnectionHandler> {
+async function handleByOwnServer(peer: PeerSocket): Promise<ConnectionHandler> {
   const transport = new PeerTransport();
   transport.peer = peer;
   await makeServer().connect(transport);
@@ -215,14 +215,14 @@ class ServerChild {
   #peer: PeerSocket | undefined;
 
   constructor() {
-    const places = ["--kind", kind, "--journal", journal ?? "/dev/null"];
+    const options = ["--kind", kind, "--journal", journal ?? "/dev/null"];
     const start = ["run", "--quiet", "--cached-only", "-A"];
     this.#process = new Deno.Command(Deno.execPath(), {
-      args: [...start, import.meta.filename!, "--child", ...places],
+      args: [...start, import.meta.filename!, "--child", ...options],
       stdin: "piped",
       stdout: "piped",
-      // If the child inherited this pipe, it could keep the pipe open for too
-      // long.
+      // If the child inherited stderr, it could keep the daemon's pipe open for
+      // too long.
       stderr: "null",
     }).spawn();
     this.#stdin = this.#process.stdin.getWriter();
@@ -268,7 +268,7 @@ class ServerChild {
 }
 
 /** How many children wait for connections, because they start slowly. */
-const SPARE_CHILDREN = 2;
+const SPARE_CHILD_COUNT = 2;
 /**
  * The delay between the end of a connection and the start of a new child, in
  * milliseconds. The start slows everything else down.
@@ -296,12 +296,12 @@ function admit(peer: PeerSocket): "served" | "ignored" | "closed" {
   switch (kind) {
     case "displace":
       for (const other of peers) {
-        if (abrupt) other.terminate();
+        if (isRude) other.terminate();
         else other.close(1000);
       }
       return "served";
     case "refuse":
-      peer.close(abrupt ? 1008 : 1013);
+      peer.close(isRude ? 1008 : 1013);
       return "closed";
     case "ignore":
       return "ignored";
@@ -332,7 +332,7 @@ async function serve(peer: PeerSocket): Promise<void> {
   else return;
   if (kind === "newest") handler = handleShared(peer);
   else if (kind === "child-sync") handler = handleByChild(peer);
-  else handler = await handleAlone(peer);
+  else handler = await handleByOwnServer(peer);
   for (const text of early) handler.receive(text);
 }
 
@@ -348,7 +348,9 @@ async function listen(): Promise<void> {
   const require = createRequire(import.meta.url);
   const { WebSocketServer } = require(npmFile("peers", "ws/index.js"));
   if (kind === "child-sync") {
-    await Promise.all(Array.from({ length: SPARE_CHILDREN }, startSpareChild));
+    await Promise.all(
+      Array.from({ length: SPARE_CHILD_COUNT }, startSpareChild),
+    );
   }
   const server = new WebSocketServer({
     host: "127.0.0.1",

@@ -43,7 +43,7 @@ function writeJournal(line: string): void {
   Deno.writeTextFileSync(journal, `${line}\n`, { append: true });
 }
 
-const mode = flag("habit");
+const habit = flag("habit");
 const inputSchema = { type: "object" } as const;
 const TOOLS: Tool[] = [
   { name: "echo", inputSchema, annotations: { readOnlyHint: true } },
@@ -157,10 +157,10 @@ class StrictTransport extends WebSocketServerTransport {
 
   protected override receive(message: JSONRPCMessage): void {
     const isRequest = "method" in message && "id" in message;
-    if (mode === "mute" && isRequest && message.method === "ping") {
+    if (habit === "mute" && isRequest && message.method === "ping") {
       return writeJournal("got ping");
     }
-    if (mode !== "serial") return this.#handleMessage(message);
+    if (habit !== "serial") return this.#handleMessage(message);
     if (this.#isBusy) return void this.#waiting.push(message);
     this.#isBusy = isRequest;
     this.#handleMessage(message);

@@ -31,7 +31,7 @@ class Home implements AsyncDisposable {
 }
 
 /** Fills the cache in one session. Returns the daemon's port. */
-async function startOnce(home: Home): Promise<number> {
+async function fillHomeCache(home: Home): Promise<number> {
   await using processes = new ProxyAndDaemon([], home.env);
   await processes.startDaemon();
   await processes.proxy.initialize();
@@ -43,7 +43,7 @@ async function startOnce(home: Home): Promise<number> {
 
 test("Cache: while the daemon is away, the client gets the cached tools, and its call waits", async () => {
   await using home = new Home();
-  const port = await startOnce(home);
+  const port = await fillHomeCache(home);
   await using processes = new ProxyAndDaemon([], home.env, port);
   const { result } = await processes.proxy.initialize();
   assertEquals(result.serverInfo.name, "tests");

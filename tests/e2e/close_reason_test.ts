@@ -55,7 +55,7 @@ for (const [last, reason] of LOSSES) {
     await using daemon = new FakeWebSocketServer();
     await using relay = new TcpRelay(daemon.port);
     const url = `ws://127.0.0.1:${relay.port}/`;
-    // If the proxy wrote during the close, it would become a TCP reset.
+    // If the proxy wrote during the close, there would be a TCP reset.
     const quiet = ["--connections", "many", "--ping-interval", "off"];
     await using proxy = new ProxyProcess(["--url", url, ...quiet]);
     await proxy.initialize();

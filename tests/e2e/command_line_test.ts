@@ -28,7 +28,7 @@ test("Command line: help, -h and --help print the same", async () => {
   }
 });
 
-test("Command line: each command prints its help, also after its name", async () => {
+test("Command line: each command's help is the same with NAME --help and with help NAME", async () => {
   for (const { name } of COMMANDS) {
     const { code, stdout, stderr } = await runToExit([name, "--help"]);
     assertEquals([code, stderr], [0, ""], name);
@@ -76,7 +76,7 @@ const COLORS: [env: Record<string, string>, hasColors: boolean][] = [
   [{ NO_COLOR: "1", FORCE_COLOR: "0" }, false],
 ];
 
-test("Command line: FORCE_COLOR gives colors to a file, nothing else does", async () => {
+test("Command line: without a terminal, only FORCE_COLOR gives colors", async () => {
   for (const [env, hasColors] of COLORS) {
     const { stdout } = await runToExit(["doctor", "--conect"], env);
     assertEquals(stdout.includes("\x1b["), hasColors, JSON.stringify(env));

@@ -177,8 +177,8 @@ test("doctor: while a proxy of the daemon runs, no connection is opened, except 
   await proxy.waitForResponse(0);
   await proxy.request(1, "tools/call", { name: "a" });
   await proxy.waitForResponse(1);
-  // Waits for a status from after the capacity check, which may have cost the
-  // proxy its first connection.
+  // Waits until the status is newer than the capacity check, which may have
+  // ended the proxy's first connection.
   const before = await folder.waitForStatus((it) =>
     it.connectionState.phase === "ready" && it.client !== undefined &&
     it.pendingRequests === 0 &&
@@ -334,7 +334,11 @@ for (
   const [what, start, connections] of [
     ["one client, the newest", displacingServer, "one"],
     ["one client, the first", refusingServer, "one"],
-    ["one client, the newest, and ends no other", ignoringServer, "one"],
+    [
+      "one client, the newest, without closing the others",
+      ignoringServer,
+      "one",
+    ],
     ["several connections", () => new FakeWebSocketServer(), "many"],
   ] as const
 ) {
@@ -344,7 +348,7 @@ for (
     const found = await folder.doctor(["--url", daemon.url]);
     const { state, data } = found.of("connections");
     assertEquals([state, data!.from, data!.connections], [
-      ...["ok", "trial", connections],
+      ...["ok", "capacity-check", connections],
     ]);
     assertEquals(found.of("daemon").state, "ok");
     // Doctor does not check a configured capacity.

@@ -102,7 +102,10 @@ test("doctor: a daemon that works", async () => {
   const methods = daemon.messages.map(({ method }) => method);
   assert(methods.filter((method) => method === "ping").length >= 5);
   const { text, data } = found.of("connections");
-  assertEquals([data!.from, data!.answersDuringCalls], ["trial", null]);
+  assertEquals([data!.from, data!.answersDuringCalls], [
+    "capacity-check",
+    null,
+  ]);
   assertMatch(
     text,
     /\nit is unknown whether the daemon answers during calls: doctor calls no tool/,
@@ -215,7 +218,11 @@ const REFUSALS: [
       new Response("", { headers: { "content-type": "text/event-stream" } }),
     /^this is an HTTP\/SSE server, not a WebSocket \(HTTP 200\)/,
   ],
-  ["another path", () => new Response("", { status: 404 }), /nothing at \//],
+  [
+    "a server without this path",
+    () => new Response("", { status: 404 }),
+    /nothing at \//,
+  ],
   [
     "a server that answers with HTTP 400",
     () => new Response("", { status: 400 }),
@@ -239,8 +246,16 @@ const REFUSALS: [
     () => new Response("", { status: 426 }),
     /^this is an HTTP server, not a WebSocket \(HTTP 426\)/,
   ],
-  ["a token", () => new Response("", { status: 401 }), /HTTP 401/],
-  ["a front", () => new Response("", { status: 503 }), /HTTP 503/],
+  [
+    "a server that wants a token",
+    () => new Response("", { status: 401 }),
+    /HTTP 401/,
+  ],
+  [
+    "a proxy in front that answers with HTTP 503",
+    () => new Response("", { status: 503 }),
+    /HTTP 503/,
+  ],
   [
     "a redirect",
     () =>
@@ -266,7 +281,7 @@ const REFUSALS: [
     /^check the URL/,
   ],
 ];
-for (const [what, refuse, says, givesAdvice = /./] of REFUSALS) {
+for (const [what, refuse, says, advicePattern = /./] of REFUSALS) {
   test(`doctor: not a WebSocket: ${what}`, async () => {
     await using daemon = new FakeWebSocketServer({ refuse });
     const { name, text, advice } = onlyFailure(
@@ -274,7 +289,7 @@ for (const [what, refuse, says, givesAdvice = /./] of REFUSALS) {
     );
     assertEquals(name, "websocket");
     assertMatch(text, says);
-    assertMatch(advice!, givesAdvice);
+    assertMatch(advice!, advicePattern);
   });
 }
 
@@ -621,7 +636,7 @@ function serverWith(
   });
 }
 
-const isWhole = (id: unknown): boolean => typeof id === "number";
+const isNumber = (id: unknown): boolean => typeof id === "number";
 const RESPONSE_CHANGES: [
   what: string,
   change: (message: Json, reply: Json, count: number) => Json,
@@ -629,40 +644,40 @@ const RESPONSE_CHANGES: [
   says: RegExp,
 ][] = [
   [
-    "nothing",
+    "each response unchanged",
     (_, reply) => reply,
     ["ok", "ok"],
     /^requests are answered with numbers and with strings as ids/,
   ],
   [
-    "numbers as texts",
+    "number ids as strings",
     ({ id }, reply) => ({ ...reply, id: `${id}` }),
     ["ok", "ok"],
     /\nnumber ids come back as strings: this works/,
   ],
   [
-    "null for a text",
-    ({ id }, reply) => ({ ...reply, id: isWhole(id) ? id : null }),
+    "null for a string id",
+    ({ id }, reply) => ({ ...reply, id: isNumber(id) ? id : null }),
     ["warn", "ok"],
     /^string ids come back as null: clients that use strings as ids will not work/,
   ],
   [
-    "nothing for a text",
-    ({ id }, reply) => isWhole(id) ? reply : undefined,
+    "nothing for a request with a string id",
+    ({ id }, reply) => isNumber(id) ? reply : undefined,
     ["warn", "ok"],
     /^requests with a string as id are not answered: clients that use strings/,
   ],
   [
-    "null for a text, except for initialize",
+    "null for a string id, except for initialize",
     ({ id, method }, reply) => ({
       ...reply,
-      id: isWhole(id) || method === "initialize" ? id : null,
+      id: isNumber(id) || method === "initialize" ? id : null,
     }),
     ["warn", "ok"],
     /^string ids come back as null: clients that use strings as ids will not work/,
   ],
   [
-    "an error for every list",
+    "an error for every list request with a string id",
     ({ id, method }, reply) =>
       method === "tools/list" && typeof id === "string"
         ? { id, error: { code: -32601, message: "no" } }

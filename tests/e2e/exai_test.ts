@@ -120,7 +120,7 @@ test("exai: eight calls run four at a time", async () => {
   assertEquals(daemon.journalEntries("execute").length, 8);
 });
 
-test("exai: a tool that blocks the daemon for long costs neither its call nor a connection", async () => {
+test("exai: while a tool blocks the daemon for long, neither the call nor a connection is lost", async () => {
   await using daemon = new ExaiProcess();
   await daemon.start();
   await using proxy = startExaiProxy(daemon.port);

@@ -377,7 +377,7 @@ const REFUSED: [
   ["malformed", '{\n"mcpServers": {', /: it is not JSON \(line 2\); nothing/],
   ["an array", "[]", /: it is not a JSON object; nothing/],
   [
-    "no object of servers",
+    "without an object of servers",
     '{"mcpServers": 1}',
     /: "mcpServers" in it is not an object; nothing/,
   ],
@@ -553,7 +553,7 @@ test("install: on Windows cmd starts the program, with arguments that cmd does n
   assertEquals(refused.code, 2);
   assertMatch(
     refused.stderr,
-    /^alwaysup: Windows gives & \| < > \^ % " a meaning of its own/,
+    /^alwaysup: In Windows commands, & \| < > \^ % " have a special meaning/,
   );
 });
 
@@ -593,7 +593,7 @@ test("install: the default address is written only if something listens there", 
     JSON.stringify({ mcpServers: { exai: entry } }),
   );
   const kept = ["install", "gemini", "--write", "--name", "exai"];
-  assertEquals((await home.run(kept)).code, 0, "the entry names it");
+  assertEquals((await home.run(kept)).code, 0, "the entry names the address");
   const file = `${home.folder}/x.env`;
   for (const text of isFree ? [undefined, "", "EXAI_WS_TOKEN=t"] : []) {
     if (text !== undefined) await Deno.writeTextFile(file, text);
@@ -606,7 +606,7 @@ test("install: the default address is written only if something listens there", 
   }
   await Deno.writeTextFile(file, "EXAI_WS_PORT=9");
   const named = await home.run(["install", "cursor", "--env-file", file]);
-  assertEquals([named.code, named.stderr], [0, ""], "a file names it");
+  assertEquals([named.code, named.stderr], [0, ""], "a file names the address");
   const listener = isFree ? Deno.listen(options) : undefined;
   const { code, stderr } = await home.run(["install", "cursor", "--write"]);
   assertEquals([code, stderr], [0, ""]);

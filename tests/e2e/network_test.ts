@@ -67,7 +67,7 @@ test("Sleep: no request expires while the proxy is stopped, and the proxy then w
   const port = freePort();
   await using relay = new TcpRelay(port);
   const env = { GLM_STREAM_TIMEOUT: "3" };
-  // Late probes: only the reaction to the wake-up can be fast.
+  // The probes come late, so only the reaction to the wake-up can be fast.
   const flags = ["--ping-interval", "60s", "--ping-timeout", "60s"];
   await using processes = new ProxyAndDaemon(flags, env, relay.port, port);
   await processes.startDaemon("--extra", "glm_chat");

@@ -92,7 +92,7 @@ test("Exit: after EOF, the response to an open call still comes", async () => {
   assertEquals((await proxy.waitForResponse(1)).result, { late: true });
 });
 
-test("Exit: after EOF, unanswered calls get an error each when the drain time is over", async () => {
+test("Exit: after EOF, unanswered calls get an error each when the shutdown grace is over", async () => {
   await using daemon = new FakeWebSocketServer({
     respond: (message) =>
       message.method === "slow" ? undefined : respondToAll(message),
@@ -182,7 +182,7 @@ test("Exit: the program ends although nobody reads its output", async () => {
   );
 });
 
-test("Bad input: garbage from both sides gives log lines without bodies and the right errors, and disturbs nothing else", async () => {
+test("Bad input: garbage from both sides gives the right errors and log lines that do not quote it, and disturbs nothing else", async () => {
   await using daemon = new FakeWebSocketServer();
   await using proxy = new ProxyProcess(flags(daemon.url));
   await proxy.initialize();
@@ -239,7 +239,7 @@ test("Bad input: two calls with one id get one response, and a log line", async 
   await proxy.request(1, "x");
   await proxy.request(1, "x");
   await proxy.stderr.waitForLine((line) =>
-    line.includes("second request under id 1")
+    line.includes("second request with id 1")
   );
   daemon.send({ id: 1, result: {} });
   daemon.send({ id: 1, result: {} });

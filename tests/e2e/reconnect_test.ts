@@ -32,32 +32,32 @@ const FAULTS: [fault: Fault, variant: number, seen: RegExp][] = [
   [
     "silent-tcp",
     0,
-    /Attempt 2 .*did not open in time \(shortened to \d+\.\d s because/,
+    /Attempt 2 .*did not open in time \(the limit is \d+\.\d s because/,
   ],
   [
     "silent-ws",
     0,
-    /Attempt 2 .*first message in time \(shortened to \d+\.\d s because/,
+    /Attempt 2 .*first message in time \(the limit is \d+\.\d s because/,
   ],
 ];
 for (const [fault, variant, seen] of FAULTS) {
   test(`Reconnect: a daemon that can be reached after ${fault} answers the queued call`, async () => {
     const port = freePort();
-    await using front = await FaultyRelay.start(port);
+    await using relay = await FaultyRelay.start(port);
     const flags = ["--log-level", "debug"];
-    await using processes = new ProxyAndDaemon(flags, {}, front.port, port);
+    await using processes = new ProxyAndDaemon(flags, {}, relay.port, port);
     await processes.startDaemon();
     await processes.proxy.initialize();
     await processes.proxy.callTool("first", "echo", { key: "first" });
     await processes.proxy.waitForResponse("first");
     const { stderr } = processes.proxy;
     const from = stderr.lines.length;
-    await front.beginFault(fault, variant);
+    await relay.beginFault(fault, variant);
     // A call sent before the loss would be lost with the connection.
     await stderr.waitForLine((line) => line.includes("Lost the"), from);
     await processes.proxy.callTool("waits", "write", { key: "waits" });
     await stderr.waitForLine((line) => seen.test(line), from);
-    const reachableAt = await front.endFault();
+    const reachableAt = await relay.endFault();
     const { result, at } = await processes.proxy.waitForResponse("waits");
     assertEquals(result.content[0].text, "waits");
     assert(at - reachableAt < RECONNECT_WITHIN_MS, `${at - reachableAt} ms`);

@@ -202,7 +202,7 @@ test("Liveness: an idle connection to a frozen daemon is closed, and the proxy r
   );
 });
 
-test("Restart: a long outage (12 s with short pauses) gives a tiered retry log, and the next call works", async () => {
+test("Restart: in a long outage (12 s with short pauses), the log warns of only some retries, and the next call works", async () => {
   // 12 s stand for two minutes. The backoff base is 25 ms instead of 250 ms.
   // The cap is 1 s, so attempt 17 fails after about 12 s.
   await using processes = new ProxyAndDaemon([

@@ -217,10 +217,13 @@ for (const [what, settings, secrets] of CASES) {
         assertEquals(foundSecrets(text, secrets), [], `${way}: ${text}`);
       }
       assert(out.log!.includes("***"), "the daemon's message is in the log");
-      assert(out.log!.includes("is not cached"), "the log says so");
+      assert(
+        out.log!.includes("is not cached"),
+        "the log says that a result is not cached",
+      );
       assert(
         out["files at the end"]!.includes('"prompts/list"'),
-        "other texts are shown",
+        "results without secrets are saved",
       );
     });
   }

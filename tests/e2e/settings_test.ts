@@ -146,7 +146,7 @@ test("Settings: the log is JSON lines of the chosen level", async () => {
   assertEquals(quiet.stderr.lines, []);
 });
 
-test("Settings: a bad value in a common variable is a warning", async () => {
+test("Settings: a bad value in a variable that other programs also use is a warning", async () => {
   await using daemon = new FakeWebSocketServer();
   await using proxy = new ProxyProcess(["--url", daemon.url], {
     LOG_LEVEL: "loud",

@@ -28,7 +28,7 @@ const CALL_ID = "traced";
 /** The functions of `lib/` that a call has passed, in each direction. */
 const passed = { toDaemon: [] as string[], toClient: [] as string[] };
 
-/** Adds the functions of `lib/` on the stack to `way`, outermost first. */
+/** Adds the functions of `lib/` on the stack to `path`, outermost first. */
 function recordStack(path: string[], innermost: string[]): void {
   const frame = /at (?:async )?([\w.#]+) \(\S*\/lib\/\S+\)$/;
   const names = (new Error().stack ?? "").split("\n")

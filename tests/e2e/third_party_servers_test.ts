@@ -104,8 +104,8 @@ class BridgedClient implements AsyncDisposable {
     this.#logLinesBefore = this.#proxy.stderr.lines.length;
     await end();
     await this.#waitForLog("Lost the");
-    // A killed bridge has no lines left. A bridge that runs continues its
-    // output.
+    // The line count of a killed bridge is 0. A bridge that still runs
+    // continues its output.
     this.#bridgeLinesBefore = Math.min(linesBefore, this.daemon.lineCount);
   }
 
@@ -229,7 +229,7 @@ for (const version of [1, 2] as const) {
 }
 
 for (const [bridgeName, bridge] of Object.entries(BRIDGES)) {
-  test(`Third-party server: SDK v2 discovers its era through ${bridgeName}, before and after a restart`, async () => {
+  test(`Third-party server: SDK v2 finds out the server's era through ${bridgeName}, before and after a restart`, async () => {
     const server = SERVERS.time!;
     await using bridged = await BridgedClient.start(bridge, server, "2, auto");
     const tools = await bridged.listTools();

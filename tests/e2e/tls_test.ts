@@ -96,7 +96,7 @@ class Listener implements AsyncDisposable {
   }
 
   /** Waits until all clients have disconnected and their data is read. */
-  async drained(): Promise<void> {
+  async waitUntilDrained(): Promise<void> {
     await withWaitLimit(Promise.all(this.#ended), "the connections to end");
   }
 
@@ -187,7 +187,7 @@ for (const [certificate, host, what, advice] of FAULTS) {
       advice,
     });
     assert(server.dials >= 3);
-    await server.drained();
+    await server.waitUntilDrained();
     assertEquals(server.received, "");
   });
 }

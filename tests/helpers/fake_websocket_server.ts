@@ -55,7 +55,9 @@ export class FakeWebSocketServer implements AsyncDisposable {
         const refusal = behavior.refuse?.(request);
         if (refusal !== undefined) return refusal;
         const offered = request.headers.get("sec-websocket-protocol");
-        const protocol = "echo" in behavior ? behavior.subprotocol : offered;
+        const protocol = "subprotocol" in behavior
+          ? behavior.subprotocol
+          : offered;
         const { socket, response } = Deno.upgradeWebSocket(request, {
           ...(protocol && { protocol }),
         });
@@ -90,8 +92,8 @@ export class FakeWebSocketServer implements AsyncDisposable {
 
   /** Waits until at least `count` handshakes have arrived. */
   async waitForHandshakes(count: number): Promise<void> {
-    const wereThere = (): boolean => this.handshakes.length >= count;
-    await this.waitUntil(wereThere, `handshake ${count} of a proxy`);
+    const areThere = (): boolean => this.handshakes.length >= count;
+    await this.waitUntil(areThere, `handshake ${count} of a proxy`);
   }
 
   get port(): number {

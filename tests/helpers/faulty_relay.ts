@@ -64,8 +64,8 @@ export class FaultyRelay implements AsyncDisposable {
    * @param variant if odd, `garbage` opens a WebSocket first
    */
   async beginFault(fault: Fault, variant: number): Promise<void> {
-    const isOdd = fault === "garbage" && variant % 2 === 1;
-    await this.#sendCommand(isOdd ? "garbage-ws" : fault);
+    const opensWebSocketFirst = fault === "garbage" && variant % 2 === 1;
+    await this.#sendCommand(opensWebSocketFirst ? "garbage-ws" : fault);
     if (fault === "syn-drop") await this.#suspend();
   }
 

@@ -46,7 +46,10 @@ export class ProxyAndDaemon implements AsyncDisposable {
     this.proxy = start(["--url", url, ...flags], env);
   }
 
-  /** Starts the daemon. Returns when it listened (`performance.now()`). */
+  /**
+   * Starts the daemon. Returns the time at which it listens
+   * (`performance.now()`).
+   */
   async startDaemon(...args: string[]): Promise<number> {
     await this.#daemon?.[Symbol.asyncDispose]();
     this.#daemon = await startMcpDaemon(this.port, this.journal, ...args);
@@ -67,7 +70,7 @@ export class ProxyAndDaemon implements AsyncDisposable {
     await this.waitForJournalLine("call look safe");
   }
 
-  /** Kills the daemon. Returns when it was killed (`performance.now()`). */
+  /** Kills the daemon. Returns the time of the kill (`performance.now()`). */
   async killDaemon(): Promise<number> {
     const at = performance.now();
     await this.#daemon!.signal("SIGKILL");

@@ -30,7 +30,7 @@ export class MemoryClient {
   readonly #stdinEnded = Promise.withResolvers<void>();
   #partialLine = "";
   readonly #changes = new Changes();
-  #canRead = Promise.resolve();
+  #readingAllowed = Promise.resolve();
   readonly #timers = new Set<ReturnType<typeof setTimeout>>();
 
   constructor() {
@@ -43,7 +43,7 @@ export class MemoryClient {
     const host: Partial<Host> = {
       stdin: () => this.#readStdin(stdin),
       writeStdout: async (bytes) => {
-        await this.#canRead;
+        await this.#readingAllowed;
         this.#read(decoder.decode(bytes, { stream: true }));
         return bytes.length;
       },
@@ -88,7 +88,7 @@ export class MemoryClient {
   /** Stops reading stdout. Returns a function that resumes reading. */
   pauseReading(): () => void {
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#canRead = promise;
+    this.#readingAllowed = promise;
     return resolve;
   }
 

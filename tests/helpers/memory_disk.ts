@@ -125,9 +125,9 @@ export class MemoryDisk {
 
   #record(what: string, path: string): void {
     const step = `${what} ${path.replace(/\.7-[0-9a-z]+\.tmp$/, ".tmp")}`;
-    const happens = this.beforeOperation.get(step);
+    const callback = this.beforeOperation.get(step);
     this.beforeOperation.delete(step);
-    happens?.();
+    callback?.();
     this.operations.push(step);
   }
 

@@ -24,7 +24,7 @@ export class MemoryConnection implements TransportConnection {
   readonly #emit: (event: TransportEvent) => void;
   readonly #daemon: MemoryDaemon;
   #phase: "dialing" | "open" | "closed" = "dialing";
-  /** The number of bytes that the proxy has sent and the daemon not read. */
+  /** The number of bytes from the proxy that the daemon has not read yet. */
   backlog = 0;
 
   constructor(
@@ -87,7 +87,7 @@ export class MemoryDaemon implements Transport {
   readonly #answer: (message: Json) => Json;
   readonly #changes = new Changes();
 
-  /** @param answer returns the rest of a response; `undefined` for none */
+  /** @param answer returns a response without its id; `undefined` for none */
   constructor(answer: (message: Json) => Json) {
     this.#answer = answer;
   }

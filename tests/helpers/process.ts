@@ -179,7 +179,7 @@ export class ChildProcess implements AsyncDisposable {
   }
 }
 
-/** The first line of a client that begins with `initialize`. */
+/** The line with which a client sends `initialize`. */
 export const INITIALIZE_LINE = `${
   JSON.stringify({
     jsonrpc: "2.0",

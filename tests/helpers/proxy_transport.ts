@@ -1,6 +1,6 @@
 /**
  * Connects the SDK's clients of both versions to a proxy process. A test can
- * also read the client's lines and the proxy's log.
+ * also read the lines for the client and the proxy's log.
  *
  * @module
  */

@@ -25,8 +25,8 @@ export class TcpRelay implements AsyncDisposable {
   }
 
   /**
-   * Drops all data on the existing connections from now on, and also their
-   * ends. Neither side notices.
+   * Drops all data on the existing connections from now on. If one side closes
+   * its connection, the other side does not notice.
    */
   blackhole(): void {
     for (const side of this.#openSides) this.#blackholed.add(side);

@@ -225,7 +225,7 @@ export class BridgedServer implements AsyncDisposable {
       .map(Number);
   }
 
-  /** Waits for a server process, and suspends all of them. */
+  /** Waits for the first server process, and suspends all that run. */
   async suspend(): Promise<void> {
     const isThere = (): boolean => this.#serverPids().length > 0;
     await withWaitLimit(waitForFileChange(this.#pidFile, isThere), "a server");

@@ -81,15 +81,15 @@ export function generateToml(seed: number): GeneratedToml {
     braces(some([["A", '"1"', ""], ["B", "'#'", ""]]), kind);
   /** Returns the members of an entry as pairs. */
   const members = (kind: string): Pair[] => {
-    const reach = kind === "k" ? "k" : "r";
+    const valueKind = kind === "k" ? "k" : "r";
     return some<Pair>([
-      ["command", pick(...TOML_STRINGS), reach],
-      ["args", list(reach), reach],
-      ["url", pick(...TOML_STRINGS), reach],
+      ["command", pick(...TOML_STRINGS), valueKind],
+      ["args", list(valueKind), valueKind],
+      ["url", pick(...TOML_STRINGS), valueKind],
       withChance(0.5)
-        ? ["http_headers", env(reach), reach]
-        : [`http_headers${dot()}X`, '"1"', reach],
-      ["bearer_token_env_var", "'T'", reach],
+        ? ["http_headers", env(valueKind), valueKind]
+        : [`http_headers${dot()}X`, '"1"', valueKind],
+      ["bearer_token_env_var", "'T'", valueKind],
       withChance(0.5)
         ? ["env", env(kind), kind]
         : [`env${dot()}"A"`, '"1"', kind],
@@ -208,12 +208,12 @@ export function generateToml(seed: number): GeneratedToml {
     ...tables,
     ...rest.slice(at),
   ];
-  const shaped = [
+  const shapes = [
     ...withChance(0.3) ? [(text: string) => text.replace(/\n$/, "")] : [],
     ...withChance(0.3) ? [(text: string) => text.replaceAll("\n", "\r\n")] : [],
     ...withChance(0.1) ? [(text: string) => `\ufeff${text}`] : [],
   ];
-  const text = shaped.reduce((text, shape) => shape(text), all.join(""));
+  const text = shapes.reduce((text, shape) => shape(text), all.join(""));
   const otherLines = all.filter((text) => !entryTexts.has(text)).join("").split(
     "\n",
   )

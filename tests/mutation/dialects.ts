@@ -8,7 +8,7 @@ import type { Mutant } from "./fit.ts";
 
 export const DIALECTS: readonly Mutant[] = [
   {
-    name: "exai: a call is sent again to a process that began after it",
+    name: "exai: a call is sent again to a process that began after the call",
     from: "if ($startedAt === undefined || $startedAt > $sentAt) return false;",
     to: "",
   },

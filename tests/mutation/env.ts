@@ -22,7 +22,7 @@ export const ENV: readonly Mutant[] = [
     to: "return $i;",
   },
   {
-    name: "env: the environment wins over a line before",
+    name: "env: the environment wins over an earlier line",
     from: "$values.has($it) ? $values.get($it) ?? null : $env.get($it)",
     to: "$env.get($it) ?? $values.get($it)",
   },
@@ -32,7 +32,7 @@ export const ENV: readonly Mutant[] = [
     to: '$name !== ""',
   },
   {
-    name: "env: install reads the file with an environment of its own",
+    name: "env: install reads the file with its own variables only",
     from: "{ ...$host, $env: () => $passedOn($host) }",
     to: "$host; void $passedOn",
   },

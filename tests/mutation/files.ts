@@ -76,7 +76,7 @@ export const FILES: readonly Mutant[] = [
     to: "false",
   },
   {
-    name: "files: temporary files of killed processes beside a cache stay",
+    name: "files: what killed processes left beside a cache stays",
     from: "$Date.$now() - $info.$modifiedAt > $limit",
     to: "$limit < 0",
   },
@@ -86,7 +86,7 @@ export const FILES: readonly Mutant[] = [
     to: "const [$older, , $newest] = $names as [$type, $type, $type]",
   },
   {
-    name: "files: bytes that are not UTF-8 are text",
+    name: "files: bytes that are not UTF-8 count as text",
     from: "new $Decoder($utf8, { $fatal: true, $ignore: true })",
     to: "new $Decoder($utf8, { $fatal: false, $ignore: true })",
   },

@@ -9,7 +9,7 @@ import type { Mutant } from "./fit.ts";
 
 export const FORMS: readonly Mutant[] = [
   {
-    name: "forms: an id of the other type is matched where the client has both",
+    name: "forms: a retyped id is matched although the client uses both types",
     from: `
       const $isSingle = this.$type === $number || this.$type === $text;
       return $isSingle && this.$type !== $typeOf($id)
@@ -176,7 +176,7 @@ export const FORMS: readonly Mutant[] = [
     to: "const $isPlain = $starts.name !== '' && !$parts.some",
   },
   {
-    name: "forms: a large response whose id is behind the body has none",
+    name: "forms: the id of a large response is not found behind the body",
     from: "$envelope.id !== undefined && $envelope.$text === $envelopeText",
     to: "$envelope.$text === $envelopeText",
   },

@@ -2,9 +2,9 @@
  * The deliberate bugs that the tests must find. Each one breaks a promise of
  * the README, so the mutants guard the delivery contract.
  *
- * A mutant survives new names and new formatting (`pattern.ts`). Write our own
- * names as `$words`. Write a name literally only if JavaScript, a protocol or a
- * setting defines it.
+ * A mutant still fits after renames and new formatting (`pattern.ts`). Write
+ * our own names as `$words`. Write a name literally only if JavaScript, a
+ * protocol or a setting defines it.
  *
  * @module
  */

@@ -276,8 +276,8 @@ export function findAll(
 }
 
 /**
- * Returns the index after the tokens that the rest of a pattern matches at an
- * index, or `undefined`. Fills `wildcards`.
+ * Matches the rest of a pattern at an index of the tokens. Returns the index
+ * after the match, or `undefined` if there is none. Fills `wildcards`.
  */
 function matchFrom(
   pattern: readonly Token[],

@@ -45,7 +45,7 @@ const FOUND: readonly [
     ["this.#calls++;", "this.probes++;"],
   ],
   [
-    "a string will do, too, and no keyword or number",
+    "a wildcard also matches a string, but no keyword and no number",
     "role === $role",
     'role === "standby"; role === standby; role === undefined; role === 2;',
     ['role === "standby"', "role === standby"],
@@ -75,7 +75,7 @@ const FOUND: readonly [
     ["f()", "f(a, (b), [c, { d }])", "f(`${g(`)`)}`)"],
   ],
   [
-    "a run is the shortest",
+    "a run is as short as possible",
     "a $$run b",
     "a 1 b 2 b; (a 3) b",
     ["a 1 b"],
@@ -87,7 +87,7 @@ const FOUND: readonly [
     ["f(1) + f(1);"],
   ],
   [
-    "brackets in strings, expressions and templates are none",
+    "brackets in strings, regular expressions and templates do not count",
     "f($$all);",
     "f(\")\", /[)/]\\)/, `)${1}(`, '('); 1 / f(2); f(3) / 4;",
     ["f(\")\", /[)/]\\)/, `)${1}(`, '(');", "f(2);"],
@@ -117,13 +117,13 @@ const FOUND: readonly [
     ["if (x) return 1;", "if (x) { return 1; }"],
   ],
   [
-    "nor do they in the pattern, after else and in loops",
+    "braces do not count in the pattern, after else and in loops either",
     "for (const $a of $b) { if ($a) { go(); } else { stop(); } }",
     "for (const x of y) if (x) go(); else stop();",
     ["for (const x of y) if (x) go(); else stop();"],
   ],
   [
-    "a closing list of types is the same on two lines",
+    "two lists of types that end together match on one line and on several",
     "Map<string, Set<string>>",
     "Map<\n  string,\n  Set<string>\n>",
     ["Map<\n  string,\n  Set<string>\n>"],
@@ -151,7 +151,7 @@ test("Pattern: a replacement leaves the rest of the text byte for byte as it was
   assertThrows(() => replaceMatch(text, match!, "$other"), Error, "$other");
 });
 
-test("Mutant: one that fits never, or twice, is named", () => {
+test("Mutants: each that fits nowhere or in two places is reported", () => {
   const sources = [
     { path: "lib/a.ts", text: "x = 1;\n" },
     { path: "lib/b/c.ts", text: "y = 2;\nx = 1;\n" },
@@ -197,7 +197,7 @@ const GIVEN: ReadonlySet<string> = new Set(
     "slice some stringify test trim id idempotentHint method name params " +
     "readOnlyHint task").split(" "),
 );
-/** The strings that they define. */
+/** The strings that the same standards and settings define. */
 const GIVEN_STRINGS =
   /^"(string|number|[\w/]*\/\w+|initialize|protocolVersion|progressToken|id|method|params|result|error|cacheScope|public|safe|always|no|unknown|\W*)"$/;
 

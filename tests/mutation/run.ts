@@ -31,7 +31,7 @@ const TEST_FILES = findTests();
  * One module of a copy that imports the unit tests. With separate modules, Deno
  * would take twice as long.
  */
-const COMBINED_TESTS = "tests/tables.ts";
+const COMBINED_TESTS = "tests/unit_tests.ts";
 /**
  * The number of simulations of each kind: MCP daemon, exai daemon, recovery,
  * pairs, and liveness. The test suite runs more. If a mutant needs more, write
@@ -140,14 +140,14 @@ async function typeErrors(
 }
 
 /**
- * Returns which tests fail in a copy: the unit tests (`tables`), the
- * simulations (`worlds`) or none. With a path, runs only unit tests that import
- * that file, those of its own folder first. No other unit test can change.
+ * Returns which tests fail in a copy: the unit tests, the simulations or none.
+ * With a path, runs only unit tests that import that file, those of its own
+ * folder first. The results of other unit tests cannot change.
  */
 async function findFailingTests(
   folder: string,
   file?: string,
-): Promise<"tables" | "worlds" | undefined> {
+): Promise<"unit tests" | "simulations" | undefined> {
   const paths = TEST_FILES
     .filter(({ reached }) => file === undefined || reached.has(file))
     .map(({ path }) => path);
@@ -159,10 +159,10 @@ async function findFailingTests(
   for (const group of [near, far].filter(({ length }) => length > 0)) {
     const imports = group.map((path) => `import "../${path}";\n`);
     Deno.writeTextFileSync(`${folder}/${COMBINED_TESTS}`, imports.join(""));
-    if (await fails(folder, COMBINED_TESTS)) return "tables";
+    if (await fails(folder, COMBINED_TESTS)) return "unit tests";
   }
   const args = [SIMULATIONS, "--", ...SIMULATION_COUNTS];
-  return await fails(folder, ...args) ? "worlds" : undefined;
+  return await fails(folder, ...args) ? "simulations" : undefined;
 }
 
 /** Returns whether a test run in a copy fails. */
@@ -190,7 +190,7 @@ async function tryMutants(
       const by = await findFailingTests(folder, path);
       Deno.copyFileSync(ROOT + path, `${folder}/${path}`);
       if (by !== undefined) found++;
-      print(`${(by ?? "SURVIVED").padEnd(8)}  ${mutant.name}`);
+      print(`${(by ?? "SURVIVED").padEnd(11)}  ${mutant.name}`);
     }
   };
   await Promise.all(copies.map(work));

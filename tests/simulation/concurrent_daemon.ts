@@ -25,8 +25,8 @@ const TOOLS = [
 ];
 
 /**
- * A daemon with all its restarts: the state that its processes share, and the
- * state of the current process.
+ * A daemon that may be restarted. Part of its state is shared by all of its
+ * processes, and the rest belongs to the current process.
  */
 export class ConcurrentDaemon {
   readonly #protocol: DaemonProtocol;

@@ -41,7 +41,7 @@ export class DialLimits {
   #idleDialBy = Infinity;
   /** When the backoff schedule last restarted for certain. */
   #backoffSince = 0;
-  #hasRepeated = false;
+  #hasDroppedSubprotocol = false;
   #isDisplaced = false;
   /** When connections other than the main one were dialed most recently. */
   #otherDialTimes: number[] = [];
@@ -82,7 +82,8 @@ export class DialLimits {
 
   /**
    * Records the loss of a connection that had answered the client or stayed
-   * ready. The backoff schedule restarts; unless `isCertain`, it may not.
+   * ready. The backoff schedule restarts if `isCertain`; otherwise it is
+   * unknown whether it does.
    */
   backoffRestarted(now: number, isCertain: boolean): void {
     this.#networkPhase.restarts++;
@@ -93,12 +94,12 @@ export class DialLimits {
   }
 
   /**
-   * Records that a dial or a connection ended, and limits the next pause. Dials
-   * for waiting requests must not have made that pause longer.
+   * Records that a dial or a connection ended, and limits the pause that
+   * follows. Dials for waiting requests must not make that pause longer.
    */
   connectionEnded(now: number): void {
     if (this.#isDisplaced) return;
-    // The schedule may be one step further than it had time for.
+    // The schedule may be one step ahead of what the elapsed time explains.
     const step = backoffDialCount(now - this.#backoffSince) + 1;
     const pause = Math.min(MAX_BACKOFF_MS, MIN_DIAL_INTERVAL_MS * 2 ** step);
     this.#idleDialBy = now + pause * 1.1 + 1;
@@ -135,10 +136,10 @@ export class DialLimits {
     this.#nextDialBy = Infinity;
     this.#isDisplaced = false;
     const pause = now - this.mainDialedAt;
-    const isRepeat = pause < MIN_DIAL_INTERVAL_MS &&
+    const dropsSubprotocol = pause < MIN_DIAL_INTERVAL_MS &&
       this.#subprotocol !== undefined &&
-      subprotocol === undefined && !this.#hasRepeated;
-    if (isRepeat) this.#hasRepeated = true;
+      subprotocol === undefined && !this.#hasDroppedSubprotocol;
+    if (dropsSubprotocol) this.#hasDroppedSubprotocol = true;
     else {assert(
         pause >= MIN_DIAL_INTERVAL_MS,
         `dialed again after ${pause} ms`,
@@ -156,7 +157,7 @@ export class DialLimits {
       );
       this.#refusedAt = undefined;
     }
-    if (isRepeat) return;
+    if (dropsSubprotocol) return;
     this.#networkPhase.main++;
     this.#checkRate(now, this.#networkPhase.main, 1, "dials");
     if (isWanted) return;
@@ -181,12 +182,12 @@ export class DialLimits {
       `${idle.dials} dials in ${now - idle.since} ms in which no ` +
         `request waited; the backoff schedule allows ${allowed - 2}`,
     );
-    const inAll = backoffDialCount(now - since) + 2 + demands;
+    const allowedInTotal = backoffDialCount(now - since) + 2 + demands;
     assert(
-      backoff.dials <= inAll,
+      backoff.dials <= allowedInTotal,
       `${backoff.dials} dials without a waiting request in ${now - since} ms ` +
         `since the backoff schedule began; it allows ${
-          inAll - demands - 2
+          allowedInTotal - demands - 2
         }, and a request ` +
         `waited ${demands} times`,
     );
@@ -218,9 +219,9 @@ export class DialLimits {
   }
 
   /**
-   * Checks that the dials since the network last changed are at most `factor`
-   * times: four, plus one per 0.9 s, plus two per restart of the backoff
-   * schedule.
+   * Checks the number of dials since the network last changed. The limit is
+   * `factor` times the sum of four, one per 0.9 s, and two per restart of the
+   * backoff schedule.
    */
   #checkRate(now: number, dials: number, factor: number, what: string): void {
     const { since, restarts } = this.#networkPhase;

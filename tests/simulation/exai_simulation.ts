@@ -65,7 +65,7 @@ interface ExaiRequest {
 /** Counts of events, which show how much the simulation covers. */
 export interface ExaiTally {
   answers: number;
-  faults: number;
+  errors: number;
   executions: number;
   polls: number;
   restarts: number;
@@ -90,7 +90,7 @@ class ExaiSimulation {
   readonly #messageHabits: MessageHabits;
   readonly #tally: ExaiTally = {
     answers: 0,
-    faults: 0,
+    errors: 0,
     executions: 0,
     polls: 0,
     restarts: 0,
@@ -268,7 +268,7 @@ class ExaiSimulation {
     assertEquals(request.isCancelled, false, `${id} was cancelled`);
     assertEquals(++request.answers, 1, `answers to ${id}`);
     if (error === undefined) this.#tally.answers++;
-    else this.#tally.faults++;
+    else this.#tally.errors++;
     if (error?.data?.delivered === "no") {
       assertEquals(request.executions, 0, `${id} is reported as not delivered`);
     }
@@ -314,7 +314,7 @@ class ExaiSimulation {
     this.#connections.set(connectionId, connection);
     assert(
       this.#connections.size <= MAX_CONNECTIONS,
-      `${this.#connections.size} links`,
+      `${this.#connections.size} connections at once`,
     );
     if (!this.#isUp) {
       return this.#scheduler.schedule(
@@ -345,13 +345,15 @@ class ExaiSimulation {
   }
 
   #sendFromDaemon(connection: ExaiConnection, frame: Json): void {
-    const isMore = frame.op === "call_tool_ack" ||
+    const isIntermediate = frame.op === "call_tool_ack" ||
       frame.op === "progress" && !/duplicate/.test(frame.note);
-    if (!isMore) connection.isBusy = false;
+    if (!isIntermediate) connection.isBusy = false;
     connection.heldFrames.push(JSON.stringify(frame));
     const { joinDelayMs } = this.#messageHabits;
     // A frame that waits is sent together with the next one.
-    if (!isMore || joinDelayMs === 0) return this.#flush(connection, frame);
+    if (!isIntermediate || joinDelayMs === 0) {
+      return this.#flush(connection, frame);
+    }
     this.#scheduler.schedule(joinDelayMs, () => this.#flush(connection, frame));
   }
 
@@ -366,9 +368,9 @@ class ExaiSimulation {
       !connection.isOpen || connection.isBlackholed || heldFrames.length === 0
     ) return;
     const isAnswer = op === "call_tool_res";
-    const isAnswers = heldFrames.length === 1 && isAnswer;
+    const allAreResponses = heldFrames.length === 1 && isAnswer;
     const text = this.#messageHabits.joinIntoFrame(heldFrames, {
-      isAnswers,
+      allAreResponses,
       id,
     });
     const request = isAnswer ? this.#requestsByDaemonId.get(id) : undefined;
@@ -381,7 +383,7 @@ class ExaiSimulation {
       outputs !== undefined && !request.isCancelled;
     assert(
       !isDue || request.answers > 0,
-      `the client of ${request?.id} got nothing from ${text}`,
+      `the client got no response to ${request?.id} from ${text}`,
     );
   }
 
@@ -392,7 +394,7 @@ class ExaiSimulation {
     const connections = [...this.#connections.values()].filter(({ isOpen }) =>
       isOpen
     );
-    const faults = [
+    const errors = [
       "die",
       "die",
       "close",
@@ -400,7 +402,7 @@ class ExaiSimulation {
       "capacity",
       "sleep",
     ] as const;
-    switch (scheduler.pick(faults)) {
+    switch (scheduler.pick(errors)) {
       case "sleep":
         return this.#suspend();
       case "die":

@@ -79,7 +79,7 @@ export class DeliveryInvariants {
   /** When the client closed stdin. */
   endedAt: number | undefined;
   answers = 0;
-  faults = 0;
+  proxyErrors = 0;
   repeats = 0;
 
   constructor(scheduler: Scheduler, config: SessionConfig) {
@@ -128,8 +128,8 @@ export class DeliveryInvariants {
       readonly total?: number;
       readonly token?: unknown;
       readonly cursor?: string | undefined;
-      readonly isPlain?: boolean;
-      readonly mayWait?: boolean;
+      readonly hasNoMark?: boolean;
+      readonly mayBeOvertaken?: boolean;
     } = {},
   ): TrackedRequest {
     const key = JSON.stringify(id);
@@ -140,10 +140,10 @@ export class DeliveryInvariants {
       isSafe,
       requestedAt: this.#scheduler.awakeMs,
       token: more.token,
-      mark: more.isPlain ? undefined : `mark ${this.#order}`,
+      mark: more.hasNoMark ? undefined : `mark ${this.#order}`,
       cursor: more.cursor,
       hasReusedId: this.#byKey.has(key),
-      mayBeOvertaken: more.mayWait ?? false,
+      mayBeOvertaken: more.mayBeOvertaken ?? false,
       order: ++this.#order,
       highestProgress: -Infinity,
       progressCount: 0,
@@ -169,10 +169,10 @@ export class DeliveryInvariants {
     assert(request.answers === 0, "sent after its response");
     assert(request.cancelledAt === undefined, "sent after it was cancelled");
     assert(request.oversizedResponse !== "yes", "sent after it was too large");
-    const isKnown = request.sentOn !== connectionId ||
+    const isAllowed = request.sentOn !== connectionId ||
       request.notUnderstoodOn === connectionId ||
       request.method === "initialize";
-    assert(isKnown, `${request.key} was sent twice on a connection`);
+    assert(isAllowed, `${request.key} was sent twice on a connection`);
     request.sentOn = connectionId;
     request.queuedMs += this.downMs - (request.downMsAtQueueing ?? this.downMs);
     request.downMsAtQueueing = undefined;
@@ -266,7 +266,7 @@ export class DeliveryInvariants {
       this.answers++;
       return "daemon";
     }
-    this.faults++;
+    this.proxyErrors++;
     this.#checkErrorCause(request, error.code, error.data);
     return "proxy";
   }
@@ -287,7 +287,7 @@ export class DeliveryInvariants {
   /** Checks that an error made by the proxy has a valid cause. */
   #checkErrorCause(request: TrackedRequest, code: number, data: Json): void {
     const mayBeDone = request.writeCount > 0 && code !== -31005;
-    if (mayBeDone) assert(data.delivered === "unknown", "it was sent");
+    if (mayBeDone) assert(data.delivered === "unknown", "it may be executed");
     const isHarmless = request.writeCount === 0 || request.isSafe;
     assert(!data.retryable || isHarmless, "retryable, but unsafe to repeat");
     const { queueTimeout, idleTimeout } = this.#config;
@@ -311,8 +311,8 @@ export class DeliveryInvariants {
       }
       case -31002:
         assert(request.writeCount > 0, "it was never sent");
-        // A safe call may have waited for a new daemon to confirm its hint, so
-        // it may have been idle for longer.
+        // A safe call may have waited until a new daemon confirmed that the
+        // call may be repeated, so it may have been idle for longer.
         assert(
           request.method === "initialize" ||
             request.isSafe && request.method === "tools/call" ||

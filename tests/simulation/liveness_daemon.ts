@@ -76,7 +76,10 @@ export const DEFAULT_BEHAVIOR: DaemonBehavior = {
   maxBlockingMs: 9_000,
 };
 
-/** The actions of a daemon on its connections. They call back only later. */
+/**
+ * The actions of a daemon on its connections. They do not call the daemon back
+ * at once, except that `onOpen` may report that the connection is lost.
+ */
 export interface DaemonHooks {
   onOpen(connectionId: number): void;
   send(connectionId: number, message: Json): void;
@@ -216,7 +219,7 @@ export class LivenessDaemon {
     else this.#scheduler.schedule(ms, () => this.#whenRunning(run));
   }
 
-  /** Does something on a connection now, or once that is not blocked. */
+  /** Does something on a connection now, or once it is no longer blocked. */
   #whenUnblocked(peer: Peer, run: () => void): void {
     if (peer.isClosed || peer.isIgnored) return;
     if (peer.blockedActions === undefined) run();

@@ -34,7 +34,8 @@ export interface LivenessRequest {
   progress: number;
   /**
    * The moment by which the request must have its response, and how many
-   * disturbances there were so far. A later disturbance cancels this deadline.
+   * disturbances there had been when it was set. A later disturbance cancels
+   * this deadline.
    */
   deadline: { readonly by: number; readonly disturbances: number } | undefined;
 }
@@ -55,7 +56,7 @@ export interface LivenessConnection {
   isAccepted: boolean;
   isOpen: boolean;
   /** True once the daemon has closed the connection. */
-  isClosed: boolean;
+  isClosedByDaemon: boolean;
   closedByProxyAt: number | undefined;
   /** When the daemon's last message arrived; `undefined` before the first. */
   lastMessageAt: number | undefined;
@@ -89,7 +90,7 @@ export function newConnection(
   });
   return {
     ...{ connectionId, up: newDirection(), down: newDirection() },
-    ...{ isAccepted: false, isOpen: false, isClosed: false },
+    ...{ isAccepted: false, isOpen: false, isClosedByDaemon: false },
     ...{
       closedByProxyAt: undefined,
       lastMessageAt: undefined,
@@ -171,7 +172,7 @@ export class LivenessInvariants {
     return request;
   }
 
-  /** Returns the calls that were sent on a connection and not answered yet. */
+  /** Returns the ordinary requests on a connection that are not done yet. */
   inFlight(connection: LivenessConnection): LivenessRequest[] {
     return [...this.#all.values()].filter((it) =>
       it.connection === connection && isOrdinaryRequest(it) && !isDone(it)
@@ -255,12 +256,12 @@ export class LivenessInvariants {
     request.outcome = outcomeOf(message.error?.code);
     if (request.outcome === "answered" && method === "tools/call") {
       assertEquals(message.result.content[0].text, `${id}`);
-      const isOnce = request.isSafe
+      const isCountValid = request.isSafe
         ? request.executionCount >= 1
         : request.executionCount === 1;
       assert(
-        isOnce,
-        `${id} was answered and executed ${request.executionCount} times`,
+        isCountValid,
+        `${id} was answered, but executed ${request.executionCount} times`,
       );
     }
     return request;

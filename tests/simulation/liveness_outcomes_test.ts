@@ -49,8 +49,8 @@ const ROWS: Readonly<Record<string, Row>> = {
   "answers the newest only": { secondConnection: "answers the newest only" },
   "--connections many": { connections: "many" },
   "--connections one": { connections: "one" },
-  "frozen for 100 s": { stallMs: 100_000 },
-  "frozen for 100 s, serial": { stallMs: 100_000, serving: "serial" },
+  "paused for 100 s": { stallMs: 100_000 },
+  "paused for 100 s, serial": { stallMs: 100_000, serving: "serial" },
 };
 
 /**
@@ -75,11 +75,11 @@ ignores the new one                | AAAA AAAA | wwww wwww      | wwww wwww
 answers the newest only            | AAAA AAAA | wwww wwww      | wwww wwww
 --connections many                 | AAAA AAAA | TTTT AAAA      | AAAA AAAA
 --connections one                  | AAAA AAAA | wwww wwww      | wwww wwww
-frozen for 100 s                   | AAAA AAAA | TTTT AAAA      | wAAA wAAA
-frozen for 100 s, serial           | AAAA AAAA | wwww wwww      | wAAA wAAA
+paused for 100 s                   | AAAA AAAA | TTTT AAAA      | wAAA wAAA
+paused for 100 s, serial           | AAAA AAAA | wwww wwww      | wAAA wAAA
 `;
 
-test("Liveness outcomes: the result of a call by daemon, duration and frozen connection", () => {
+test("Liveness outcomes: the result of a call for each daemon, duration and freeze time", () => {
   const lines = Object.entries(ROWS).map(([name, row]) =>
     [
       name.padEnd(34),
@@ -144,7 +144,8 @@ function outcome(
   if (freezes === "before") session.freezeConnections();
   session.runUntil(20_500);
   const request = session.callTool(tool, ms);
-  // A call that is sent again takes as long as the first time.
+  // The freeze comes early: a call that is sent again takes as long again, and
+  // must end before the client's timeout.
   session.runUntil(20_500 + Math.min(ms / 2, 20_000));
   if (freezes === "during") session.freezeConnections();
   if (stallMs !== undefined) session.suspendDaemon(stallMs);

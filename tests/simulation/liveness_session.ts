@@ -297,9 +297,9 @@ export class LivenessSession {
       // this one or after it.
       const mayRun = it === request || it.isSafe ||
         /^serial|^late/.test(serving);
-      const isThere = it.writtenAt !== undefined && mayRun &&
+      const mayDelay = it.writtenAt !== undefined && mayRun &&
         (it.answeredAt ?? Infinity) >= writtenAt!;
-      if (isThere) ms += it.ms;
+      if (mayDelay) ms += it.ms;
     }
     return ms;
   }
@@ -310,7 +310,8 @@ export class LivenessSession {
     for (const connection of this.#openConnections()) {
       const isFirst = isDead(connection) &&
         this.invariants.inFlight(connection).length === 0;
-      // While anything but our probes is unanswered, no probe precedes a call.
+      // While anything but the proxy's probes is unanswered, no probe precedes
+      // a call.
       const isSettled = connection.unansweredIds.every((id) =>
         connection.pingIds.has(id)
       );
@@ -402,9 +403,9 @@ export class LivenessSession {
 
   #dial(connectionId: number): void {
     this.tally.dials++;
-    const isSecond = this.#openConnections().some(({ isOpen, isClosed }) =>
-      isOpen && !isClosed
-    );
+    const isSecond = this.#openConnections().some((
+      { isOpen, isClosedByDaemon: isClosed },
+    ) => isOpen && !isClosed);
     const isRisk = isSecond && this.snapshot.connections !== "many" &&
       this.invariants.hasWrittenCall;
     assert(!isRisk, "a second connection after a call");
@@ -443,7 +444,7 @@ export class LivenessSession {
   }
 
   #closeByDaemon(connection: LivenessConnection, code: number): void {
-    connection.isClosed = true;
+    connection.isClosedByDaemon = true;
     if (
       connection.closedByProxyAt === undefined &&
       this.invariants.inFlight(connection).length > 0
@@ -464,7 +465,7 @@ export class LivenessSession {
     });
   }
 
-  /** Checks that the daemon was allowed to displace a connection. */
+  /** Checks that the proxy was allowed to have its own connection displaced. */
   #checkDisplaced(connection: LivenessConnection): void {
     if (connection.closedByProxyAt !== undefined) return;
     const { config, behavior, isCachedAsOne } = this.plan;
@@ -515,7 +516,7 @@ export class LivenessSession {
     }
   }
 
-  /** Checks what is cached for a week: that the daemon keeps one connection. */
+  /** If the cache says that the daemon keeps one connection, checks that. */
   #checkSavedCache({ oneConnectionDaemons: one = {} }: CachedResults): void {
     if (Object.keys(one).length === 0) return;
     this.tally.remembered++;
@@ -592,7 +593,8 @@ export class LivenessSession {
 
   /** Returns whether the daemon can still answer requests on a connection. */
   #isLiving(connection: LivenessConnection): boolean {
-    return connection.isOpen && !connection.isClosed && !isDead(connection) &&
+    return connection.isOpen && !connection.isClosedByDaemon &&
+      !isDead(connection) &&
       !this.daemon.isIgnoring(connection.connectionId);
   }
 

@@ -1,8 +1,8 @@
 /**
- * A random simulation of liveness. Daemons are busy in every way or keep one
- * client, connections freeze, the network goes down and comes back, and the
- * laptop sleeps. No call on a living connection may be ended, and dead
- * connections must be noticed.
+ * A random simulation of liveness. Daemons serve calls in every mode, and some
+ * keep only one connection. Connections freeze, the network goes down and comes
+ * back, and the laptop sleeps. No call on a living connection may be ended, and
+ * dead connections must be noticed.
  *
  * @module
  */
@@ -215,9 +215,9 @@ function sendRandomRequests(
   if (scheduler.chance(0.1)) {
     const ms = scheduler.pick([0, 0, 300, 7_000, 20_000]);
     const { serving } = session.plan.behavior;
-    const isAtWork = /^serial|late/.test(serving);
+    const isSerial = /^serial|late/.test(serving);
     const method = "notifications/roots/list_changed";
-    return session.notify(method, { ms: isAtWork ? ms : 0 });
+    return session.notify(method, { ms: isSerial ? ms : 0 });
   }
   if (scheduler.chance(0.1)) {
     return void session.request(

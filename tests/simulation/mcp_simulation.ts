@@ -36,7 +36,10 @@ const REQUEST_COUNT = 90;
 const GLM_TIMEOUT_MS = 10_000;
 /** How long an abandoned call still counts as in flight. */
 const ABANDONED_CALL_MS = 60_000;
-/** How long after a second dial the main connection may be dialed at once. */
+/**
+ * How long after the dial of a second connection the main one may be dialed
+ * without a pause.
+ */
 const SECOND_DIAL_GRACE_MS = 2_500;
 /** The number of steps after which a simulation counts as endless. */
 const MAX_STEPS = 20_000;
@@ -57,7 +60,7 @@ interface DaemonMessage {
   readonly formatted: FormattedMessage;
   /** The cursor of the request, if that is one of the proxy's own. */
   readonly cursor: string | undefined;
-  readonly isOwn: boolean;
+  readonly answersProxyRequest: boolean;
 }
 
 /** One connection, as the network and the daemon see it. */
@@ -261,7 +264,7 @@ class McpSimulation {
       this.#handle({ type: "tick" });
     }
     this.#checkEnd();
-    const { answers, faults, repeats } = this.#invariants;
+    const { answers, proxyErrors: faults, repeats } = this.#invariants;
     const [dials, losses] = [this.#dials, this.#losses];
     const [sleeps, blocks] = [this.#sleeps, this.#blocks];
     const survivedSilences = this.#survivedSilences;
@@ -285,7 +288,8 @@ class McpSimulation {
         () => this.#requestInitialize(),
       );
     }
-    // Half of the clients work in bursts, so that links are idle in between.
+    // Half of the clients work in bursts, so that connections are idle in
+    // between.
     const bursts = this.#scheduler.pick([1, 6]);
     for (let i = 0; i < REQUEST_COUNT; i++) {
       const burst = Math.floor(this.#scheduler.random() * bursts) / bursts *
@@ -422,22 +426,22 @@ class McpSimulation {
     ]);
     const name = this.#scheduler.pick(["write", "look", "glm_write"]);
     const isSafe = method === "tools/call" ? name === "look" : true;
-    const { id, mayWait } = this.#newId(order);
+    const { id, mayBeOvertaken } = this.#newId(order);
     const token = this.#scheduler.chance(0.5)
       ? this.#newToken(order)
       : undefined;
     // A request without params is identified by its id.
-    const isPlain = method === "tools/list" && this.#scheduler.chance(0.5) &&
-      !mayWait;
+    const hasNoMark = method === "tools/list" && this.#scheduler.chance(0.5) &&
+      !mayBeOvertaken;
     const params = {
-      ...(!isPlain && { name }),
+      ...(!hasNoMark && { name }),
       ...(token !== undefined && { _meta: { progressToken: token } }),
       ...(this.#scheduler.chance(0.02) && { much: "x".repeat(MAX_MESSAGE) }),
     };
     const isGlm = method === "tools/call" && name === "glm_write";
     const total = isGlm ? GLM_TIMEOUT_MS : this.#config.requestTimeout;
     const request = this.#invariants.recordRequest(id, method, isSafe, {
-      ...{ token, total, isPlain, mayWait },
+      ...{ token, total, hasNoMark, mayBeOvertaken },
     });
     this.#sendRequest(request, params);
     this.#invariants.checkQueue();
@@ -461,7 +465,7 @@ class McpSimulation {
         const { mayBeOvertaken } = request;
         const method = "resources/read";
         const again = this.#invariants.recordRequest(id, method, true, {
-          mayWait: mayBeOvertaken,
+          mayBeOvertaken,
         });
         this.#sendRequest(again, {});
       });
@@ -469,7 +473,7 @@ class McpSimulation {
   }
 
   /** Returns a new id of one of the client's types. */
-  #newId(order: number): { id: unknown; mayWait: boolean } {
+  #newId(order: number): { id: unknown; mayBeOvertaken: boolean } {
     const { idType, habits } = this.#messageHabits;
     const number = order + 1;
     const picked = this.#scheduler.pick([
@@ -487,11 +491,11 @@ class McpSimulation {
       const own = [any, ...open.slice(-3)].map(Number).filter(Number.isFinite);
       const id = as(this.#messageHabits.pick(own));
       const isNew = this.#invariants.get(JSON.stringify(id)) === undefined;
-      if (isNew) return { id, mayWait: true };
+      if (isNew) return { id, mayBeOvertaken: true };
     }
     if (idType === "numbers") {
       const id = this.#messageHabits.pick([number - 1, -number]);
-      return { id, mayWait: false };
+      return { id, mayBeOvertaken: false };
     }
     if (idType === "texts") {
       const id = this.#messageHabits.pick([
@@ -499,11 +503,16 @@ class McpSimulation {
         `-${number}`,
         `r${number}`,
       ]);
-      return { id, mayWait: false };
+      return { id, mayBeOvertaken: false };
     }
     // If ids change their type, no id may equal another one after that.
-    if (!habits.has("retyped ids")) return { id: picked, mayWait: false };
-    return { id: number % 2 === 0 ? number : `${number}`, mayWait: false };
+    if (!habits.has("retyped ids")) {
+      return { id: picked, mayBeOvertaken: false };
+    }
+    return {
+      id: number % 2 === 0 ? number : `${number}`,
+      mayBeOvertaken: false,
+    };
   }
 
   #newToken(order: number): unknown {
@@ -537,11 +546,11 @@ class McpSimulation {
       ...(cursor !== undefined && { cursor }),
     };
     // A string that cannot be a number does not show the client's type.
-    const isType = (it: unknown): boolean =>
+    const showsType = (it: unknown): boolean =>
       typeof it === "number" || /^-?\d+$/.test(`${it}`);
-    if (isType(id)) this.#clientTypes.ids.add(typeof id);
+    if (showsType(id)) this.#clientTypes.ids.add(typeof id);
     const token = params._meta?.progressToken;
-    if (isType(token)) this.#clientTypes.tokens.add(typeof token);
+    if (showsType(token)) this.#clientTypes.tokens.add(typeof token);
     this.#sendFromClient({ id, method, params: { ...params, ...more } });
   }
 
@@ -601,8 +610,8 @@ class McpSimulation {
     const message = JSON.parse(text);
     assertEquals(message.jsonrpc, "2.0");
     for (const [key, value] of Object.entries(message)) {
-      const isNobodys = key === "id" && message.error?.code === -32600;
-      assert(value !== null || isNobodys, `null reaches the client: ${text}`);
+      const mayBeNull = key === "id" && message.error?.code === -32600;
+      assert(value !== null || mayBeNull, `null reaches the client: ${text}`);
     }
     if (message.method === undefined) {
       return this.#handleResponse(message, text);
@@ -632,7 +641,7 @@ class McpSimulation {
     const responder = this.#invariants.recordResponse(request, message.error);
     this.#checkContent(request, message);
     const connection = this.#connections.get(request.sentOn ?? 0);
-    const isRefused = connection !== undefined &&
+    const wasNotUnderstood = connection !== undefined &&
       request.notUnderstoodOn === connection.connectionId;
     if (message.error?.code === -31003) this.#abandon(request);
     request.sentOn = undefined;
@@ -640,7 +649,7 @@ class McpSimulation {
     if (message.error?.code === -31002 && !isEnd && connection !== undefined) {
       // No call may fail only because its connection is slow.
       const isLost = connection.isClosed || connection.isBlackholed ||
-        isRefused;
+        wasNotUnderstood;
       assert(isLost, `${key} failed on a living connection`);
       connection.unansweredKeys = connection.unansweredKeys.filter((it) =>
         it !== key
@@ -762,10 +771,10 @@ class McpSimulation {
       const pause = this.#scheduler.now - last.at;
       // If the proxy's own second connection displaced the main one, the next
       // dial is immediate.
-      const isOurs =
+      const followsSecondDial =
         this.#scheduler.now - this.#lastSecondDialAt <= SECOND_DIAL_GRACE_MS;
-      const isTime = isSecond || isOurs || pause >= 250;
-      assert(isTime, `dialed again after ${pause}`);
+      const isAllowed = isSecond || followsSecondDial || pause >= 250;
+      assert(isAllowed, `dialed again after ${pause}`);
     }
     if (isSecond) this.#lastSecondDialAt = this.#scheduler.now;
     else this.#lastDial = { at: this.#scheduler.now, subprotocol };
@@ -871,18 +880,19 @@ class McpSimulation {
     const connection = this.#connections.get(connectionId);
     assert(
       connection !== undefined,
-      "it closes a connection that it never dialed",
+      "the proxy closed a connection that it never dialed",
     );
     if (connection.closedByProxyAt !== undefined) return;
     connection.closedByProxyAt = this.#scheduler.now;
     this.#invariants.recordDisconnect(connectionId);
     this.#losses++;
     const { deadAt } = connection;
-    // An idle link may stay dead for 5 s of silence, and 5 s for a probe.
+    // A dead idle connection may be kept for 5 s of silence, and 5 s for a
+    // probe.
     if (deadAt === undefined || !connection.isReady) return;
     const idle = this.#scheduler.awakeMs -
       Math.max(deadAt, connection.lastBusyAt);
-    assert(idle <= 10_001, `a dead link was kept for ${idle}`);
+    assert(idle <= 10_001, `a dead connection was kept for ${idle} ms`);
   }
 
   // The daemon.
@@ -891,23 +901,24 @@ class McpSimulation {
     const connection = this.#connections.get(connectionId)!;
     assert(
       connection.isOpen && connection.closedByProxyAt === undefined,
-      "sent on no connection",
+      "sent on a connection that is not open",
     );
     const message = JSON.parse(text);
     const key = JSON.stringify(message.id);
     const request = this.#invariants.requestOf(message);
     connection.lastBusyAt = this.#scheduler.awakeMs;
     const isProbe = message.method === "ping";
-    const isOwn = request === undefined && isProxyRequestId(message.id);
-    if (isOwn && !isProbe) connection.proxyRequestKeys.add(key);
-    if (isOwn) connection.proxyRequestIds.add(message.id);
+    const answersProxyRequest = request === undefined &&
+      isProxyRequestId(message.id);
+    if (answersProxyRequest && !isProbe) connection.proxyRequestKeys.add(key);
+    if (answersProxyRequest) connection.proxyRequestIds.add(message.id);
     const { method } = message;
     connection.unansweredKeys.push(method && key);
     if (method !== undefined && request !== undefined) {
       this.#invariants.recordWrite(request, connection.connectionId);
-      const isHinted = request.isSafe && method === "tools/call" &&
+      const needsHint = request.isSafe && method === "tools/call" &&
         this.#config.retry === "safe";
-      if (isHinted && request.writeCount > 1) {
+      if (needsHint && request.writeCount > 1) {
         assert(
           connection.readOnlyHint === true,
           `${key} was sent again without a hint`,
@@ -974,13 +985,18 @@ class McpSimulation {
     if (method === "initialize") connection.hasInitialize = true;
     const request = this.#invariants.requestOf(message);
     const { at: initializedAt = Infinity } = this.#initialized;
-    const isLate = connection.dialedAt > initializedAt && request !== undefined;
-    const isNext = isLate && !/^(initialize|ping)$/.test(method);
-    assert(!isNext || connection.isInitialized, `${method} before initialized`);
+    const isDialedLater = connection.dialedAt > initializedAt &&
+      request !== undefined;
+    const mustBeInitialized = isDialedLater &&
+      !/^(initialize|ping)$/.test(method);
+    assert(
+      !mustBeInitialized || connection.isInitialized,
+      `${method} before initialized`,
+    );
     // A client that has never initialized may send anything.
-    const isFree = connection.hasInitialize || !this.#hasNegotiated ||
+    const maySend = connection.hasInitialize || !this.#hasNegotiated ||
       method === "ping";
-    assert(isFree, `${method} before initialize`);
+    assert(maySend, `${method} before initialize`);
     if (method === "tools/call") {
       const isOnce = !request!.isSafe && this.#config.retry !== "always";
       assertEquals(
@@ -1035,7 +1051,8 @@ class McpSimulation {
     const answer = this.#responseTo(message);
     const about = {
       request,
-      ...(request === undefined && { isOwn: true, cursor: params?.cursor }),
+      ...(request === undefined &&
+        { answersProxyRequest: true, cursor: params?.cursor }),
     };
     this.#sendFromDaemon(connection, lag, answer, about);
     const isTwice = this.#scheduler.chance(0.05) && !this.#usesProxyIds;
@@ -1089,13 +1106,13 @@ class McpSimulation {
         request.sentOn === connection.connectionId &&
         request.cancelledAt === undefined;
       // The proxy's own requests may be settled before it decides.
-      const isMeant = isBroken ||
+      const mayBeAssigned = isBroken ||
         connection.unansweredKeys.every((it) =>
           it === key || it !== undefined && isProxyRequestId(JSON.parse(it))
         );
-      if (isMeant) request.notUnderstoodOn = connection.connectionId;
+      if (mayBeAssigned) request.notUnderstoodOn = connection.connectionId;
       connection.lastBusyAt = this.#scheduler.awakeMs;
-      const { answers, faults } = this.#invariants;
+      const { answers, proxyErrors: faults } = this.#invariants;
       this.#handle({
         type: "frame",
         connectionId: connection.connectionId,
@@ -1103,7 +1120,7 @@ class McpSimulation {
       });
       assertEquals(
         [answers, faults],
-        [this.#invariants.answers, this.#invariants.faults],
+        [this.#invariants.answers, this.#invariants.proxyErrors],
         `the proxy answered ${JSON.stringify(id)} at once`,
       );
       if (isSole && isOpen) this.#expectRetryOrResponse(connection, request);
@@ -1244,7 +1261,12 @@ class McpSimulation {
   ): void {
     const isPretty = this.#scheduler.chance(0.05);
     const daemonMessage = {
-      ...{ message, request: undefined, cursor: undefined, isOwn: false },
+      ...{
+        message,
+        request: undefined,
+        cursor: undefined,
+        answersProxyRequest: false,
+      },
       ...about,
     };
     const sendNow = (): void => {
@@ -1317,24 +1339,34 @@ class McpSimulation {
         request === undefined ? [] : [[request, request.progressCount] as const]
       ),
     );
-    for (const { message, request, formatted, isOwn } of all) {
+    for (
+      const {
+        message,
+        request,
+        formatted,
+        answersProxyRequest,
+      } of all
+    ) {
       for (const text of formatted.acceptedTexts) {
         connection.sentTexts.add(text);
       }
       const key = JSON.stringify(message.id);
-      if (isOwn) {
+      if (answersProxyRequest) {
         connection.proxyRequestKeys.delete(key);
         connection.proxyRequestIds.delete(message.id);
       }
       const isUnderstood = this.#isUnambiguous(message, formatted);
       // A response that may belong to several requests settles none.
-      if (message.method === undefined && (isOwn || isUnderstood)) {
+      if (
+        message.method === undefined && (answersProxyRequest || isUnderstood)
+      ) {
         removeAnswered(connection, key);
       }
-      // This completes the handshake, even if the client got another response.
+      // An `initialize` result of the daemon completes the handshake, even if
+      // the client got its response from elsewhere.
       const isInitializeResult = request?.method === "initialize" &&
         message.result !== undefined;
-      if (isOwn || isInitializeResult) connection.isReady = true;
+      if (answersProxyRequest || isInitializeResult) connection.isReady = true;
       if (request?.sentOn === connectionId && isUnderstood) {
         if (this.#scheduler.awakeMs - request.lastActivityAt > 12_000) {
           this.#survivedSilences++;
@@ -1347,17 +1379,23 @@ class McpSimulation {
         connection.readOnlyHint = tool.annotations.readOnlyHint;
       }
     }
-    const isAnswers = all.every(({ message }) => message.method === undefined);
+    const allAreResponses = all.every(({ message }) =>
+      message.method === undefined
+    );
     const texts = all.map(({ formatted }) => formatted.text);
     const isPretty = /[\r\n]/.test(texts.join(""));
     const [{ message: { id } }] = all as [DaemonMessage];
     const text = isPretty
       ? texts.join("")
-      : this.#messageHabits.joinIntoFrame(texts, { isAnswers, id });
+      : this.#messageHabits.joinIntoFrame(texts, {
+        allAreResponses,
+        id,
+      });
     this.#handle({ type: "frame", connectionId, text });
     for (const [request, before] of progressBefore) {
-      // The proxy does not read messages that are too large. So it may know
-      // fewer types than the simulation, and forward more.
+      // The proxy does not read messages that are too large. So it may have
+      // seen fewer types of ids and tokens than the simulation, and forward
+      // more progress.
       if (request.progressCount > before) {
         this.#invariants.recordActivity(request);
       }
@@ -1365,10 +1403,10 @@ class McpSimulation {
     for (const { request, message, before } of expectedMessages) {
       if (request.answers > 0) continue;
       const isAnswer = message.method === undefined;
-      const isThere = !isAnswer && request.progressCount > before;
+      const hasArrived = !isAnswer && request.progressCount > before;
       assert(
-        isThere,
-        `the client of ${request.key} got nothing from ${JSON.stringify(text)}`,
+        hasArrived,
+        `the client got nothing about ${request.key}: ${JSON.stringify(text)}`,
       );
     }
     for (const daemonMessage of fresh) {
@@ -1401,11 +1439,12 @@ class McpSimulation {
   /** Checks that the client was notified if a new daemon has other tools. */
   #checkListChange(
     connection: McpConnection,
-    { message, isOwn, cursor }: DaemonMessage,
+    { message, answersProxyRequest, cursor }: DaemonMessage,
   ): void {
     const tools = message.result?.tools;
     if (
-      !isOwn || tools === undefined || connection.closedByProxyAt !== undefined
+      !answersProxyRequest || tools === undefined ||
+      connection.closedByProxyAt !== undefined
     ) return;
     const { nextCursor: next } = message.result;
     if (next !== undefined && next !== cursor) return;
@@ -1470,7 +1509,7 @@ class McpSimulation {
     assertEquals(this.#exitCode, 0);
     assertEquals(this.#session.pendingRequestCount, 0);
     const late = this.#scheduler.awakeMs - this.#invariants.endedAt!;
-    assert(late <= SHUTDOWN_GRACE_MS + 1, `closed ${late} after its end`);
+    assert(late <= SHUTDOWN_GRACE_MS + 1, `exited ${late} ms after the end`);
     this.#invariants.checkAllAnswered();
     for (const connection of this.#connections.values()) {
       if (
@@ -1480,7 +1519,7 @@ class McpSimulation {
       if (!connection.isReady) continue;
       const idle = this.#scheduler.awakeMs -
         Math.max(connection.deadAt, connection.lastBusyAt);
-      assert(idle <= 10_001, `a dead link was never closed: ${idle}`);
+      assert(idle <= 10_001, `a dead connection was never closed: ${idle} ms`);
     }
   }
 }

@@ -21,7 +21,7 @@ export const MESSAGE_HABITS = [
   ...["malformed errors", "odd cursors", "falling progress"],
   // An error with the id null, or a broken response, replaces the response.
   ...["nameless errors", "broken answers"],
-  // The proxy forwards such a result without parsing it, unless it uses it.
+  // The proxy parses such a result only if it needs the content.
   "large results",
 ] as const;
 export type MessageHabit = typeof MESSAGE_HABITS[number];
@@ -66,17 +66,17 @@ export class MessageHabits {
   reformattedCount = 0;
 
   /**
-   * @param forms the habits that the daemon may have; most daemons have none
+   * @param allowedHabits the habits that the daemon may have; most daemons have none
    */
-  constructor(seed: number, forms: readonly MessageHabit[]) {
+  constructor(seed: number, allowedHabits: readonly MessageHabit[]) {
     // This generator is separate, so that habits do not change the rest of a
     // simulation.
     const scheduler = this.#scheduler = new Scheduler(seed ^ 0x5f0f0f0f);
     const isOne = scheduler.chance(0.5);
     const isNone = scheduler.chance(0.6);
-    const only = scheduler.pick(forms);
+    const only = scheduler.pick(allowedHabits);
     this.habits = new Set(
-      forms.filter((it) =>
+      allowedHabits.filter((it) =>
         !isNone && (isOne ? it === only : scheduler.chance(0.35))
       ),
     );
@@ -110,14 +110,17 @@ export class MessageHabits {
   formatFrame(message: Json): string {
     // The frames of exai are not JSON-RPC.
     if (message.op !== undefined || message.jsonrpc === undefined) {
-      const isAnswers = message.op === "call_tool_res";
+      const allAreResponses = message.op === "call_tool_res";
       const text = JSON.stringify(message);
-      return this.joinIntoFrame([text], { isAnswers, id: message.request_id });
+      return this.joinIntoFrame([text], {
+        allAreResponses,
+        id: message.request_id,
+      });
     }
     const { id } = message;
-    const isAnswers = message.method === undefined;
+    const allAreResponses = message.method === undefined;
     return this.joinIntoFrame([this.formatMessage(message).text], {
-      isAnswers,
+      allAreResponses,
       id,
     });
   }
@@ -136,12 +139,12 @@ export class MessageHabits {
         : JSON.stringify(value),
     ]);
     // Clients reject a null result.
-    const asResult = (it: string[][]): string =>
+    const serializeForClient = (it: string[][]): string =>
       serializeMembers(it.map(([key, value]) => [
         key!,
         key === "result" && value === "null" ? "{}" : value!,
       ]));
-    const acceptedTexts = [asResult(members)];
+    const acceptedTexts = [serializeForClient(members)];
     let isRetyped = false;
     if (method === undefined && id !== undefined) {
       const other = this.#formatId(id);
@@ -150,7 +153,7 @@ export class MessageHabits {
         key!,
         key === "id" ? other.text : value!,
       ]);
-      if (!isRetyped) acceptedTexts.push(asResult(members));
+      if (!isRetyped) acceptedTexts.push(serializeForClient(members));
     }
     if (method === "notifications/progress") {
       const token = retypeId(params.progressToken);
@@ -168,8 +171,8 @@ export class MessageHabits {
     }
     if (message.result !== null && this.applies("escaped keys")) {
       if (this.chance(0.2)) {
-        // After the runtime's JSON parser has read this key, it mistakes keys
-        // with escapes for it.
+        // After the runtime's JSON parser has read this key, it takes keys with
+        // escapes for this key.
         const at = 1 + Math.floor(this.#scheduler.random() * members.length);
         members = members.toSpliced(at, 0, [PARSER_TRAP_KEY, "1"]);
       }
@@ -233,17 +236,20 @@ export class MessageHabits {
   }
 
   /**
-   * Joins messages into one frame. `isAnswers`: all are responses, so that
-   * other text may stand beside them. `id`: an id that a log line may quote.
+   * Joins messages into one frame. `allAreResponses`: so other text
+   * may stand beside them. `id`: an id that a log line may quote.
    */
   joinIntoFrame(
     texts: readonly string[],
-    { isAnswers = false, id = 0 }: { isAnswers?: boolean; id?: unknown } = {},
+    { allAreResponses = false, id = 0 }: {
+      allAreResponses?: boolean;
+      id?: unknown;
+    } = {},
   ): string {
     if (texts.length > 1) this.reformattedCount++;
     // Only a line break, NUL or 0x1e separates messages from other text.
     const lines = [...texts];
-    const hasLog = isAnswers && this.applies("logging");
+    const hasLog = allAreResponses && this.applies("logging");
     if (hasLog) {
       const at = Math.floor(this.#scheduler.random() * (lines.length + 1));
       lines.splice(at, 0, this.logLine(id));
@@ -294,7 +300,7 @@ export class MessageHabits {
   }
 }
 
-/** Returns a JSON object with members that are JSON texts. */
+/** Returns the text of a JSON object, given JSON texts as member values. */
 function serializeMembers(members: readonly (readonly string[])[]): string {
   return `{${members.map(([key, value]) => `"${key}":${value}`).join(",")}}`;
 }

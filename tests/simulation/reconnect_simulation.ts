@@ -19,7 +19,10 @@ const CLIENT_LIFETIME_MS = 200_000;
 const MAX_STEPS = 20_000;
 /** How soon the proxy must use a daemon that is back. */
 const RECONNECT_WITHIN_MS = 1_500;
-/** How soon after a silence: the proxy must first give up the hanging dial. */
+/**
+ * How soon the proxy must do so after a silence, in which a dial may still
+ * hang: a minimum, a share of the silence, and a margin.
+ */
 const AFTER_SILENCE = { leastMs: 3_500, share: 1 / 2, slackMs: 300 } as const;
 
 /**
@@ -88,8 +91,8 @@ class ReconnectSimulation {
   /** How long the daemon takes for its first response on a connection. */
   readonly #firstResponseMs: number;
   /**
-   * The longest first response of the daemon in the slow starts since it came
-   * back; 0 for none.
+   * The longest time to the daemon's first response in the slow starts since it
+   * came back; 0 if there were none.
    */
   #slowStartMs = 0;
   #networkState: NetworkState = "up";
@@ -164,7 +167,7 @@ class ReconnectSimulation {
       proxy.handle({ type: "tick" });
     }
     proxy.checkAllAnswered();
-    const { answers, faults, dials: { count: dials } } = proxy;
+    const { answers, errors: faults, dials: { count: dials } } = proxy;
     const phases = Object.fromEntries(this.#stateCounts) as Record<
       NetworkState,
       number
@@ -248,9 +251,9 @@ class ReconnectSimulation {
     this.#upSince = isUp ? scheduler.now : undefined;
     if (isUp) return this.#daemon.restart(scheduler.now);
     // Connections that hang may stay open.
-    const isWhole = scheduler.chance(0.3);
+    const closesAll = scheduler.chance(0.3);
     for (const connection of this.#connections.values()) {
-      if (isWhole || isUsable(connection.networkState)) {
+      if (closesAll || isUsable(connection.networkState)) {
         this.#closeByDaemon(connection, 1006);
       }
     }
@@ -384,7 +387,10 @@ class ReconnectSimulation {
     connection.isClosed = true;
   }
 
-  /** Continues once the WebSocket is open. In some states that is the end. */
+  /**
+   * Does what the daemon does once the WebSocket is open. In some states it
+   * closes the connection.
+   */
   #handleOpen(connection: ReconnectConnection): void {
     const { connectionId, networkState, isVariant } = connection;
     switch (networkState) {
@@ -408,7 +414,7 @@ class ReconnectSimulation {
     }
   }
 
-  /** Schedules something on a connection, unless that is closed by then. */
+  /** Runs something later, unless the connection is closed by then. */
   #schedule(
     connection: ReconnectConnection,
     ms: number,
@@ -531,12 +537,12 @@ class ReconnectSimulation {
   }
 }
 
-/** Returns whether dials hang that are made in a state of the network. */
+/** Returns whether a dial hangs if it is made in this state of the network. */
 function isSilent(kind: NetworkState, isVariant: boolean): boolean {
   return /^silent/.test(kind) || kind === "garbage" && !isVariant;
 }
 
-/** Returns whether connections work that are made in a state of the network. */
+/** Returns whether a connection works if it is made in this network state. */
 function isUsable(kind: NetworkState): boolean {
   return /^(up|quick restarts|1008 in a conversation|slow start)$/.test(kind);
 }
@@ -550,7 +556,8 @@ function slowStartLimitMs(
   slowestMs: number,
   isPooled: boolean,
 ): number {
-  // The actual timeouts may differ a little, and may be almost long enough.
+  // The actual timeouts may differ a little, so one that seems long enough may
+  // still be too short.
   const early = DIAL_TIMEOUTS_MS.filter((step) => step <= 1.25 * ms)
     .map((step) => Math.min(ms, Math.max(step, 2 * slowestMs)))
     .reduce((sum, step) => sum + step + DIAL_PAUSE_MS, 0);

@@ -44,6 +44,6 @@ for (let seed = first; seed < first + count; seed++) {
   }
 }
 const seconds = (performance.now() - start) / 1000;
-print(`${count} worlds in ${seconds.toFixed(1)} s, ${failureCount} broken`);
+print(`${count} runs in ${seconds.toFixed(1)} s, ${failureCount} failed`);
 print(JSON.stringify(Object.fromEntries(sum)));
 Deno.exit(failureCount === 0 ? 0 : 1);

@@ -16,8 +16,8 @@ import {
 import { type McpTally, runMcpSimulation } from "./mcp_simulation.ts";
 
 /**
- * The number of simulations of each kind. `deno test ... -- WORLDS EXAI_WORLDS
- * RECOVERY_WORLDS PAIR_WORLDS LIVENESS_WORLDS` changes them.
+ * The number of simulations of each kind. `deno test ... -- MCP_RUNS EXAI_RUNS
+ * RECONNECT_RUNS TWO_PROXIES_RUNS LIVENESS_RUNS` changes them.
  */
 const [
   MCP_RUNS = 9_000,
@@ -53,7 +53,7 @@ test(`Simulation: ${EXAI_RUNS} seeded simulations with an exai daemon keep the d
   const zero: ExaiTally = {
     ...{
       answers: 0,
-      faults: 0,
+      errors: 0,
       executions: 0,
       polls: 0,
       restarts: 0,

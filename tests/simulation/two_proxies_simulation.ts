@@ -51,7 +51,7 @@ interface ProxySide {
   /** The client's requests that are not checked yet. */
   readonly uncheckedRequests: Set<WatchedRequest>;
   /** True if the proxy has dialed since the daemon came back. */
-  hasReturned: boolean;
+  hasRedialed: boolean;
   /** When the other proxy last displaced the connection. */
   displacedAt: number;
   /**
@@ -159,7 +159,7 @@ class TwoProxiesSimulation {
     const side: ProxySide = {
       ...{ name, proxy, uncheckedRequests: new Set<WatchedRequest>() },
       ...{
-        hasReturned: false,
+        hasRedialed: false,
         displacedAt: -Infinity,
         mustLogDisplacement: false,
       },
@@ -202,7 +202,7 @@ class TwoProxiesSimulation {
       const hasLogged = !mustLogDisplacement || proxy.displacedLogLines > 0;
       assert(hasLogged, `${name}'s log does not report another client`);
       tally.answers += proxy.answers;
-      tally.faults += proxy.faults;
+      tally.faults += proxy.errors;
       tally.dials += proxy.dials.count;
     }
     tally.reformattedCount = this.#messageHabits.reformattedCount;
@@ -243,7 +243,8 @@ class TwoProxiesSimulation {
       for (const it of uncheckedRequests) {
         const { id, method, requestedAt, answeredAt, errorCode } = it;
         const isEnd = answeredAt === undefined && now >= CLIENT_LIFETIME_MS;
-        // At first, neither client has displaced the other.
+        // The time counts from the daemon's start if the other client was quiet
+        // since then.
         const quietMs = requestedAt -
           Math.max(other.lastRequestAt, this.#upSince ?? 0);
         const isCalm = quietMs >= UNDISTURBED_MS && !other.hasPendingRequests &&
@@ -294,7 +295,7 @@ class TwoProxiesSimulation {
         this.#checkWaits();
         this.#upSince = scheduler.now;
         for (const side of this.#sides) {
-          side.hasReturned = false;
+          side.hasRedialed = false;
           // Losses before the restart say nothing about the other client.
           side.displacedAt = -Infinity;
         }
@@ -363,8 +364,8 @@ class TwoProxiesSimulation {
   #checkIdleDials(side: ProxySide): void {
     const { now } = this.#scheduler;
     if (this.#keepPolicy !== "newest") return;
-    const isReturn = !side.hasReturned;
-    side.hasReturned = this.#upSince !== undefined;
+    const isReturn = !side.hasRedialed;
+    side.hasRedialed = this.#upSince !== undefined;
     // Before both have sent a request, it is unclear who displaces whom. If the
     // daemon is away, the backoff schedule causes the dials.
     const isUp = this.#upSince !== undefined;
@@ -463,8 +464,8 @@ class TwoProxiesSimulation {
         connectionId === proxy.mainConnectionId;
       if (isTaken) {
         const { now } = this.#scheduler;
-        // A request in flight may have been the cause, even one of the proxy's
-        // own.
+        // The proxy may blame a request in flight for the close, even one of
+        // its own.
         const isClear = !proxy.hasPendingRequests &&
           connection.pendingLists === 0;
         side.mustLogDisplacement ||=

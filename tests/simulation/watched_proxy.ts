@@ -19,7 +19,8 @@ import type { Json } from "../helpers/session/session_driver.ts";
 import type { Scheduler } from "./scheduler.ts";
 
 /**
- * How long after the daemon has refused a dial no request causes another dial.
+ * After the daemon has refused a dial, no request causes another dial for this
+ * long.
  */
 const REFUSED_REDIAL_INTERVAL_MS = 5_000;
 /**
@@ -70,7 +71,10 @@ export interface WatchedRequest {
   errorCode: number | undefined;
 }
 
-/** How long a new daemon may take to confirm a hint, in milliseconds. */
+/**
+ * How long a new daemon may take to confirm that a call may be repeated, in
+ * milliseconds.
+ */
 const HINT_CONFIRMATION_MS = 5_000;
 
 export class WatchedProxy {
@@ -117,7 +121,7 @@ export class WatchedProxy {
   mainConnectionId = 0;
   readonly dials: DialLimits;
   answers = 0;
-  faults = 0;
+  errors = 0;
   /** How many log lines report that another client has the connection. */
   displacedLogLines = 0;
   exitCode: number | undefined;
@@ -153,7 +157,7 @@ export class WatchedProxy {
     return false;
   }
 
-  /** True once the client has sent anything. */
+  /** True once the client has sent a request, and always with exai. */
   get hasSentRequest(): boolean {
     return this.#protocol === "exai" || this.#requests.size > 0;
   }
@@ -278,9 +282,9 @@ export class WatchedProxy {
     else if (isMain && event.type === "closed") this.#mayBeRefused = false;
     if (isMain && event.type === "open") this.#currentDial.since = now;
     if (event.type === "closed") this.#recordDisconnect(event.connectionId);
-    const wasWanting = this.hasWaitingRequests;
+    const hadWaitingRequests = this.hasWaitingRequests;
     if (request !== undefined) this.#pending.add(request);
-    const isWanted = wasWanting || this.hasWaitingRequests;
+    const isWanted = hadWaitingRequests || this.hasWaitingRequests;
     this.dials.setDemand(now, isWanted);
     this.#currentDial.wasWanted ||= isWanted;
     const effects = this.#session.handle(event, now);
@@ -343,7 +347,7 @@ export class WatchedProxy {
     assert(
       now - since >= handshakeTimeout - 1,
       `a dial was given up after ${now - since} ms, and ` +
-        (wasWanted ? "the daemon is not known" : "no request waited for it"),
+        (wasWanted ? "the daemon never answered" : "no request waited for it"),
     );
   }
 
@@ -402,12 +406,12 @@ export class WatchedProxy {
   }
 
   #recordWrite(connectionId: number, frame: Json): void {
-    assert(this.#openConnections.has(connectionId), "sent on no connection");
+    assert(this.#openConnections.has(connectionId), "the connection is gone");
     const request = this.#requestOf(frame);
     if (request === undefined) return;
     assert(
       request.answeredAt === undefined,
-      `${request.id} was sent too late`,
+      `${request.id} was sent after its response`,
     );
     request.sentOn = connectionId;
     request.writeCount++;
@@ -455,7 +459,7 @@ export class WatchedProxy {
       }
       return;
     }
-    this.faults++;
+    this.errors++;
     this.#checkErrorCause(request, error);
     if (opensConversation && this.#endedAt === undefined) {
       this.#scheduler.schedule(

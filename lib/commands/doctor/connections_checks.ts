@@ -9,19 +9,19 @@ import type { CheckResult } from "./check.ts";
 import { formatDuration, type ProxyStatus } from "../../proxy/status_format.ts";
 import type { Snapshot } from "../../session/snapshot.ts";
 
-/** A finding that doctor made itself, not a running proxy. */
+/** A finding of doctor itself; running proxies have findings of their own. */
 export interface ConnectionsFinding {
   /**
    * The source: `--connections`, the dialect (in exai, each call has its own
    * connection), the cache, or a capacity check (`trial`), even if it failed.
    */
-  readonly from: "setting" | "dialect" | "cache" | "trial";
+  readonly from: "setting" | "dialect" | "cache" | "capacity-check";
   /** How many connections the daemon keeps for one client. */
   readonly connections: Snapshot["connections"];
   /** How long the cached finding is still valid, in milliseconds. */
-  readonly forMs?: number;
+  readonly validForMs?: number;
   /** The reason why no capacity check was possible. */
-  readonly trouble?: string;
+  readonly problem?: string;
 }
 
 const EXAI_FINDING =
@@ -49,7 +49,7 @@ export function connectionsCheck(finding: ConnectionsFinding): CheckResult {
 }
 
 function describeFinding(
-  { from, connections, forMs = 0, trouble }: ConnectionsFinding,
+  { from, connections, validForMs = 0, problem }: ConnectionsFinding,
 ): string {
   const capacity = CAPACITY_FINDINGS[connections];
   if (from === "dialect") return EXAI_FINDING;
@@ -58,7 +58,7 @@ function describeFinding(
   }
   if (from === "cache") {
     return `${capacity}, according to the cache (valid for another ${
-      formatDuration(forMs)
+      formatDuration(validForMs)
     })`;
   }
   if (connections === "many") {
@@ -66,10 +66,10 @@ function describeFinding(
   }
   if (connections === "one") {
     return "one connection for a client is assumed: doctor opened a " +
-      "second one, and the daemon did not answer on both";
+      "second one, and the daemon did not answer on both at the same time";
   }
-  const why = trouble ??
-    "its first answer took more than 150 ms, or probes are off";
+  const why = problem ??
+    "the daemon's first answer took more than 150 ms, or probes are off";
   return `${capacity}: doctor did not test a second one (${why})`;
 }
 

@@ -48,21 +48,21 @@ export async function* daemonChecks(
   start: StartClient = (...settings) => new InProcessClient(host, ...settings),
 ): AsyncGenerator<CheckResult> {
   // A capacity check opens a second connection, which could end the first one.
-  const singleConnectionConfig = withoutCapacityCheck(config);
+  const configWithoutCheck = withoutCapacityCheck(config);
   const startedAt = performance.now();
-  const client = start(singleConnectionConfig);
+  const client = start(configWithoutCheck);
   let daemonName: string;
   let handshakeMs: number;
   try {
     const socket = await websocketCheck(config, await client.opening, host);
     yield socket;
     if (socket.state === "fail") return;
-    const opening = await client.handshake();
+    const handshakeOutcome = await client.handshake();
     handshakeMs = performance.now() - startedAt;
-    if (opening.kind === "failed") {
-      return yield await rejectionCheck(opening, config, start);
+    if (handshakeOutcome.kind === "failed") {
+      return yield await rejectionCheck(handshakeOutcome, config, start);
     }
-    const { result } = opening;
+    const { result } = handshakeOutcome;
     yield { name: "daemon", state: "ok", text: describeServer(result, config) };
     const isSent = config.helloToken !== "" ||
       hasAuthorization(config.headers);
@@ -78,22 +78,22 @@ export async function* daemonChecks(
   } finally {
     await client.close();
   }
-  let trouble: string | undefined;
+  let problem: string | undefined;
   if (config.dialect === "mcp") {
     const wantedMs = Math.max(MIN_REPEAT_TIMEOUT_MS, 4 * handshakeMs);
     const timeoutMs = Math.min(wantedMs, config.handshakeTimeout);
     const isRetyped = client.responseIdTypes.has("string");
     const { texts, reconnect } = await observeBehavior(
-      singleConnectionConfig,
+      configWithoutCheck,
       start,
       timeoutMs,
     );
     yield idsCheck(isRetyped ? "as text" : "as sent", texts);
     yield reconnectCheck(reconnect);
-    trouble = SECOND_CONNECTION_PROBLEMS[reconnect.kind];
+    problem = SECOND_CONNECTION_PROBLEMS[reconnect.kind];
   }
   yield connectionsCheck(
-    await findConnections(config, host, start, daemonName, trouble),
+    await findConnections(config, host, start, daemonName, problem),
   );
 }
 
@@ -103,12 +103,12 @@ function withoutCapacityCheck(config: Config): Config {
   return hasCapacityCheck ? { ...config, connections: "one" } : config;
 }
 
-function describeServer(opening: unknown, { dialect }: Config): string {
+function describeServer(handshakeResult: unknown, { dialect }: Config): string {
   if (dialect === "exai") return "it speaks exai, and accepted our hello";
-  const info = getMember(opening, "serverInfo");
+  const info = getMember(handshakeResult, "serverInfo");
   const textOf = (member: unknown): string =>
     typeof member === "string" ? sanitizeLine(member, 200) : "";
-  const version = textOf(getMember(opening, "protocolVersion"));
+  const version = textOf(getMember(handshakeResult, "protocolVersion"));
   const name = [getMember(info, "name"), getMember(info, "version")]
     .map(textOf).filter((text) => text).join(" ");
   return `it speaks MCP ${version || STATELESS_VERSION}${name && `: ${name}`}`;
@@ -157,10 +157,11 @@ async function speaksDialect(
 async function toolsCheck(
   client: InProcessClient,
   { dialect, handshakeTimeout }: Config,
-  opening: unknown,
+  handshakeResult: unknown,
 ): Promise<CheckResult> {
   const name = "tools" satisfies ServerCapability;
-  const isToolless = getMember(opening, "capabilities", name) === undefined;
+  const isToolless =
+    getMember(handshakeResult, "capabilities", name) === undefined;
   if (dialect === "mcp" && isToolless) {
     return {
       name,
@@ -259,8 +260,8 @@ async function isAnswered(
   client: InProcessClient,
   timeoutMs: number,
 ): Promise<boolean> {
-  const opening = await client.handshake(timeoutMs);
-  if (opening.kind === "failed") return false;
+  const handshakeOutcome = await client.handshake(timeoutMs);
+  if (handshakeOutcome.kind === "failed") return false;
   // A bridge may answer the handshake itself, and forward only the rest.
   const list = await client.request("tools/list", undefined, timeoutMs);
   return list.kind === "result" || list.isFromDaemon === true;
@@ -322,7 +323,7 @@ export function reconnectCheck(reconnect: ReconnectOutcome): CheckResult {
         "is restarted";
       const advice =
         "give each connection its own server instance, or fix the " +
-        "daemon: each connection may begin with initialize";
+        "daemon: it must answer initialize on each connection";
       return { name, state: "fail", text, advice, data };
     }
     case "not reached": {
@@ -342,27 +343,31 @@ async function findConnections(
   host: Host,
   start: StartClient,
   daemonName: string,
-  trouble: string | undefined,
+  problem: string | undefined,
 ): Promise<ConnectionsFinding> {
-  const { dialect, cache, connections: set } = config;
+  const { dialect, cache, connections: setting } = config;
   if (dialect === "exai") return { from: "dialect", connections: "many" };
-  if (set !== "auto") return { from: "setting", connections: set };
+  if (setting !== "auto") return { from: "setting", connections: setting };
   const cachedResults = readCacheFile(cache, cacheKeyOf(config), host)?.results;
-  const forMs = cachedResults?.oneConnectionDaemons?.[daemonName] ?? 0;
-  if (forMs > 0) return { from: "cache", connections: "one", forMs };
-  if (trouble !== undefined) {
-    return { from: "trial", connections: "unknown", trouble };
+  const validForMs = cachedResults?.oneConnectionDaemons?.[daemonName] ?? 0;
+  if (validForMs > 0) return { from: "cache", connections: "one", validForMs };
+  if (problem !== undefined) {
+    return { from: "capacity-check", connections: "unknown", problem };
   }
   const client = start(config);
   try {
-    const opening = await client.handshake();
+    const handshakeOutcome = await client.handshake();
     const { connections } = await client.waitFor(
       ({ connections }) => connections !== "unknown",
       CAPACITY_WAIT_MS,
     );
-    return opening.kind === "failed"
-      ? { from: "trial", connections, trouble: opening.reason }
-      : { from: "trial", connections };
+    return handshakeOutcome.kind === "failed"
+      ? {
+        from: "capacity-check",
+        connections,
+        problem: handshakeOutcome.reason,
+      }
+      : { from: "capacity-check", connections };
   } finally {
     await client.close();
   }

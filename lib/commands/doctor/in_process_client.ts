@@ -26,7 +26,10 @@ import { createWebSocketTransport } from "../../transport/websocket.ts";
 /** How long doctor waits for the daemon to close its side of a connection. */
 const CLOSE_WAIT_MS = 250;
 
-/** The error codes that only the proxy uses; daemons also use JSON-RPC's. */
+/**
+ * The error codes that only the proxy uses. The codes of JSON-RPC are not among
+ * them, because daemons use those, too.
+ */
 const PROXY_ERROR_CODES = Object.values<number>(ErrorCode)
   .filter((code) => code > -32_000);
 

@@ -50,7 +50,10 @@ export async function* networkChecks(
   yield { name: "network", state: "ok", text };
 }
 
-/** Returns the check of the handshake; may repeat it to find the reason. */
+/**
+ * Returns the check of the handshake. If the handshake was refused, may repeat
+ * it to find the reason.
+ */
 export async function websocketCheck(
   config: Config,
   opening: OpeningResult,
@@ -62,10 +65,9 @@ export async function websocketCheck(
     const detail = subprotocol && `, subprotocol ${sanitizeLine(subprotocol)}`;
     return { name, state: "ok", text: `it is a WebSocket${detail}` };
   }
-  const { status, reason, dialFailure, mayHaveNoListener: mayPortBeClosed } =
-    opening;
+  const { status, reason, dialFailure, mayHaveNoListener } = opening;
   const tlsHint = config.url.startsWith("wss:") ? "" : ", or try wss://";
-  const otherAdvice = mayPortBeClosed
+  const otherAdvice = mayHaveNoListener
     ? START_ADVICE
     : `check the port: something else listens there${tlsHint}`;
   const [text, advice] = status === undefined

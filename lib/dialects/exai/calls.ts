@@ -67,7 +67,7 @@ export interface SentCall {
   /** The daemon's time limit for the call, plus `ackGrace`. */
   timeoutMs: number;
   /** How often the daemon has reported that the call is still running. */
-  pollCount: number;
+  stillRunningCount: number;
   /** The connection on which `health` was last sent because of this call. */
   healthConnectionId: number | undefined;
 }
@@ -204,7 +204,7 @@ export class ExaiCalls implements Scheduling, OutcomePolling {
         firstSentAt: now + this.#suspendedMs,
         processStartUnixS: startUnixS,
         timeoutMs: DEFAULT_CALL_TIMEOUT_MS + this.config.ackGrace,
-        pollCount: 0,
+        stillRunningCount: 0,
         healthConnectionId: undefined,
       };
     return this.#encode(request, call);
@@ -286,9 +286,9 @@ export class ExaiCalls implements Scheduling, OutcomePolling {
       return pollLater(id, sent);
     }
     if (code === frames.OVER_CAPACITY && !error.isTooLarge) {
-      // The daemon looks for a known call before it looks for capacity. So this
-      // process has not started the call. But it has recorded the old id, and
-      // would reject a retry with that id as a duplicate.
+      // The daemon first checks whether it knows a call, then its capacity. So
+      // the daemon's process has not started this call. But it has recorded the
+      // old id, and would reject a retry with that id as a duplicate.
       this.reset(request);
       return { kind: "retry-later", id, delayMs, isUnstarted: true };
     }
@@ -390,7 +390,7 @@ function isSameProcess(
 
 function pollLater(id: Id, sent: SentCall): Incoming {
   const delayMs = Math.min(
-    POLL_DELAY_MS.first * 2 ** sent.pollCount++,
+    POLL_DELAY_MS.first * 2 ** sent.stillRunningCount++,
     POLL_DELAY_MS.max,
   );
   return { kind: "retry-later", id, delayMs, isUnstarted: false };

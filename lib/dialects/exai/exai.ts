@@ -102,8 +102,8 @@ export class Exai implements Dialect {
     this.#sessionPrefix = `${config.sessionId ?? "alwaysup"}-${sessionHex}`;
   }
 
-  // Later revisions keep state by session. Each connection has its own, because
-  // the end of a connection also closes its session.
+  // Later revisions keep state by session. Each connection has its own session,
+  // because the end of a connection also closes its session.
   #sessionIdOf(connectionId: number): string {
     return `${this.#sessionPrefix}-${connectionId}`;
   }

@@ -66,7 +66,7 @@ export class McpHandshake implements Handshake {
 
   /**
    * Returns a replayed `initialize`, else the client's waiting `initialize` or
-   * `server/discover`, else a ping.
+   * `server/discover`, else a probe.
    */
   begin(
     connectionId: number,
@@ -173,7 +173,7 @@ export class McpHandshake implements Handshake {
     }
   }
 
-  /** Evaluates the response to the ping that opened a connection. */
+  /** Evaluates the response to the probe that opened a connection. */
   onHandshakeProbeResponse(message: Response | InvalidMessage): Incoming {
     // The proxy has answered the client's `initialize` in the meantime, so the
     // daemon must get an `initialize` too.
@@ -187,8 +187,8 @@ export class McpHandshake implements Handshake {
     return { kind: "ready", cacheable: { request, response: message } };
   }
 
-  /** Evaluates the response to a replayed `initialize`. */
-  onReplayResponse(
+  /** Evaluates the response to an `initialize` that no client waits for. */
+  onOwnInitializeResponse(
     message: Response | InvalidMessage,
     errorText: string | undefined,
   ): Incoming {

@@ -137,7 +137,7 @@ export class Mcp implements Dialect {
         return this.handshake.onHandshakeProbeResponse(message);
       case "initialize":
         if (message.kind === "response") this.#recordDaemonName(message);
-        return this.handshake.onReplayResponse(message, errorText);
+        return this.handshake.onOwnInitializeResponse(message, errorText);
       case "replay": {
         if (errorText === undefined) return { kind: "own-response" };
         const { method } = purpose;

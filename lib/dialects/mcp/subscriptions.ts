@@ -58,9 +58,9 @@ export class ListenSubscriptions {
   }
 
   /**
-   * Returns the notifications that the client gets for one from the daemon. The
-   * client gets an acknowledgement only once. A later one becomes notifications
-   * of the changes that the client may have missed.
+   * Returns the notifications that the client gets when the daemon has sent
+   * `message`. The client gets an acknowledgement only once. A later one turns
+   * into notifications of the changes that the client may have missed.
    */
   filterNotification(
     message: Notification,

@@ -381,9 +381,8 @@ export function registerFileTests(windows: Windows): void {
       await initializeAndListTools(proxy, "2025-06-18");
       await holder.waitForExit();
     }
-    const hasFirstClient = ([it]: Json[]): boolean =>
-      it?.client === "windows 1";
-    await waitForStatus(windows, env, hasFirstClient);
+    const hasClient = ([it]: Json[]): boolean => it?.client === "windows 1";
+    await waitForStatus(windows, env, hasClient);
     assertEquals((await proxy.closeStdin()).code, 0);
   });
 

@@ -73,7 +73,7 @@ export function registerStartTests(windows: Windows): void {
     assertEquals((await proxy.initialize()).result.serverInfo.name, "raw");
   });
 
-  test("Settings: an env file with a BOM, CRLF and a path with spaces and umlauts", async () => {
+  test("Settings: an env file may have a BOM, CRLF, and spaces and umlauts in its path", async () => {
     await using home = new UserFolder(windows);
     await using daemon = serverWithToken("t-3");
     const token = await home.write("t-3\r\n", "\u00fc b", "t");

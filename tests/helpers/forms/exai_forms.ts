@@ -82,7 +82,7 @@ export function exaiFrameWriter(name: string): (message: unknown) => Frame[] {
     const messages = waiting;
     waiting = [];
     const about = { method: message.op, isOwn: false };
-    // `method` marks other messages, because forms add text only to responses.
+    // Forms recognize a response by a missing `method`, so the others get one.
     const marked = messages.map((it) =>
       isExaiResult(it) ? it : { ...it, method: it.op }
     );

@@ -1,5 +1,5 @@
 /**
- * Defines message forms, and has functions that change a valid message into a
+ * Defines message forms, and has functions that write a valid message in a
  * form.
  *
  * @module
@@ -122,7 +122,7 @@ type Separators = readonly [
   close: string,
 ];
 
-/** Serializes a message. `change` can change its members before. */
+/** Serializes a message. Before that, `change` can change its members. */
 export function serializeMembers(
   message: Json,
   change: (members: Members) => void,
@@ -211,7 +211,10 @@ export function retypeTokens(
   };
 }
 
-/** Writes the name of a member with an escape, and perhaps at the end. */
+/**
+ * Writes the name of a member with an escape. If `isLast` is true, the member
+ * comes last.
+ */
 export function escapeKey(
   key: string,
   isLast = false,
@@ -236,7 +239,7 @@ export const asJsonString = (id: Json): string => JSON.stringify(`${id}`);
 export const isResult = (message: Json): boolean =>
   message.result !== undefined;
 export const isError = (message: Json): boolean => message.error !== undefined;
-export const withoutParams = (message: Json): boolean =>
+export const hasNoParams = (message: Json): boolean =>
   message.method !== undefined && message.params === undefined;
 
 /** Joins messages that are sent at the same time into one frame. */
@@ -277,7 +280,10 @@ export function wrongResponse(answer: Json): Json {
 
 export const DAEMON_ERROR_TEXT = "the daemon's own words";
 
-/** Returns a function for an error without an id, or with the id null. */
+/**
+ * Returns a function that returns an error frame without an id, or with the id
+ * null.
+ */
 export function errorWithoutId(code: number, id?: null): SpoiledCall["frames"] {
   const error = { code, message: DAEMON_ERROR_TEXT };
   const rest = id === undefined ? {} : { id };
@@ -291,7 +297,10 @@ export const SPOILED_FIRST_RESPONSE = {
   writeOutcome: /the daemon's own words/,
 } as const;
 
-/** Returns a function for two pages: all tools but the last, and the last. */
+/**
+ * Returns a function that divides a list into two pages: all tools but the
+ * last, and the last.
+ */
 export function paginate(
   next: (cursor: string | undefined) => Json,
 ): NonNullable<MessageForm["listPage"]> {
@@ -332,8 +341,8 @@ export function prettyPrint(it: string): string {
 /**
  * Sends another text before each message that has an escaped name. The
  * runtime's parser then misreads the message (see `unescapeMemberNames`). In
- * the other text, the name is replaced by one of the same length, with which
- * the escaped spelling begins.
+ * the other text, the name is replaced by the beginning of its escaped
+ * spelling, cut to the length of the name.
  */
 export function withParserTrap(
   wrap: (trapText: string) => string,
@@ -342,9 +351,10 @@ export function withParserTrap(
   return {
     frames: (texts, messages) =>
       texts.flatMap((it, i) => {
-        const isFirst = messages[i].result?.protocolVersion !== undefined;
+        const isInitializeResult =
+          messages[i].result?.protocolVersion !== undefined;
         const escapedKey = key.exec(it)?.[1];
-        if (isFirst || escapedKey === undefined) return [it];
+        if (isInitializeResult || escapedKey === undefined) return [it];
         const other = escapedKey.slice(0, JSON.parse(`"${escapedKey}"`).length);
         const trapText = it.replace(key, () => `${JSON.stringify(other)}:`);
         return [wrap(trapText), it];

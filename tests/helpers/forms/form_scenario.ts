@@ -129,8 +129,8 @@ export class FormScenario {
     const { form } = this;
     // In a cycle of cursors, the last page may arrive twice.
     const names = [...new Set(await client.toolNames())];
-    const isMore = form.changesTools && isRestarted;
-    assertEquals(names, isMore ? [...TOOL_NAMES, "more"] : TOOL_NAMES);
+    const hasMoreTool = form.changesTools && isRestarted;
+    assertEquals(names, hasMoreTool ? [...TOOL_NAMES, "more"] : TOOL_NAMES);
     assertEquals(
       await client.callForText("echo", { text: "one" }),
       "echo: one",

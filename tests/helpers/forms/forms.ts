@@ -13,6 +13,7 @@ import {
   errorWithoutId,
   escapeKey,
   formKey,
+  hasNoParams,
   isError,
   isInitialized,
   isNotification,
@@ -29,7 +30,6 @@ import {
   serializeMembers,
   SPOILED_FIRST_RESPONSE,
   withAndWithoutChange,
-  withoutParams,
   withParserTrap,
   wrapMessages,
   wrapResponses,
@@ -65,7 +65,7 @@ export const MESSAGE_FORMS: readonly MessageForm[] = [
       method: "null",
       params: "null",
     }),
-    "params null on calls": addMembers(withoutParams, { params: "null" }),
+    "params null on calls": addMembers(hasNoParams, { params: "null" }),
     "everything null, with blanks": addMembers(
       isResponse,
       { error: "null", result: "null", method: "null", params: "null" },
@@ -101,7 +101,7 @@ export const MESSAGE_FORMS: readonly MessageForm[] = [
     "a text with an escape": retypeIds((id) =>
       `"\\u003${`${id}`[0]}${`${id}`.slice(1)}"`
     ),
-    "a number for the client's text": {
+    "a number for the client's string": {
       ...retypeIds((id) => `${Number(id)}`),
       fromClient: (message) =>
         message.id === undefined || isResponse(message)
@@ -116,13 +116,13 @@ export const MESSAGE_FORMS: readonly MessageForm[] = [
   ...formsOfKind("retyped tokens", {
     "as a text": retypeTokens(asJsonString),
     "as 5.0": retypeTokens((token) => `${token}.0`),
-    "a text, as is the id": {
+    "a string, and the id, too": {
       serialize: (message, about) =>
         isResponse(message)
           ? retypeIds(asJsonString).serialize!(message, about)
           : retypeTokens(asJsonString).serialize!(message, about),
     },
-    "a number for the client's text": {
+    "a number for the client's string": {
       ...retypeTokens((token) => `${Number(token)}`),
       fromClient: (message) => {
         const { _meta } = message.params ?? {};
@@ -185,7 +185,7 @@ export const MESSAGE_FORMS: readonly MessageForm[] = [
     "a log line that is JSON": wrapResponses((it) =>
       `{"level":"info","msg":"answered"}\n${it}`
     ),
-    "notifications and requests among it": wrapResponses((it) =>
+    "notifications and requests in the text": wrapResponses((it) =>
       [
         "INFO I would say",
         '{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}',
@@ -267,8 +267,8 @@ export const MESSAGE_FORMS: readonly MessageForm[] = [
   ...formsOfKind("progress", {
     "stays": sendsProgress([1, 1, 1, 1, 1]),
     "falls": sendsProgress([5, 4, 3, 2, 1]),
-    "stays at nothing": sendsProgress([0, 0, 0, 0, 0]),
-    "rises, from the start after a repeat": {
+    "stays at zero": sendsProgress([0, 0, 0, 0, 0]),
+    "rises, and begins again after a repeat": {
       progressAfterRestart: { sent: [1, 2, 3, 4], received: [4] },
     },
     "falls after a repeat": {

@@ -57,7 +57,7 @@ export class SdkClient {
       ALWAYSUP_STATUS: "off",
     };
     const server = { command, args, env, stderr: "pipe" } as const;
-    const about = { name: "forms", version: "1" };
+    const clientInfo = { name: "forms", version: "1" };
     const capabilities = { roots: {} };
     const roots = (): Json => ({ roots: [{ uri: "file:///forms" }] });
     const changed = (): void => {
@@ -66,7 +66,7 @@ export class SdkClient {
     };
     if (version === "v1") {
       const stdio = new StdioOne(server);
-      const client: Json = new ClientOne(about, { capabilities });
+      const client: Json = new ClientOne(clientInfo, { capabilities });
       client.setRequestHandler(ListRootsRequestSchema, roots);
       client.setNotificationHandler(ToolListChangedNotificationSchema, changed);
       [this.#client, this.#transport] = [
@@ -75,7 +75,7 @@ export class SdkClient {
       ];
     } else {
       const stdio = new StdioTwo(server);
-      const client: Json = new ClientTwo(about, { capabilities });
+      const client: Json = new ClientTwo(clientInfo, { capabilities });
       client.setRequestHandler("roots/list", roots);
       client.setNotificationHandler(
         "notifications/tools/list_changed",

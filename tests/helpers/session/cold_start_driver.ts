@@ -18,7 +18,7 @@ export const INITIALIZE_VERSION = "2025-06-18";
 export const INITIALIZE_RESULT_TEXT =
   '{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},"x":1.0}';
 
-/** Sends `initialize` as the client. Returns the immediate messages. */
+/** Sends `initialize` as the client. Returns what the client gets at once. */
 export function requestInitialize(
   driver: SessionDriver,
   version: string = INITIALIZE_VERSION,

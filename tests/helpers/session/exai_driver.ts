@@ -58,7 +58,10 @@ export class ExaiDriver extends SessionDriver {
     return this.takeFrames();
   }
 
-  /** Calls a tool. Completes the handshake if that dials. Returns its frame. */
+  /**
+   * Calls a tool. If the session dials for the call, completes the handshake.
+   * Returns the frame of the call.
+   */
   startCall(id: Json, name?: string, _meta?: Json): Json {
     const { length } = this.dials;
     this.callTool(id, name ?? "chat", _meta);

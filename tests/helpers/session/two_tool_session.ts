@@ -1,6 +1,6 @@
 /**
- * Helpers for sessions with two tools long after the handshake, and for invalid
- * responses of daemons.
+ * Helpers for sessions that know two tools, some time after the handshake, and
+ * for invalid responses of daemons.
  *
  * @module
  */

@@ -97,7 +97,7 @@ test("Secrets: a cached result with a secret is removed after the next response"
   const result = JSON.parse(initialize);
   const answer = { kind: "response", id: "1", result, error: undefined, text };
   const cacheable = { method: "initialize", params } as const;
-  assert(cache.store(cacheable, answer as Response, 1), "it is stored again");
+  assert(cache.store(cacheable, answer as Response, 1), "a save is due");
   const { initialize: saved, lists } = mergeCachedResults(
     before,
     cache.resultsToSave(1),
@@ -121,7 +121,7 @@ test("Secrets: finds a secret that is cut off in a long answer", () => {
   assertEquals(cache.resultsToSave(1).lists, {});
 });
 
-test("Secrets: a cached result that is not an answer is not reported as withheld", () => {
+test("Secrets: a daemon's name that is not cached is not reported as a withheld answer", () => {
   const cache = new DaemonCache(
     EMPTY_CACHED_RESULTS,
     0,

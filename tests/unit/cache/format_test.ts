@@ -53,7 +53,7 @@ const BROKEN: [what: string, text: string, why: string | CachedResults][] = [
     EMPTY_CACHED_RESULTS,
   ],
   [
-    "an older version of another daemon's",
+    "another daemon's file of an older version",
     JSON.stringify({ alwaysup: 1, ...OWNER, daemon: "ws://b/" }),
     "it belongs to another daemon or dialect",
   ],
@@ -74,7 +74,7 @@ const BROKEN: [what: string, text: string, why: string | CachedResults][] = [
   ],
   ["huge", " ".repeat(9 * 1024 * 1024), "it is too large"],
   [
-    "lists that are none",
+    "lists that are invalid",
     serializeCache(OWNER, {
       ...EMPTY_CACHED_RESULTS,
       lists: { "tools/list": '{"tools":1}', "x/list": "{}" },
@@ -82,7 +82,7 @@ const BROKEN: [what: string, text: string, why: string | CachedResults][] = [
     EMPTY_CACHED_RESULTS,
   ],
   [
-    "an initialize that is none",
+    "an initialize result that is invalid",
     serializeCache(OWNER, {
       ...EMPTY_CACHED_RESULTS,
       initialize: { "1": "{}" },

@@ -85,7 +85,7 @@ test("JSON edit: refuses a text that is not an object or is nested too deeply", 
   assertThrows(() => removeJsonEntry(`{"a":${deep}}`, ENTRY_NAME), Error, why);
 });
 
-const ADDITIONS: [
+const EXTENSIONS: [
   text: string,
   comment: number | undefined,
   comma: number | undefined,
@@ -99,7 +99,7 @@ const ADDITIONS: [
 ];
 
 test("JSON edit: finds the first comment and the first trailing comma", () => {
-  for (const [text, comment, comma] of ADDITIONS) {
+  for (const [text, comment, comma] of EXTENSIONS) {
     const all = findJsoncExtensions(text);
     const lines = ["comment", "comma"].map((extension) => {
       const found = all.find(([name]) => name === extension);
@@ -381,7 +381,7 @@ test("JSON edit: adds the object of servers if a file has none", () => {
   assertEquals(removeJsonEntry("", ENTRY_NAME), "");
 });
 
-const TAKEN: [what: string, before: string, after: string][] = [
+const REMOVED: [what: string, before: string, after: string][] = [
   [
     "first, between comments",
     '{"servers": {\n  // all\n  "us": {}, // us\n  // b\n  "b": {}\n}}',
@@ -414,7 +414,7 @@ const TAKEN: [what: string, before: string, after: string][] = [
   ],
 ];
 
-for (const [what, before, after] of TAKEN) {
+for (const [what, before, after] of REMOVED) {
   test(`JSON edit: removes an entry: ${what}`, () => {
     assertEquals(removeJsonEntry(before, ENTRY_NAME), after);
     parseJsonFile(after);

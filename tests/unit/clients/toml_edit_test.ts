@@ -19,7 +19,7 @@ const {
   setEntry: setTomlEntry,
 } = clientFileFormatOf(CLIENTS.find(({ name }) => name === "codex")!);
 
-const SLOT = "us";
+const ENTRY_NAME = "us";
 
 const ENTRY = { command: "c", args: ["-x", "ws://h/"] };
 
@@ -103,12 +103,12 @@ const ADDED: [what: string, before: string, after: string][] = [
 
 for (const [what, before, after] of ADDED) {
   test(`TOML edit: adds an entry, and removes it again: ${what}`, () => {
-    assertEquals(findTomlEntry(before, SLOT), undefined);
-    assertEquals(removeTomlEntry(before, SLOT), before);
-    assertEquals(setTomlEntry(before, SLOT, ENTRY), after);
-    assertEquals(setTomlEntry(after, SLOT, ENTRY), after);
-    assertEquals(findTomlEntry(after, SLOT), ENTRY);
-    assertEquals(removeTomlEntry(after, SLOT), before);
+    assertEquals(findTomlEntry(before, ENTRY_NAME), undefined);
+    assertEquals(removeTomlEntry(before, ENTRY_NAME), before);
+    assertEquals(setTomlEntry(before, ENTRY_NAME, ENTRY), after);
+    assertEquals(setTomlEntry(after, ENTRY_NAME, ENTRY), after);
+    assertEquals(findTomlEntry(after, ENTRY_NAME), ENTRY);
+    assertEquals(removeTomlEntry(after, ENTRY_NAME), before);
   });
 }
 
@@ -124,7 +124,7 @@ const REPLACED: [what: string, before: string, after: string, gone: string][] =
       "# f\n\n[x]\ny = 1\n\n# g\n",
     ],
     [
-      "what is for HTTP goes: Codex refuses it beside a command",
+      "members for HTTP are removed: Codex refuses them beside a command",
       "[mcp_servers.us]\n  url = 'u' # a\n  enabled = false\n  http_headers.A = '1'\n" +
       "  env_http_headers = { B = '1' }\n  bearer_token_env_var = 'T' # b\n\n" +
       "[mcp_servers.us.oauth]\nclient_id = 'x'\n\n[mcp_servers.us.tools.t]\ny = 1",
@@ -140,13 +140,13 @@ const REPLACED: [what: string, before: string, after: string, gone: string][] =
       "",
     ],
     [
-      "tables below it only",
+      "only tables below the entry",
       "[mcp_servers.us.http_headers]\nA = '1'\n\n[mcp_servers.us.env]\nA = '1'\n[x]\n",
       `[mcp_servers.us.env]\nA = '1'\n\n${TABLE}\n[x]\n`,
       "[x]\n",
     ],
     [
-      "keys with dots above all tables, and a table below it",
+      "keys with dots above all tables, and a table below the entry",
       "mcp_servers.us.url = 'u'\nmcp_servers.\"us\".env.A = '1' # a\nb = 1\n\n[mcp_servers.us.tools.t]\n",
       "mcp_servers.\"us\".env.A = '1' # a\n" +
       'mcp_servers."us".command = "c"\nmcp_servers."us".args = ["-x", "ws://h/"]\nb = 1\n\n[mcp_servers.us.tools.t]\n',
@@ -210,10 +210,10 @@ const REPLACED: [what: string, before: string, after: string, gone: string][] =
 
 for (const [what, before, after, gone] of REPLACED) {
   test(`TOML edit: replaces an entry, and removes it: ${what}`, () => {
-    assertEquals(setTomlEntry(before, SLOT, ENTRY), after);
-    assertEquals(setTomlEntry(after, SLOT, ENTRY), after);
-    assertEquals(removeTomlEntry(before, SLOT), gone);
-    assertEquals(removeTomlEntry(gone, SLOT), gone);
+    assertEquals(setTomlEntry(before, ENTRY_NAME, ENTRY), after);
+    assertEquals(setTomlEntry(after, ENTRY_NAME, ENTRY), after);
+    assertEquals(removeTomlEntry(before, ENTRY_NAME), gone);
+    assertEquals(removeTomlEntry(gone, ENTRY_NAME), gone);
   });
 }
 
@@ -239,9 +239,9 @@ test("TOML edit: quotes names and strings by the rules of TOML", () => {
 
 test("TOML edit: an entry that is a date is replaced", () => {
   for (const date of ["1979-05-27", "1979-05-27T07:32:00Z", "07:32:00"]) {
-    const text = `mcp_servers = { ${SLOT} = ${date}, b = 1 }\n`;
-    const next = setTomlEntry(text, SLOT, ENTRY);
-    assertEquals(findTomlEntry(next, SLOT), ENTRY);
+    const text = `mcp_servers = { ${ENTRY_NAME} = ${date}, b = 1 }\n`;
+    const next = setTomlEntry(text, ENTRY_NAME, ENTRY);
+    assertEquals(findTomlEntry(next, ENTRY_NAME), ENTRY);
   }
 });
 
@@ -256,19 +256,19 @@ test("TOML edit: refuses a file that is not TOML or has another structure", () =
   ) {
     for (const edit of [removeTomlEntry, setTomlEntry]) {
       assertThrows(
-        () => edit(text, SLOT, ENTRY),
+        () => edit(text, ENTRY_NAME, ENTRY),
         Error,
         '"mcp_servers" in it is not a table',
       );
     }
   }
   assertThrows(
-    () => setTomlEntry("a = 1\na", SLOT, ENTRY),
+    () => setTomlEntry("a = 1\na", ENTRY_NAME, ENTRY),
     Error,
     "it is not TOML (line 2: Expected equal (=) token)",
   );
   assertThrows(
-    () => setTomlEntry("a = 1\r\n# b\r\na.b = '''\n'''\n", SLOT, ENTRY),
+    () => setTomlEntry("a = 1\r\n# b\r\na.b = '''\n'''\n", ENTRY_NAME, ENTRY),
     Error,
     "it is not TOML (line 3: Defining a key multiple times is invalid)",
   );
@@ -339,12 +339,12 @@ test("TOML edit: in seeded files, everything except the replaced or removed part
     const file = read(text, what);
     const { us, ...others } = file.mcp_servers ?? {};
     assertEquals(
-      findTomlEntry(text, SLOT) !== undefined,
+      findTomlEntry(text, ENTRY_NAME) !== undefined,
       us !== undefined,
       what,
     );
 
-    const put = setTomlEntry(text, SLOT, ENTRY);
+    const put = setTomlEntry(text, ENTRY_NAME, ENTRY);
     const kept = Object.entries(us ?? {})
       .filter(([name]) => !IS_LAUNCH_FIELD.test(name));
     const entry = { ...Object.fromEntries(kept), ...ENTRY };
@@ -352,26 +352,26 @@ test("TOML edit: in seeded files, everything except the replaced or removed part
     const both = `${what}\n----\n${put}`;
     assertEquals(read(put, both), { ...file, mcp_servers: servers }, both);
     assertEquals(comments(put, "ke"), comments(text, "ke"), both);
-    assertEquals(setTomlEntry(put, SLOT, ENTRY), put, both);
+    assertEquals(setTomlEntry(put, ENTRY_NAME, ENTRY), put, both);
     const lineBreaks = put.match(/\r?\n/g) ?? [];
     assertEquals(new Set(lineBreaks).size < 2, true, both);
 
     assertHas(put, lines, both);
 
     if (us === undefined) {
-      assertEquals(removeTomlEntry(put, SLOT), text, both);
+      assertEquals(removeTomlEntry(put, ENTRY_NAME), text, both);
       continue;
     }
     assert(hasEntry);
     there++;
     for (const from of [text, put]) {
-      const gone = removeTomlEntry(from, SLOT);
+      const gone = removeTomlEntry(from, ENTRY_NAME);
       const both = `${from}\n----\n${gone}`;
       const rest: File = { ...file, mcp_servers: others };
       if (Object.keys(others).length === 0) delete rest.mcp_servers;
       assertEquals(read(gone, both), rest, both);
       assertEquals(comments(gone, "k"), comments(text, "k"), both);
-      assertEquals(removeTomlEntry(gone, SLOT), gone, both);
+      assertEquals(removeTomlEntry(gone, ENTRY_NAME), gone, both);
       assertHas(gone, lines, both);
     }
   }

@@ -83,7 +83,7 @@ function others(client: Client, text: string): Json {
 }
 
 /** Returns the members of an entry that `install` does not replace. */
-function ownOf(entry: Json): Json {
+function keptMembersOf(entry: Json): Json {
   const { command, args: _, type: __, ...own } = entry ?? {};
   const { path: ___, args: ____, ...inner } = command?.path ? command : {};
   return { ...inner, ...own };
@@ -103,7 +103,7 @@ for (const [file, name, says] of FILES) {
     const entry = findEntry(after, "alwaysup") as Json;
     assertEquals(entry, {
       ...createServerEntry(client, ["/alwaysup", ...FLAGS.slice(1)]),
-      ...ownOf(findEntry(before, "alwaysup")),
+      ...keptMembersOf(findEntry(before, "alwaysup")),
     });
     assertEquals(others(client, after), others(client, before));
     // `install` removes the old arguments, and the comments between them.

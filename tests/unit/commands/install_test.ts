@@ -117,9 +117,9 @@ for (const client of CLIENTS) {
     const { note } = client;
     assert(
       note === undefined || written.stdout.endsWith(note),
-      "it is only a note",
+      "the note is not at the end",
     );
-    assert(!removed.stdout.includes(note ?? "\0"), "about the added entry");
+    assert(!removed.stdout.includes(note ?? "\0"), "the note is shown");
     const gone = await run(disk, `uninstall ${name} --write`);
     assertMatch(gone.stdout, /"alwaysup" is not in this file; nothing changes/);
   });

@@ -24,14 +24,14 @@ const SAID: [what: string, secret: string, text: string, left: string][] = [
   ["in another case", "s3cret", "S3CRET", "***"],
   ["percent-encoded", ODD, `a ${encodeURIComponent(ODD)} b`, "a *** b"],
   ["encoded in lower case", ODD, encodeURIComponent(ODD).toLowerCase(), "***"],
-  ["as a form", ODD, encodeURIComponent(ODD).replaceAll("%20", "+"), "***"],
+  ["form-encoded", ODD, encodeURIComponent(ODD).replaceAll("%20", "+"), "***"],
   ["encoded twice", ODD, encodeURIComponent(encodeURIComponent(ODD)), "***"],
   ["a secret that is already encoded", "p%40ss", "p@ss p%40ss", "*** ***"],
   ["every character percent-encoded", "s3cret", "%73%33%63%72%65%74", "***"],
   ["as JSON", ODD, JSON.stringify(ODD), '"***"'],
   ["with escapes", "s3cret", "\\u0073\\u0033cret", "***"],
   ["in Base64", "s3cret-0123", `(${btoa("s3cret-0123")})`, "(***=)"],
-  ["for URLs", "\u00ff\u00fe?>", "w7_Dvj8-", "***"],
+  ["in Base64 for URLs", "\u00ff\u00fe?>", "w7_Dvj8-", "***"],
   ["control characters", "a\tb\nc", "it is a b c", "it is ***"],
   ["cut off", "s3cret-0123", "it is s3cret-0... and", "it is ***... and"],
   ["a short one, as a word", "ab", "ab (ab) abc cab", "*** (***) abc cab"],
@@ -130,10 +130,10 @@ test("Secrets: redacts the URL's user name in messages, but caches a result that
       id: 1,
       result: { tools: [{ name: "a", description }] },
     });
-    const isLogged = driver.takeEffects().some(({ type }) =>
+    const isSaved = driver.takeEffects().some(({ type }) =>
       type === "save-cache"
     );
-    assertEquals(isLogged, isKept);
+    assertEquals(isSaved, isKept);
     const reason = `who is ${description}`;
     const { connectionId } = driver;
     driver.handle({

@@ -119,7 +119,7 @@ for (const [text, names, rest] of CUTS) {
   });
 }
 
-const BREAKS: [text: string, found: [string, string | undefined][]][] = [
+const BROKEN_TEXTS: [text: string, found: [string, string | undefined][]][] = [
   ["", []],
   ["[1", []],
   ["{", []],
@@ -140,7 +140,7 @@ const BREAKS: [text: string, found: [string, string | undefined][]][] = [
   ['{"a":1} }', []],
 ];
 
-for (const [text, found] of BREAKS) {
+for (const [text, found] of BROKEN_TEXTS) {
   test(`JSON spans: recoverLeadingMembers of ${JSON.stringify(text)}`, () => {
     assertEquals(
       [...recoverLeadingMembers(text)],

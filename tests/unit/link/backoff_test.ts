@@ -145,7 +145,7 @@ test("Backoff: dials on demand do not advance the table", () => {
   assertEquals(
     link.deadline(NO_DEMAND),
     8_250,
-    "earlier than the dial on demand",
+    "moved to the time of the next dial on demand",
   );
   failDial(link, now, NO_DEMAND);
   assertEquals(

@@ -28,7 +28,7 @@ test("Capacity: a setting is known from the start, and nothing overwrites it", (
   }
 });
 
-test("Capacity: a check leaves 100 ms of its 450 ms to the main connection", () => {
+test("Capacity: a check leaves its last 100 ms to the main connection", () => {
   const capacity = startCheck();
   assertEquals([capacity.connectionCapacity, capacity.isUnknown], [
     "unknown",
@@ -315,9 +315,9 @@ const CONFIRMED: [
   ["after a cut without a close frame", false, false, 1, false],
   ["after a cut during a check", false, true, 1, true],
 ];
-for (const [what, isClean, isTrying, readyMs, isCached] of CONFIRMED) {
+for (const [what, isClean, isChecking, readyMs, isCached] of CONFIRMED) {
   test(`Capacity: a reconnect ${what} shows a capacity of one that is ${isCached ? "" : "not "}cached`, () => {
-    const capacity = isTrying ? startCheck() : new CapacityDetector("auto");
+    const capacity = isChecking ? startCheck() : new CapacityDetector("auto");
     capacity.onSecondConnectionOpening(1_000);
     assertEquals(capacity.onMainConnectionClosed(isClean, 1_500), true);
     assertEquals(capacity.onMainConnectionReady(1_500 + readyMs), isCached);
@@ -326,7 +326,7 @@ for (const [what, isClean, isTrying, readyMs, isCached] of CONFIRMED) {
   });
 }
 
-test("Capacity: a displacement has no result if the daemon was down", () => {
+test("Capacity: a displacement is not evidence if the daemon was down", () => {
   for (const before of ["many", "one"] as const) {
     const capacity = new CapacityDetector("auto");
     if (before === "many") capacity.record("many");

@@ -59,7 +59,7 @@ const OTHERS: [what: string, end: (driver: SessionDriver) => void][] = [
     receiveForSeconds(driver, 3_600);
     driver.close(1000);
   }],
-  ["closed, and the daemon was away between", (driver) => {
+  ["closed, and the daemon was away in between", (driver) => {
     driver.advanceToNextDial();
     driver.failDial();
     closeAfter(driver);

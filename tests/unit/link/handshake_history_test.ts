@@ -187,7 +187,7 @@ test("Handshake limit: time asleep does not count as silence", () => {
 /** A failed handshake: the daemon may have rejected the subprotocol. */
 const FAILED: DisconnectCause = { reason: "HTTP 400", mayBeSubprotocol: true };
 
-test("Subprotocol: a failed handshake is repeated once, at once and without it", () => {
+test("Subprotocol: a failed handshake is repeated one time, immediately and without the subprotocol", () => {
   const link = newLink();
   const found: [at: number, isOffered: boolean][] = [];
   for (let now = 0, i = 0; i < 6; i++) {
@@ -223,7 +223,7 @@ test("Subprotocol: all links share the repeat, and the choice that has worked", 
   assertEquals(first.offersSubprotocol, false);
   first.dial(6);
   first.onDisconnect(6, FAILED, 4);
-  assertEquals(first.offersSubprotocol, false, "it has worked without");
+  assertEquals(first.offersSubprotocol, false, "a dial has worked without it");
   assertEquals(first.deadline(NO_DEMAND) > 6, true);
 });
 

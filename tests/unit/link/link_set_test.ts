@@ -130,7 +130,7 @@ for (const [what, role, prepare] of BLOCKING) {
   });
 }
 
-test("Link set: no outage is counted before the client sends something, nor while the link is ready", () => {
+test("Link set: no outage is counted while an open connection waits for the client's first message, nor while the link is ready", () => {
   const set = links();
   assertEquals([set.downSince, set.disconnectedSince], [0, 0]);
   set.main.dial(1);

@@ -19,7 +19,7 @@ test("Link: each step of a handshake has its own deadline", () => {
   assertEquals(
     link.deadline(URGENT_DEMAND),
     Infinity,
-    "nothing was received yet",
+    "the opening message was not sent yet",
   );
   assertEquals(link.isHandshakeUnsent, true);
   link.onHandshakeSent(200);
@@ -198,7 +198,11 @@ test("Link: a link with only abandoned calls is disconnected when it counts as d
   probe("4", 200, true);
   assertEquals(link.deadline(abandoned), 5_150, "the same");
   probe("5", 5_150);
-  assertEquals(link.deadline(abandoned), 5_200, "since the probe before calls");
+  assertEquals(
+    link.deadline(abandoned),
+    5_200,
+    "counted from the probe that was sent without calls",
+  );
   assertEquals(link.nextAction(5_199, abandoned), "nothing");
   assertEquals(link.nextAction(5_200, abandoned), "disconnect");
   assertEquals(link.deadline(BUSY) > 5_200, true, "somebody waits for a call");

@@ -62,7 +62,7 @@ test("Liveness: a connection that is silent for a minute after a cancelled call 
   assertEquals(driver.isConnectionClosed(1), true);
 });
 
-test("Liveness: after the late response to a cancelled call, the connection is lost as an idle one", () => {
+test("Liveness: after the late response to a cancelled call, the connection is lost like an idle one", () => {
   const driver = startWithCancelledCall();
   driver.fromDaemon({ id: 1, result: 1 });
   driver.advance(9_999);
@@ -126,7 +126,7 @@ test("Liveness: the client's own ping finds a dead idle connection", () => {
   assertEquals(driver.dials.length, 2);
 });
 
-test("Liveness: with --ping-interval off a client's ping loses no connection", () => {
+test("Liveness: with --ping-interval off, no connection is lost because of a client's ping", () => {
   const driver = new SessionDriver({ pingInterval: Infinity });
   driver.connect();
   driver.request(1, "ping");
@@ -226,7 +226,7 @@ test("Leading probe: left out just after a handshake", () => {
   assertEquals(driver.sentExceptProbes().at(-1).id, 1);
 });
 
-test("Leading probe: a call that comes while one is open waits for that one", () => {
+test("Leading probe: a call that comes while one is unanswered waits for that one", () => {
   const driver = connectAndAnswerProbe();
   driver.callTool(1, "write");
   driver.advance(300);
@@ -278,7 +278,7 @@ test("Leading probe: a burst that would fill the queue does not wait for the ans
   );
 });
 
-test("Liveness: each call that finds none in flight is probed during the call", () => {
+test("Liveness: a connection is probed during each call that starts while no other is in flight", () => {
   const driver = new SessionDriver();
   driver.connect();
   driver.request("l", "tools/list");
@@ -298,7 +298,7 @@ test("Liveness: each call that finds none in flight is probed during the call", 
   assert(driver.isConnectionClosed(1), "within 20 s");
 });
 
-test("Liveness: after a cancelled call the idle connection has 10 s of silence", () => {
+test("Liveness: after a cancelled call, the idle connection may be silent for 10 s", () => {
   const driver = new SessionDriver();
   driver.connect();
   driver.callTool("long", "write");
@@ -484,7 +484,7 @@ const DELAY_ENDS: [event: string, act: Act, isOver: boolean][] = [
   ["a sleep", (it) => it.onResume(0, 0), true],
 ];
 for (const [event, act, isOver] of DELAY_ENDS) {
-  test(`Call delay: ${isOver ? "ends" : "goes on"} with ${event}`, () => {
+  test(`Call delay: ${isOver ? "ends" : "goes on"}: ${event}`, () => {
     const liveness = new Liveness(LIMITS, 0);
     act(liveness);
     assertEquals(
@@ -500,7 +500,7 @@ for (const [event, act, isOver] of DELAY_ENDS) {
   });
 }
 
-test("Liveness: with probes off, a connection is not verified after a sleep", () => {
+test("Liveness: with probes off, a connection needs no verification after a sleep", () => {
   const liveness = new Liveness({ ...LIMITS, pingInterval: Infinity }, 0);
   liveness.onResume(0, 0);
   assertEquals([liveness.isUnverified, liveness.deadline(NO_DEMAND)], [

@@ -120,7 +120,7 @@ const FRAMES: [what: string, input: string, expected: string[]][] = [
     one,
     two,
   ]],
-  ["a body that ends with the input", frame(multiLine, 9), [
+  ["a body that the end of the input cuts off", frame(multiLine, 9), [
     ">",
     `>${multiLine}\n`,
   ]],

@@ -40,7 +40,7 @@ const FRAMES: [frame: string, found: string[], others: number][] = [
   ["\n \0", [], 0],
 ];
 
-/** The members that show a broken message. */
+/** A broken object with one of these members is a message. */
 const NAMES = ["a"];
 
 for (const [frame, found, others] of FRAMES) {

@@ -48,7 +48,11 @@ test("Id types: an id of the other type matches only while all of the client's i
   types.observe("2");
   assertEquals(types.guessClientId('"7"'), "7");
   types.observe('"a"');
-  assertEquals(types.guessClientId('"7"'), "7", "that is no number");
+  assertEquals(
+    types.guessClientId('"7"'),
+    "7",
+    "'a' is ignored, because it is no number",
+  );
   types.observe('"3"');
   assertEquals([types.guessClientId('"1"'), types.guessClientId("1")], [
     undefined,

@@ -127,7 +127,7 @@ for (const [trapText, text, carried] of ESCAPED) {
   });
 }
 
-test("Envelope: in an invalid text, only a response's id before the error counts", () => {
+test("Envelope: in an invalid text, only a response's id before the syntax error counts", () => {
   const idOf = (text: string): string | undefined => {
     const [message] = parseMessages(text);
     return message?.kind === "invalid" ? message.id : "read";
@@ -218,7 +218,7 @@ test("Envelope: empty members are ignored if a daemon writes all members", () =>
   }
 });
 
-test("Envelope: a client's request with a wrong jsonrpc and another member gets an error", () => {
+test("Envelope: a client's request with a missing or wrong jsonrpc and an unknown member gets an error", () => {
   const driver = startTwoToolSession();
   driver.fromClient('{"id":1,"method":"x","_meta":{}}');
   driver.fromClient('{"jsonrpc":"1.0","id":2,"method":"x","sessionId":"a"}');
@@ -355,7 +355,7 @@ test("Envelope: a batch gives its elements, each with its exact text", () => {
   assertEquals(messages[0]?.kind === "request" && messages[0].text, first);
 });
 
-/** Makes a frame so large that its result is not parsed at once. */
+/** A text so long that the result of its frame is not parsed at once. */
 const LARGE_TEXT = JSON.stringify(
   '\u00e9\u{1f600}"id":1,"error":{},\\ [{ \n'.repeat(3_000),
 );
@@ -363,7 +363,7 @@ const LARGE_TEXT = JSON.stringify(
 const LARGE = `{"error":{"code":1},"id":9,"result":{"method":"x"},` +
   `"content":[{"jsonRpc":"2.0","n":1.0}, ${LARGE_TEXT}] }`;
 
-/** Large frames of valid JSON. */
+/** Large frames of valid JSON. `LARGE` stands for the large result. */
 const LARGE_FRAMES: readonly string[] = [
   '{"jsonrpc":"2.0","id":1,"result":LARGE}',
   '{"result":LARGE,"jsonrpc":"2.0","id":"a"}',

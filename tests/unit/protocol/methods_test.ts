@@ -51,7 +51,7 @@ for (const [message, safe] of REPEATABLE) {
   });
 }
 
-test("Methods: mayTakeLong is false for a ping and for long-lived requests", () => {
+test("Methods: mayKeepDaemonBusy is false for a ping and for long-lived requests", () => {
   const methods: Method[] = ["tools/call", "tools/list", "initialize"];
   const held: Method[] = ["server/discover", "subscriptions/listen"];
   for (const method of methods) {

@@ -30,12 +30,12 @@ for (const connectionId of [undefined, 7]) {
       [MAX_UNREAD / 8 - 1, false, [full, drained]],
       [MAX_UNREAD + 1, true, [full, drained, full]],
     ];
-    for (const [backlog, isWaiting, expected] of steps) {
+    for (const [backlog, isFull, expected] of steps) {
       reader.backlog = backlog;
       backPressure.check(reader, connectionId);
       backPressure.checkAgain();
       assertEquals(events, expected, `${backlog}`);
-      assertEquals(backPressure.hasFullReader, isWaiting, `${backlog}`);
+      assertEquals(backPressure.hasFullReader, isFull, `${backlog}`);
     }
   });
 }

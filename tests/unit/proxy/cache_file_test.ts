@@ -202,7 +202,7 @@ test("Cache writer: the same results are written four times at most", () => {
   assertEquals(writes.length, 4);
 });
 
-test("Cache writer: the client does not wait for the file, and what is saved meanwhile is written with it", () => {
+test("Cache writer: the client does not wait for the file, and results that are saved meanwhile are written in the same write", () => {
   const disk = new MemoryDisk();
   const { timers, setTimer } = collectTimers();
   const { it } = createCacheWriter(disk, CONFIG, { setTimer });
@@ -301,7 +301,11 @@ test("Cache file: one that the user has named and that is not ours stays as it i
   ) {
     const disk = new MemoryDisk();
     disk.addFile(PATH, text);
-    const { isReadOnly, problem } = readCacheFile(PATH, OWNER, disk.host())!;
+    const { mustBeKept: isReadOnly, problem } = readCacheFile(
+      PATH,
+      OWNER,
+      disk.host(),
+    )!;
     assertEquals([isReadOnly, problem !== undefined], [true, true], text);
     createCacheWriter(disk, CONFIG).it.save(cacheWithVersion("v"));
     assertEquals(disk.readText(PATH), text);

@@ -38,7 +38,7 @@ const HEALTH: [
   says: RegExp,
 ][] = [
   [
-    "fresh, and the daemon was never there",
+    "fresh, and the proxy was never connected",
     3_000,
     undefined,
     /fresh \(3\.0 s old\): the daemon was running then.*check EXAI_WS_HOST/,

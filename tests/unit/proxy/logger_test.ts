@@ -1,6 +1,7 @@
 /**
- * Tests log lines by their level and in both formats. If there are many lines
- * of one kind, only the first are written, and the others are counted.
+ * Tests which log lines are written at each level, and both formats. If there
+ * are many lines of one kind, only the first are written, and the others are
+ * counted.
  *
  * @module
  */

@@ -76,11 +76,11 @@ class MemorySetup {
   /** Closes stdin, and waits for the end. Returns the exit code. */
   async end(): Promise<number> {
     await this.client.close();
-    return await this.ended();
+    return await this.waitForEnd();
   }
 
   /** Waits for the end of the proxy. Returns the exit code. */
-  async ended(): Promise<number> {
+  async waitForEnd(): Promise<number> {
     const code = await this.client.waitForExit(this.#exitCode);
     assertEquals(this.daemon.connection, undefined, "a connection is open");
     return code;
@@ -132,7 +132,7 @@ for (const code of [1006, 1001]) {
 }
 
 for (const dialing of ["refuse", "hang"] as const) {
-  test(`Proxy: a daemon whose first dials ${dialing === "hang" ? "hang" : "are refused"}`, async () => {
+  test(`Proxy: the first dials to a daemon ${dialing === "hang" ? "hang" : "are refused"}`, async () => {
     const setup = new MemorySetup(dialing);
     const { client, daemon } = setup;
     const initialized = client.initialize();
@@ -192,7 +192,7 @@ test("Proxy: a call that is in flight at the end of stdin is answered before the
   await setup.waitForCalls("a");
   await client.close();
   daemon.connection.reply({ id: "a", result: { did: "late" } });
-  assertEquals(await setup.ended(), 0);
+  assertEquals(await setup.waitForEnd(), 0);
   assertEquals((await client.waitForResponse("a")).result.did, "late");
 });
 

@@ -103,7 +103,7 @@ const OLD = { ageMs: STALE_MS };
  * Each file, a function that creates it, whether it is removed, and the warning
  * if there is one.
  */
-const LEFT: [
+const FOUND_FILES: [
   what: string,
   name: string,
   plant: (disk: MemoryDisk, path: string) => void,
@@ -208,7 +208,7 @@ const LEFT: [
   ],
 ];
 
-for (const [what, name, plant, end, says] of LEFT) {
+for (const [what, name, plant, end, says] of FOUND_FILES) {
   test(`Status files: a file that is ${what}: ${end}`, () => {
     const disk = new MemoryDisk();
     const path = `${RUNNING}/${name}`;

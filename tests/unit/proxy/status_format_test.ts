@@ -104,9 +104,9 @@ const WORDS: [connectionState: ConnectionState, words: string][] = [
   [{ phase: "open" }, "open, waiting for the client's first message"],
 ];
 
-for (const [standing, words] of WORDS) {
+for (const [connectionState, words] of WORDS) {
   test(`Status format: a connection's state in words: ${words}`, () => {
-    assertEquals(describeConnectionState(standing, 7_200_000), words);
+    assertEquals(describeConnectionState(connectionState, 7_200_000), words);
   });
 }
 

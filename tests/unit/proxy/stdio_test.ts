@@ -28,7 +28,7 @@ test("Line splitter: lines end with LF or CRLF, wherever the chunks end", () => 
   }
 });
 
-test("Line splitter: drops a line over the limit with its length, and reads the next one", () => {
+test("Line splitter: drops a line over the limit, reports its length, and reads the next one", () => {
   for (const size of [1, 7, 1000]) {
     assertEquals(splitChunks(`${"x".repeat(11)}\nok\n`, size, 10), [11, "ok"]);
     assertEquals(splitChunks(`${"x".repeat(10)}\nok\n`, size, 10), [

@@ -25,13 +25,13 @@ test("Indexed min heap: the smallest priority is first, and of equal ones the ke
 test("Indexed min heap: changed and deleted keys leave the others in order", () => {
   // A Lehmer generator gives the same numbers in every run.
   let seed = 1;
-  const chance = (limit: number): number =>
+  const randomBelow = (limit: number): number =>
     (seed = seed * 48_271 % 2_147_483_647) % limit;
   const heap = new IndexedMinHeap<number>();
   const known = new Map<number, number>();
   for (let i = 0; i < 5_000; i++) {
-    const [key, value] = [chance(200), chance(1_000)];
-    if (chance(3) === 0) {
+    const [key, value] = [randomBelow(200), randomBelow(1_000)];
+    if (randomBelow(3) === 0) {
       heap.delete(key);
       known.delete(key);
     } else {

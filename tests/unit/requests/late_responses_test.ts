@@ -151,7 +151,11 @@ test("Late responses: an id is in use until its response arrives on the same con
     ...[true, false, true],
   ]);
   late.onResponse("2", 7);
-  assertEquals(late.has("2"), true, "after an unclear one another may come");
+  assertEquals(
+    late.has("2"),
+    true,
+    "after an unclear response, another may come",
+  );
   late.onDisconnect(7);
   late.onDisconnect(8);
   assertEquals([late.has("1"), late.has("2")], [false, false]);

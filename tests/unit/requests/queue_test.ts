@@ -12,7 +12,7 @@ import { assertEquals } from "../../helpers/assert.ts";
 import { request } from "../../helpers/parsed_request.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
-/** Returns a queue in which tool calls need a pool link, all else the main. */
+/** Returns a queue: tool calls need a pool link, all else the main link. */
 function queue(limit = 100): MessageQueue {
   return new MessageQueue(
     limit,
@@ -145,7 +145,7 @@ test("Queue: the text is limited, too, but a first message may have any size", (
   assertEquals(it.isFull(request("3", "ping")), false);
 });
 
-test("Queue: counts short-lived requests, and long-lived ones without subscriptions", () => {
+test("Queue: counts short-lived requests, and long-lived ones except subscriptions", () => {
   const it = queue();
   const counts = (): number[] => [it.shortLivedCount, it.discoverCount];
   const methods = ["x", "server/discover", "subscriptions/listen"];

@@ -205,7 +205,7 @@ const DUE: [
     undefined,
   ],
   [
-    "waiting for a connection since 5 s",
+    "a wait for a connection that began at 5 s",
     (it) => {
       it.enqueue(5_000);
       it.startQueueTimer(5_000);
@@ -330,9 +330,12 @@ const DUE: [
 ];
 for (const [what, happens, at, why, limits] of DUE) {
   test(`Request state: deadline and reason: ${what}`, () => {
-    const at500 = [testEntry(1, "x", "{}", limits), 500] as const;
+    const postponedBy500 = [testEntry(1, "x", "{}", limits), 500] as const;
     for (
-      const [it, ms] of [[testEntry(1, "x", "{}", limits), 0], at500] as const
+      const [it, ms] of [
+        [testEntry(1, "x", "{}", limits), 0],
+        postponedBy500,
+      ] as const
     ) {
       happens(it);
       it.postpone(ms);
@@ -352,7 +355,7 @@ test("Request state: if several timeouts have passed, the total timeout is the r
   assertEquals([it.deadline, it.advance(60_000)], [45_000, "total-timeout"]);
 });
 
-test("Request state: a daemon may have no room for the length of the idle timeout at most", () => {
+test("Request state: without a total timeout, retries for lack of room end after the idle timeout", () => {
   const refuse = (it: PendingEntry, now: number): string => {
     it.send(1, now, 1);
     return it.delayRetry(now, 0);

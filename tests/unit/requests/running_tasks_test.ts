@@ -59,7 +59,7 @@ test("Tasks: progress goes on after the request was answered", () => {
 });
 
 const TASK_ENDS: [what: string, end: (driver: SessionDriver) => void][] = [
-  ["a status", (driver) => {
+  ["a final status", (driver) => {
     const params = { taskId: "T", status: "failed" };
     driver.fromDaemon({ method: "notifications/tasks/status", params });
   }],

@@ -42,7 +42,7 @@ test("Server requests: equal ids from two connections are distinguished", () => 
   assertEquals(answer(0), undefined);
 });
 
-test("Server requests: have an id for each connection, and the response goes to the right one", () => {
+test("Server requests: get new ids on each connection, and each response goes to the right connection", () => {
   const driver = new SessionDriver();
   driver.connect();
   driver.fromDaemon({ id: 0, method: "elicitation/create", params: { n: 1 } });

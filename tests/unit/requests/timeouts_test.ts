@@ -32,7 +32,11 @@ function settingOf(message: Request): string | undefined {
   return timeoutsOf(message, limits).total?.setting;
 }
 
-const BELONGS: [name: Json, model: Json, provider: string | undefined][] = [
+const PROVIDER_CASES: [
+  name: Json,
+  model: Json,
+  provider: string | undefined,
+][] = [
   ["glm_web_search", undefined, "GLM"],
   ["glm-chat", undefined, "GLM"],
   ["GLM_CHAT", undefined, "GLM"],
@@ -61,7 +65,7 @@ const BELONGS: [name: Json, model: Json, provider: string | undefined][] = [
   ["open_ai", undefined, "OPEN_AI"],
 ];
 
-for (const [name, model, provider] of BELONGS) {
+for (const [name, model, provider] of PROVIDER_CASES) {
   test(`Providers: ${name} with model ${model} belongs to ${provider}`, () => {
     const expected = provider === undefined
       ? "--request-timeout"

@@ -65,7 +65,11 @@ test("Tool hints: a tool that is not in the complete list is not repeatable", ()
   for (const junk of [null, {}, { tools: 7 }, { tools: [7, { name: 7 }] }]) {
     hints.onToolsPage(2, undefined, junk);
   }
-  assertEquals(hints.hintOf(2, "t"), "not-idempotent", "there is none");
+  assertEquals(
+    hints.hintOf(2, "t"),
+    "not-idempotent",
+    "the list has no such tool",
+  );
 });
 
 test("Tool hints: a first page replaces the earlier list of its connection", () => {

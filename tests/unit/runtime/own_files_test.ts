@@ -103,7 +103,7 @@ const FILES: [
 ][] = [
   ["ours", (disk, path) => disk.addFile(path, GOOD), undefined],
   [
-    "ours, and read by others",
+    "ours, and readable by others",
     (disk, path) => disk.addFile(path, GOOD, { mode: 0o644 }),
     undefined,
   ],
@@ -221,7 +221,7 @@ const FOLDERS: [
 ];
 
 for (const [what, plant, says] of FOLDERS) {
-  test(`Ownership: a state folder that is ${what} has no cache and no status file, and is not changed`, async () => {
+  test(`Ownership: a state folder that is ${what} is used for no cache and no status file, and is not changed`, async () => {
     const disk = new MemoryDisk();
     plant(disk);
     const before = [...disk.nodes.keys()];
@@ -229,14 +229,14 @@ for (const [what, plant, says] of FOLDERS) {
     assertEquals(trusted, []);
     assertMatch(readProblem, says);
     assertEquals(failed, `warn: ${readProblem}`);
-    const presence = new StatusFile(disk.host(), RUNNING, PROXY_INFO, 0);
+    const statusFile = new StatusFile(disk.host(), RUNNING, PROXY_INFO, 0);
     let why = "";
     try {
-      presence.update(SNAPSHOT, 200, 0);
+      statusFile.update(SNAPSHOT, 200, 0);
     } catch (error) {
       why = (error as Error).message;
     }
-    assertEquals(why, readProblem, "one line is enough");
+    assertEquals(why, readProblem, "both files have the same problem");
     const found = findRunningProxies(disk.host());
     assertEquals(found, {
       proxies: [],

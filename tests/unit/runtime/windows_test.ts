@@ -30,7 +30,11 @@ for (const [what, before, write] of WRITES) {
     await write(host);
     assertEquals(disk.readText(FILE), "new");
     assertEquals(disk.listNames("/h"), ["a.json"]);
-    assertEquals(disk.nodes.get(FILE)!.id === id, false, "replaced at once");
+    assertEquals(
+      disk.nodes.get(FILE)!.id === id,
+      false,
+      "replaced in one step",
+    );
   });
 }
 

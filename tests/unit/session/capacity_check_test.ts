@@ -83,7 +83,7 @@ function openSecond(driver: SessionDriver): Json {
   assertEquals(sent.map(({ method, connectionId }) => [method, connectionId]), [
     ["ping", 2],
     ["ping", 1],
-  ], "no initialized");
+  ], "no notifications/initialized is sent");
   main = sent[1].id;
   return sent[0].id;
 }

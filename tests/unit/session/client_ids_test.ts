@@ -83,8 +83,8 @@ for (const [what, mine, theirs] of RETYPED) {
     driver.fromDaemon({ method: "notifications/progress", params });
     driver.fromDaemon({ id: theirs, result: {} });
     driver.fromDaemon({ id: theirs, result: { twice: true } });
-    const [hello, progress, answer, ...rest] = driver.sentToClient();
-    assertEquals([hello.id, hello.result], [initialize, result]);
+    const [initialized, progress, answer, ...rest] = driver.sentToClient();
+    assertEquals([initialized.id, initialized.result], [initialize, result]);
     assertEquals(progress.params, { progressToken: mine, progress: 1 });
     assertEquals(answer, { jsonrpc: "2.0", id: mine, result: {} });
     assertEquals(rest, []);
@@ -102,7 +102,7 @@ test("Id types: a client with ids of both types gets exact matches only", () => 
   assertEquals(driver.sentToClient().map(({ id }) => id), [1]);
 });
 
-test("Confusable ids: a request waits for one with the same id of the other type, if the daemon confuses types", () => {
+test("Confusable ids: a request waits for another one whose id differs only in its type, if the daemon confuses types", () => {
   const driver = startRetypedIdSession();
   driver.request(1, "x");
   driver.request("1", "x");

@@ -44,7 +44,7 @@ test("Content-Length: a client that uses it is logged once, and each of its requ
   }
 });
 
-test("Content-Length: a framed request does not answer an open one of the same id", () => {
+test("Content-Length: a framed request gets no error while a request with the same id is pending", () => {
   const driver = new SessionDriver();
   driver.connect();
   driver.request(5, "tools/list");

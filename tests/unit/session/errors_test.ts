@@ -207,7 +207,7 @@ test("Errors: retryAfterMs is a whole number, and missing if no dial is schedule
   }
 });
 
-test("Errors: an id that may still be answered is refused under its id as it sent it", () => {
+test("Errors: a request whose id may still get a late response is refused with the exact text of that id", () => {
   for (const id of ["0", '"a"', "12345678901234567890"]) {
     const text = idAwaitsLateResponse(id);
     assertEquals(text.includes(`"id":${id},`), true, text);

@@ -373,7 +373,7 @@ test("Failover: when no standby answers, the call keeps its full timeout, and st
     ]);
     driver.fromDaemon({ id: "long", result: 1 }, 1);
     assertEquals(driver.sentToClient().map(({ id }) => id), ["long"]);
-    assert(driver.dials.length > 10, "it keeps probing");
+    assert(driver.dials.length > 10, "it keeps dialing");
     assert(driver.dials.length < 40, "by the backoff table");
   }
 });
@@ -541,7 +541,7 @@ test("Failover: after a sleep, a daemon that answers no ping gets new calls, and
   assert(driver.dials.length <= 12, `${driver.dials.length}`);
 });
 
-test("Failover: for a client that never initialized, a ping opens the standby", () => {
+test("Failover: for a client that never initialized, a ping serves as the standby's handshake", () => {
   const driver = new SessionDriver();
   driver.open();
   driver.request(1, "vendor/long");

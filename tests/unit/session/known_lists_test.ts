@@ -91,7 +91,7 @@ const CURSORS: [
   next: (cursor: string | undefined) => string,
   pages: number,
 ][] = [
-  ["always the same", () => "resend", 2],
+  ["always the same", () => "again", 2],
   ["always empty", () => "", 2],
   ["the cursor of the request itself", (cursor) => cursor ?? "first", 2],
   ["two cursors in turn", (cursor) => cursor === "x" ? "y" : "x", 3],

@@ -218,7 +218,7 @@ test("Cached lists: served in an outage, later pages wait", () => {
   assertEquals(driver.sentToClient().map(({ id }) => id), [2]);
 });
 
-test("Cached lists: served after the grace of a dial that hangs", () => {
+test("Cached lists: served after the grace if the dial hangs", () => {
   const driver = new SessionDriver({ cachedResults: CACHED_RESULTS });
   driver.advance(1_000);
   driver.request(1, "tools/list");
@@ -478,7 +478,7 @@ test("Cached lists: ten large pages together are not stored", () => {
 });
 
 test("Size limit: a response that breaks the connection fails only its call; a subscription is reopened", () => {
-  const burst = (driver: SessionDriver): void => {
+  const closeOversized = (driver: SessionDriver): void => {
     const reason = "the daemon sent a message that is too large to be received";
     const how = {
       code: 0,
@@ -492,7 +492,9 @@ test("Size limit: a response that breaks the connection fails only its call; a s
       ...how,
     });
   };
-  for (const end of [burst, (driver: SessionDriver) => driver.close(1009)]) {
+  for (
+    const end of [closeOversized, (driver: SessionDriver) => driver.close(1009)]
+  ) {
     const driver = connectSubscribed();
     requestStateless(driver, 1, "tools/call", { name: "big" });
     end(driver);

@@ -55,7 +55,7 @@ test("Reconnect: a waiting call dials within 1 s, however often the daemon resta
   assertEquals(driver.sentToClient().filter(({ error }) => error), []);
 });
 
-const LONG_LIVED_REQUESTS: [
+const NON_URGENT_MESSAGES: [
   what: string,
   sendRequest: (driver: SessionDriver) => void,
 ][] = [
@@ -71,7 +71,7 @@ const LONG_LIVED_REQUESTS: [
   ],
 ];
 
-for (const [what, sendRequest] of LONG_LIVED_REQUESTS) {
+for (const [what, sendRequest] of NON_URGENT_MESSAGES) {
   test(`Reconnect: ${what} alone causes no dial before the backoff table does`, () => {
     for (const end of Object.values(DIAL_ENDS)) {
       const [idle, held] = [startDown(), startDown()];
@@ -525,9 +525,9 @@ test("Handshake: an initialize after other requests is answered from the cache, 
   assertEquals(driver.sentToClient().map(({ id }) => id), ["init"]);
   driver.takeEffects();
   driver.fromDaemon({ id, result: {} });
-  const [hello, ...rest] = driver.sentToDaemon();
-  assertEquals([hello.method, rest], ["initialize", []]);
+  const [initialize, ...rest] = driver.sentToDaemon();
+  assertEquals([initialize.method, rest], ["initialize", []]);
   const result = { protocolVersion: "2025-06-18", capabilities: {} };
-  driver.fromDaemon({ id: hello.id, result });
+  driver.fromDaemon({ id: initialize.id, result });
   assertEquals(driver.sentToDaemon().at(-1).id, 1);
 });

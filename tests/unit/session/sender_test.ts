@@ -18,12 +18,12 @@ import { test } from "../../helpers/no_permissions.ts";
 
 const READ_ONLY = { readOnlyHint: true };
 
-function toolsResult(...names: [name: string, annotations?: Json][]): Json {
+function toolList(...names: [name: string, annotations?: Json][]): Json {
   return names.map(([name, annotations]) => ({ name, annotations }));
 }
 
 /** A `tools/list` result with one tool: `look` only reads. */
-const LISTED = { tools: toolsResult(["look", READ_ONLY]) };
+const LISTED = { tools: toolList(["look", READ_ONLY]) };
 
 /** Returns a session whose daemon has listed `look`. */
 function connectWithLook(config: Partial<SessionConfig> = {}): SessionDriver {
@@ -83,9 +83,9 @@ test("Hint confirmation: a confirmed call is sent again once, and answered", () 
 });
 
 const DENIALS: [what: string, listed: Json][] = [
-  ["without the hint", toolsResult(["look"])],
-  ["with another hint", toolsResult(["look", { destructiveHint: false }])],
-  ["no more", toolsResult(["other", READ_ONLY])],
+  ["without the hint", toolList(["look"])],
+  ["with another hint", toolList(["look", { destructiveHint: false }])],
+  ["no more", toolList(["other", READ_ONLY])],
 ];
 for (const [what, listed] of DENIALS) {
   test(`Hint confirmation: the new daemon lists the tool ${what}: the call is not sent again`, () => {
@@ -103,7 +103,7 @@ for (const [what, listed] of DENIALS) {
 test("Hint confirmation: with a list in pages, the call waits for the page with its tool", () => {
   const driver = loseCallInFlight();
   let id = reconnectAndGetListId(driver);
-  const first = { tools: toolsResult(["other"]), nextCursor: "2" };
+  const first = { tools: toolList(["other"]), nextCursor: "2" };
   driver.fromDaemon({ id, result: first });
   assertEquals([sentCallIds(driver), errorsToClient(driver)], [[], []]);
   ({ id } = driver.sentExceptProbes().at(-1));
@@ -114,7 +114,7 @@ test("Hint confirmation: with a list in pages, the call waits for the page with 
 test("Hint confirmation: a cursor that does not advance ends the list", () => {
   const driver = loseCallInFlight();
   let id = reconnectAndGetListId(driver);
-  const page = { tools: toolsResult(["other"]), nextCursor: "2" };
+  const page = { tools: toolList(["other"]), nextCursor: "2" };
   driver.fromDaemon({ id, result: page });
   ({ id } = driver.sentExceptProbes().at(-1));
   assertEquals(errorsToClient(driver), []);
@@ -122,7 +122,7 @@ test("Hint confirmation: a cursor that does not advance ends the list", () => {
   assertEquals(errorsToClient(driver), [[1, -31002, "unknown"]]);
 });
 
-for (const how of ["says nothing", "refuses to list them"]) {
+for (const how of ["says nothing", "refuses to list the tools"]) {
   test(`Hint confirmation: a daemon that ${how} has 5 s`, () => {
     const driver = loseCallInFlight();
     const id = reconnectAndGetListId(driver);
@@ -345,7 +345,7 @@ test("Hint confirmation: a stateless client's list is requested in its version, 
     "tools/list",
     "2026-07-28",
   ]);
-  const listed = toolsResult(["look", READ_ONLY], ["new"]);
+  const listed = toolList(["look", READ_ONLY], ["new"]);
   driver.fromDaemon({ id, result: { tools: listed } });
   assertEquals([sentCallIds(driver), driver.sentToClient()], [[1], []]);
 });
@@ -376,7 +376,7 @@ test("exai hint confirmation: in later revisions the list is requested on the ca
   acknowledgeExaiHello(driver);
   driver.request("list", "tools/list");
   answerExaiToolList(driver);
-  const isHinted = driver.sentToClient().at(-1).result.tools[0].annotations;
+  const annotations = driver.sentToClient().at(-1).result.tools[0].annotations;
   driver.callTool(1, "look");
   driver.takeEffects();
   acknowledgeExaiHello(driver);
@@ -385,7 +385,7 @@ test("exai hint confirmation: in later revisions the list is requested on the ca
   driver.advanceToNextDial();
   acknowledgeExaiHello(driver);
   const listRequests = driver.takeFrames().map(({ op }) => op);
-  assertEquals([isHinted, listRequests], [READ_ONLY, ["list_tools"]]);
+  assertEquals([annotations, listRequests], [READ_ONLY, ["list_tools"]]);
   answerExaiToolList(driver);
   assertEquals(driver.takeFrames().map(({ op }) => op), ["call_tool"]);
 });

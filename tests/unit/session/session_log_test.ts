@@ -176,7 +176,7 @@ function startWithFullQueue(): SessionDriver {
   return driver;
 }
 
-test("Dropped notifications: 20,000 give five log lines, the last one with the count at the end", () => {
+test("Dropped notifications: 20,000 give five log lines, and one with the total at the end", () => {
   const driver = startWithFullQueue();
   for (let i = 0; i < 20_000; i++) driver.fromClient(NOTE);
   const tens = [10, 100, 1000, 10_000].map((it) =>

@@ -106,7 +106,7 @@ test("Handshake: requests of a client without initialize wait for the response t
   assertEquals(driver.sentExceptProbes().map(({ id }) => id), [1]);
 });
 
-test("Replay: after a reconnect initialize, initialized, level, subscriptions, open requests and lists are sent", () => {
+test("Replay: after a reconnect, initialize, initialized, the log level, subscriptions, open requests and requests for lists are sent", () => {
   const driver = new SessionDriver();
   driver.open();
   driver.request("i", "initialize", { protocolVersion: "2025-11-25", keep: 1 });
@@ -595,11 +595,11 @@ test("Secrets: a secret that an MCP daemon sends back reaches neither the client
     driver.fromDaemon({ id, error });
     return JSON.stringify(driver.takeEffects());
   };
-  const unlisted = answer();
+  const listErrorEffects = answer();
   driver.close();
   driver.advanceToNextDial();
   driver.open();
-  for (const shownText of [unlisted, answer()]) {
+  for (const shownText of [listErrorEffects, answer()]) {
     assertEquals([shownText.includes("S3CR"), shownText.includes("***")], [
       false,
       true,
@@ -607,7 +607,7 @@ test("Secrets: a secret that an MCP daemon sends back reaches neither the client
   }
 });
 
-const HANDSHAKES: [
+const INITIALIZED_FORMS: [
   what: string,
   text: string,
   answers: Json[],
@@ -639,7 +639,7 @@ const HANDSHAKES: [
   ],
 ];
 
-for (const [what, text, answers, written] of HANDSHAKES) {
+for (const [what, text, answers, written] of INITIALIZED_FORMS) {
   test(`Handshake: the client's initialized is sent, and replayed after a reconnect: ${what}`, () => {
     const driver = new SessionDriver();
     driver.open();

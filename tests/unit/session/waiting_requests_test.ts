@@ -98,7 +98,10 @@ test("Circuit breaker: after an outage longer than the queue timeout, a call dia
   driver.failDial();
   advanceWhileDialsFail(driver, 19_999);
   assertEquals(driver.sentToClient(), []);
-  assert(driver.dials.length > length + 15, "a container may be booting");
+  assert(
+    driver.dials.length > length + 15,
+    "it keeps dialing, because a container may be booting",
+  );
   advanceWhileDialsFail(driver, 1);
   const [{ error }] = driver.sentToClient();
   assertEquals([error.code, error.data.delivered], [-31001, "no"]);
@@ -162,7 +165,11 @@ test("Circuit breaker: stays closed in a short outage, with a short queue timeou
   driver.takeEffects();
   driver.callTool(1, "write");
   advanceWhileDialsFail(driver, 100_000);
-  assertEquals(driver.sentToClient(), [], "without a limit no circuit");
+  assertEquals(
+    driver.sentToClient(),
+    [],
+    "without a queue timeout, there is no circuit breaker",
+  );
 });
 
 test("--give-up-after: does not count a sleep", () => {

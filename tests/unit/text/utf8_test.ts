@@ -16,7 +16,7 @@ const BYTES: [what: string, bytes: number[], text: string | undefined][] = [
   ["UTF-16", [0xff, 0xfe, 0x7b, 0x00], undefined],
   ["half a character", [0x22, 0xc3], undefined],
   ["a surrogate", [0xed, 0xa0, 0x80], undefined],
-  ["more bytes than it needs", [0xc0, 0xaf], undefined],
+  ["a character in more bytes than it needs", [0xc0, 0xaf], undefined],
 ];
 
 test("UTF-8: refuses every sequence of bytes that is not UTF-8", () => {

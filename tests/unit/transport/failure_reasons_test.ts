@@ -360,9 +360,9 @@ const REASONS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
   ]],
 ];
 
-for (const [details, sayings] of REASONS) {
+for (const [details, reports] of REASONS) {
   test(`Close reason: ${details.reason}`, () => {
-    for (const said of sayings) {
+    for (const said of reports) {
       const { dialFailure, ...found } = diagnoseClose(said);
       assertEquals(found, details, JSON.stringify(said));
       // A failed dial without an HTTP status also has a summary and advice.
@@ -400,7 +400,7 @@ test("Close reason: needs a diagnosis if the runtime does not report it", () => 
   for (const said of UNCLEAR) {
     assertEquals(needsDiagnosis("wss://h/", said), true, JSON.stringify(said));
   }
-  const known = REASONS.flatMap(([, sayings]) => sayings)
+  const known = REASONS.flatMap(([, reports]) => reports)
     .filter(({ wasOpen, message, errorCode, status }) =>
       !wasOpen && (message + errorCode !== "" || status !== undefined)
     );

@@ -304,8 +304,8 @@ const runReworded: typeof runProxy = (
   );
 
 /**
- * Runs the checks of `doctor` on a daemon. Returns them, and the check of a
- * running proxy that has the first error of these checks.
+ * Runs the checks of `doctor` on a daemon. Returns their results, and the check
+ * of a running proxy whose last error is the first error of these checks.
  */
 async function runChecks(
   index: number,
@@ -354,7 +354,7 @@ async function runChecks(
 
 /** Returns a check without its texts and times. */
 function withoutText({ name, state, advice = "", data }: CheckResult): unknown {
-  return [name, state, advice, { ...data, ms: 0, trouble: "", proxies: [] }];
+  return [name, state, advice, { ...data, ms: 0, problem: "", proxies: [] }];
 }
 
 test("doctor: the findings do not depend on the wording of messages", async () => {
@@ -375,8 +375,8 @@ test("doctor: the findings do not depend on the wording of messages", async () =
       const { name, state, advice = "" } = plain.checks.at(-1)!;
       const begin = advice.slice(0, last[2].length);
       assertEquals([name, state, begin], last, what);
-      const { advice: keepsRunning = "" } = plain.running;
-      assertEquals(keepsRunning.slice(0, running.length), running, what);
+      const { advice: runningAdvice = "" } = plain.running;
+      assertEquals(runningAdvice.slice(0, running.length), running, what);
       assertEquals(
         other.checks.map(withoutText),
         plain.checks.map(withoutText),

@@ -183,7 +183,7 @@ test("exai outcome: before a call is sent again, one health query is sent on one
   assertEquals(stepOn(2), "ready", "it was never sent");
 });
 
-test("exai outcome: a sleep moves the daemon's clock, and makes a probe a query", () => {
+test("exai outcome: time asleep counts towards the daemon's uptime, and a pending probe becomes a query", () => {
   const driver = new CallDriver("sent");
   const { calls, request } = driver;
   calls.beginExchange(3, { kind: "health", isProbe: true });

@@ -40,7 +40,7 @@ test("exai notifications: the client's notifications are not sent to the daemon"
   assertEquals(driver.takeFrames(), []);
 });
 
-test("exai call: has its own connection and request_id, and unchanged arguments", () => {
+test("exai call: has its own connection and request_id, and the client's arguments keep their text", () => {
   const driver = new ExaiDriver();
   driver.openAndAcknowledgeHello();
   driver.fromClient(
@@ -263,7 +263,7 @@ test("exai OVER_CAPACITY: a call is retried after the daemon's pause, under a ne
   assertEquals(driver.responsesToClient(), [[1, "at last"]]);
 });
 
-test("exai OVER_CAPACITY: retries end after the request timeout, or without one after the idle timeout", () => {
+test("exai OVER_CAPACITY: retries end after the request timeout, or after the idle timeout if there is no request timeout", () => {
   for (
     const [config, ms] of [
       [{ requestTimeout: 5_000 }, 5_000],
@@ -332,7 +332,7 @@ test("exai DUPLICATE: our own call is polled for its outcome; a duplicate of ano
   });
 });
 
-test("exai frames: frames without a call change nothing", () => {
+test("exai frames: frames that belong to no pending request change nothing", () => {
   const driver = new ExaiDriver();
   driver.openAndAcknowledgeHello();
   const call = driver.startCall(1);
@@ -374,19 +374,19 @@ test("exai frames: a result or an error without request_id belongs to the runnin
   }
 });
 
-const REFUSED: [what: string, frame: Json, text: string][] = [
+const CALL_ERRORS: [what: string, frame: Json, text: string][] = [
   [
     "an unknown tool",
     { error: { code: "TOOL_NOT_FOUND", message: "Unknown tool: x" } },
     "TOOL_NOT_FOUND: Unknown tool: x",
   ],
   [
-    "an unknown tool, said without an op",
+    "an unknown tool, in a frame whose op is null",
     { op: null, error: { code: "TOOL_NOT_FOUND", message: "no x" } },
     "TOOL_NOT_FOUND: no x",
   ],
   [
-    "an unknown tool, said as an op of its own",
+    "an unknown tool, in an error frame",
     { op: "error", error: { code: "TOOL_NOT_FOUND", message: "no x" } },
     "TOOL_NOT_FOUND: no x",
   ],
@@ -405,10 +405,10 @@ const REFUSED: [what: string, frame: Json, text: string][] = [
     { error: { code: "DUPLICATE", message: "no", original_request_id: "y" } },
     "DUPLICATE: no",
   ],
-  ["a code in other letters", { error: { code: 7, message: "no" } }, "no"],
+  ["a code that is not a string", { error: { code: 7, message: "no" } }, "no"],
 ];
 
-for (const [what, frame, text] of REFUSED) {
+for (const [what, frame, text] of CALL_ERRORS) {
   test(`exai errors: a call's error is a tool error with the text of the Python shim: ${what}`, () => {
     const driver = new ExaiDriver();
     driver.openAndAcknowledgeHello();
@@ -535,7 +535,7 @@ for (const requestTimeout of [3_600_000, Infinity]) {
   });
 }
 
-test("exai DUPLICATE: a revision without health that reports our own duplicate does not lose the connection", () => {
+test("exai DUPLICATE: a daemon without health that reports a duplicate of our own call keeps its connection", () => {
   const driver = new ExaiDriver();
   driver.openAndAcknowledgeHello(1, "editor-80000000-1");
   driver.callTool(1, "chat");
@@ -675,7 +675,7 @@ test("exai errors: a call's error that quotes a secret reaches the client redact
   ]);
 });
 
-test("exai frames: a number or a note of another type causes no internal error", () => {
+test("exai frames: a value of the wrong type for a number or a note causes no internal error", () => {
   const odd = { valueOf: 1, toString: 1 };
   const frames: Json[] = [
     { op: "progress", note: odd },
@@ -696,7 +696,7 @@ test("exai frames: a number or a note of another type causes no internal error",
   }
 });
 
-test("exai OVER_CAPACITY: a call that is always too large is not retried", () => {
+test("exai OVER_CAPACITY: a call that is too large for the daemon is not retried", () => {
   const driver = new ExaiDriver();
   driver.openAndAcknowledgeHello();
   const { request_id, connectionId } = driver.startCall(1);
@@ -713,16 +713,16 @@ test("exai OVER_CAPACITY: a call that is always too large is not retried", () =>
 
 test("exai list_tools: tools in the form of MCP reach the client unchanged", () => {
   const schema = '{"type":"object","maximum":18446744073709551615}';
-  const spelled = `[ {"name":"a","inputSchema":${schema}} ]`;
+  const toolsText = `[ {"name":"a","inputSchema":${schema}} ]`;
   const driver = new ExaiDriver();
   driver.openAndAcknowledgeHello();
   driver.request(1, "tools/list");
   driver.takeEffects();
-  driver.fromDaemon(`{"op":"list_tools_res","tools":${spelled}}`);
+  driver.fromDaemon(`{"op":"list_tools_res","tools":${toolsText}}`);
   const [reply] = driver.takeEffects().filter((it: Json) =>
     it.type === "send-to-client"
   );
-  assert((reply as Json).text.includes(`"tools":${spelled}`));
+  assert((reply as Json).text.includes(`"tools":${toolsText}`));
   driver.request(2, "tools/list");
   driver.frameFromDaemon({ op: "list_tools_res", tools: [{ name: "b" }] });
   const [{ result }] = driver.sentToClient();

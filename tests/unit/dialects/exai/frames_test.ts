@@ -85,7 +85,7 @@ test("exai uptime: read only in the form in which Python writes durations", () =
 const nanResponse = (frame: Json): string =>
   JSON.stringify(frame).replace('"NAN"', "NaN");
 
-test("exai frames: a list_tools_res with NaN", () => {
+test("exai frames: a list_tools_res with NaN still ends its request", () => {
   const driver = new ExaiDriver();
   driver.openAndAcknowledgeHello();
   driver.request(0, "initialize", { protocolVersion: "2025-06-18" });
@@ -101,7 +101,7 @@ test("exai frames: a list_tools_res with NaN", () => {
   assertEquals(responseCodes(driver).length, 1);
 });
 
-test("exai frames: a health_res with NaN", () => {
+test("exai frames: a health_res with NaN keeps the connection", () => {
   const driver = new ExaiDriver();
   driver.openAndAcknowledgeHello();
   driver.request(0, "initialize", { protocolVersion: "2025-06-18" });

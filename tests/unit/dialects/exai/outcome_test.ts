@@ -66,13 +66,17 @@ test("exai outcome: if the process is the same, the same request is sent again a
   assertEquals(driver.responsesToClient(), [[1, "done at last"]]);
 });
 
-test("exai outcome: if the process is another, nothing is sent and the outcome is unknown", () => {
+test("exai outcome: with another process, nothing is sent and the outcome is unknown", () => {
   for (const uptime of ["0:00:09", "0:00:00"]) {
     const { driver } = startCallAndLoseConnections();
     reconnectBoth(driver);
     driver.returnHealth(driver.connectionId, uptime);
     assertEquals(driver.takeFrames(), []);
-    assertEquals(driver.responsesToClient(), [], "takeFrames has removed them");
+    assertEquals(
+      driver.responsesToClient(),
+      [],
+      "takeFrames has removed the responses",
+    );
   }
   const { driver } = startCallAndLoseConnections();
   reconnectBoth(driver);
@@ -80,7 +84,7 @@ test("exai outcome: if the process is another, nothing is sent and the outcome i
   assertEquals(driver.responsesToClient(), [[1, -31002]]);
 });
 
-test("exai outcome: if the process is another, --retry always executes the call again", () => {
+test("exai outcome: with another process, a call is executed again if --retry is always", () => {
   const { driver, call } = startCallAndLoseConnections(10_000, {
     retry: "always",
   });
@@ -101,7 +105,7 @@ const UNKNOWN_OUTCOMES: [what: string, frame: Json][] = [
     ok: true,
     health: { uptime_human: "ages" },
   }],
-  ["no health in it", { op: "health_res", ok: true }],
+  ["a health_res without health", { op: "health_res", ok: true }],
   ["not ok", {
     op: "health_res",
     ok: false,
@@ -119,7 +123,7 @@ for (const [what, frame] of UNKNOWN_OUTCOMES) {
   });
 }
 
-test("exai outcome: unknown at once with a revision without health", () => {
+test("exai outcome: unknown at once if the daemon has no health op", () => {
   const driver = new ExaiDriver();
   driver.openAndAcknowledgeHello(1, "editor-80000000-1");
   driver.callTool(1, "chat");
@@ -169,7 +173,7 @@ test("exai outcome: unknown after the queue timeout if the daemon does not retur
   assert(driver.now >= 55_000 && driver.now < 57_000, `${driver.now}`);
 });
 
-test("exai outcome: refused dials in between do not show another process", () => {
+test("exai outcome: refused dials in between do not mean that it is another process", () => {
   const { driver, call } = startCallAndLoseConnections();
   for (let i = 0; i < 5; i++) {
     driver.advanceToNextDial();
@@ -181,7 +185,7 @@ test("exai outcome: refused dials in between do not show another process", () =>
   assertEquals(driver.takeFrames()[0].request_id, call.request_id);
 });
 
-test("exai outcome: a different start by the daemon's clock shows another process, whatever its uptime", () => {
+test("exai outcome: a different start time on the daemon's clock means that it is another process, whatever its uptime", () => {
   for (const [origin, isSame] of [[1_000, true], [1_005, false]] as const) {
     const driver = new ExaiDriver();
     driver.openAndAcknowledgeHello();

@@ -209,7 +209,7 @@ test("exai pool: when a cancel closes the only connection, the next call gets a 
   driver.advance(2_000);
   // Without a new dial, call 2 would have failed with -31001 by now.
   assertEquals(driver.sentToClient(), []);
-  assert(driver.dials.length > length, "the capacity is used up");
+  assert(driver.dials.length > length, "no link was dialed for call 2");
 });
 
 for (const how of ["close", "cancel"]) {

@@ -25,46 +25,47 @@ const PROGRESS = "=== PROGRESS ===\nstep\n=== END PROGRESS ===\n\n";
 
 const TURN = "\n\n---\n\nAGENT'S TURN: go on";
 
-const SAID: [what: string, output: Json, error: Json, expected: string[]][] = [
+const BLOCKS: [what: string, output: Json, error: Json, expected: string[]][] =
   [
-    "error beside an empty content",
-    { status: "error", content: "", error: "disk full" },
-    { code: "ERROR", message: "disk full" },
-    ["disk full"],
-  ],
-  [
-    "error beside a content",
-    { status: "execution_error", content: "Failed.", error: "no route" },
-    { code: "EXECUTION_ERROR", message: "Failed." },
-    ["Failed.", "no route"],
-  ],
-  [
-    "the message is the wrapped content",
-    { status: "error", content: `${PROGRESS}a\nb${TURN}` },
-    { code: "ERROR", message: `${PROGRESS}a\nb${TURN}` },
-    ["a\nb"],
-  ],
-  [
-    "members that are not the daemon's wrapping",
-    { status: "ok", path: "/x", content: "a", sha: "1" },
-    null,
-    ['{"status":"ok","path":"/x","content":"a","sha":"1"}'],
-  ],
-  [
-    "indentation behind the progress",
-    { status: "success", content: `${PROGRESS}    a\n    b` },
-    null,
-    ["    a\n    b"],
-  ],
-  [
-    "a text after the marker",
-    { status: "success", content: `see:${TURN}\n\n## Second chapter\nx` },
-    null,
-    [`see:${TURN}\n\n## Second chapter\nx`],
-  ],
-];
+    [
+      "an error beside empty content",
+      { status: "error", content: "", error: "disk full" },
+      { code: "ERROR", message: "disk full" },
+      ["disk full"],
+    ],
+    [
+      "an error beside content",
+      { status: "execution_error", content: "Failed.", error: "no route" },
+      { code: "EXECUTION_ERROR", message: "Failed." },
+      ["Failed.", "no route"],
+    ],
+    [
+      "the message is the wrapped content",
+      { status: "error", content: `${PROGRESS}a\nb${TURN}` },
+      { code: "ERROR", message: `${PROGRESS}a\nb${TURN}` },
+      ["a\nb"],
+    ],
+    [
+      "members that are not the daemon's wrapping",
+      { status: "ok", path: "/x", content: "a", sha: "1" },
+      null,
+      ['{"status":"ok","path":"/x","content":"a","sha":"1"}'],
+    ],
+    [
+      "indentation after the progress",
+      { status: "success", content: `${PROGRESS}    a\n    b` },
+      null,
+      ["    a\n    b"],
+    ],
+    [
+      "text after the turn notice",
+      { status: "success", content: `see:${TURN}\n\n## Second chapter\nx` },
+      null,
+      [`see:${TURN}\n\n## Second chapter\nx`],
+    ],
+  ];
 
-for (const [what, output, error, expected] of SAID) {
+for (const [what, output, error, expected] of BLOCKS) {
   test(`exai tool output: ${what}`, () => {
     const found = toolResultOf({
       op: "call_tool_res",
@@ -125,10 +126,14 @@ const OUTPUTS: [what: string, text: string, texts: string[]][] = [
   ["JSON that is no tool output", '{"content":"a"}', ['{"content":"a"}']],
   ["content only", output({ content: "a" }), ["a"]],
   ["progress in front", output({ content: `${PROGRESS}a` }), ["a"]],
-  ["a turn notice behind", output({ content: `a${TURN}` }), ["a"]],
-  ["both", output({ content: `${PROGRESS}a\nb${TURN}` }), ["a\nb"]],
+  ["a turn notice at the end", output({ content: `a${TURN}` }), ["a"]],
   [
-    "a tool that speaks of a turn itself",
+    "progress in front and a turn notice at the end",
+    output({ content: `${PROGRESS}a\nb${TURN}` }),
+    ["a\nb"],
+  ],
+  [
+    "content that has another turn notice inside",
     output({
       content: `x${TURN}\ny${TURN}`,
     }),
@@ -137,7 +142,7 @@ const OUTPUTS: [what: string, text: string, texts: string[]][] = [
   ["progress in the middle stays", output({ content: `a ${PROGRESS}` }), [
     `a ${PROGRESS}`,
   ]],
-  ["a text that only looks like it", `a${TURN}`, [`a${TURN}`]],
+  ["text with a turn notice that is no tool output", `a${TURN}`, [`a${TURN}`]],
   [
     "a conversation that can go on",
     output({
@@ -151,7 +156,7 @@ const OUTPUTS: [what: string, text: string, texts: string[]][] = [
     output({ content: { a: 1 } }),
   ]],
   ["a step of a workflow, which has no content", WORKFLOW, [WORKFLOW]],
-  ["content beside what a tool says itself", FINDINGS, [FINDINGS]],
+  ["content beside a member of the tool's own", FINDINGS, [FINDINGS]],
   ["neither content nor error", output({}), [output({})]],
   ["broken JSON", "{", ["{"]],
 ];
@@ -242,15 +247,29 @@ const RESULTS: [
     "b",
     "3",
   ], false],
-  ["later: result with outputs", { result: { outputs: [textBlock("a")] } }, [
+  ["later revisions: result with outputs", {
+    result: { outputs: [textBlock("a")] },
+  }, [
     "a",
   ], false],
-  ["later: result as a text", { result: "a" }, ["a"], false],
-  ["later: result as blocks", { result: [textBlock("a")] }, ["a"], false],
-  ["later: result with content", { result: { content: [textBlock("a")] } }, [
+  ["later revisions: result as a text", { result: "a" }, ["a"], false],
+  [
+    "later revisions: result as blocks",
+    { result: [textBlock("a")] },
+    ["a"],
+    false,
+  ],
+  ["later revisions: result with content", {
+    result: { content: [textBlock("a")] },
+  }, [
     "a",
   ], false],
-  ["later: any other result", { result: { a: 1 } }, ['{"a":1}'], false],
+  [
+    "later revisions: any other result",
+    { result: { a: 1 } },
+    ['{"a":1}'],
+    false,
+  ],
   ["the summary block", { outputs: [textBlock("a"), textBlock(SUMMARY)] }, [
     "a",
   ], false],
@@ -314,12 +333,12 @@ const RESULTS: [
     true,
   ],
   [
-    "the same in another case, with what its metadata say",
+    "a workflow's own error, with a status in capitals and with metadata",
     { outputs: [textBlock(SHOUTED)] },
     [SHOUTED],
     true,
   ],
-  ["a failure that says no error", { outputs: [textBlock(TESTED)] }, [
+  ["a failed status without an error", { outputs: [textBlock(TESTED)] }, [
     TESTED,
   ], false],
   [

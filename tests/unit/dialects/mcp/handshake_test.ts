@@ -28,7 +28,7 @@ const REQUEST = request(
 const OWN_ID = 2 ** 30;
 
 /** Returns a handshake whose client got this version from this source. */
-function agreed(version: string, source: Source): McpHandshake {
+function agreedHandshake(version: string, source: Source): McpHandshake {
   const handshake = new McpHandshake(new OwnRequests(() => 0, () => false));
   const result = { protocolVersion: version };
   if (source === "daemon") {
@@ -59,8 +59,8 @@ const REPLAYED: [source: Source, version: string][] = [
   ["cached", ASKED],
 ];
 for (const [source, version] of REPLAYED) {
-  test(`MCP handshake: after a result that is ${source}, replays version ${version}`, () => {
-    const opening = agreed("2025-06-18", source).begin(1, []);
+  test(`MCP handshake: after a result whose source is ${source}, replays version ${version}`, () => {
+    const opening = agreedHandshake("2025-06-18", source).begin(1, []);
     const text = REQUEST.text.replace('"init"', `${OWN_ID}`)
       .replace(ASKED, version);
     assertEquals(opening, { text });
@@ -91,29 +91,32 @@ for (
   const [source, clientVersion, answered, kind, isRefused, next] of EVALUATED
 ) {
   test(`MCP handshake: the client has ${clientVersion} (${source}), the daemon answers ${answered}: ${kind}`, () => {
-    const handshake = agreed(clientVersion, source);
+    const handshake = agreedHandshake(clientVersion, source);
     const message = answer({ protocolVersion: answered });
-    const incoming: Json = handshake.onReplayResponse(message, undefined);
+    const incoming: Json = handshake.onOwnInitializeResponse(
+      message,
+      undefined,
+    );
     assertEquals([incoming.kind, incoming.isRefused], [kind, isRefused]);
-    const isHeld = kind === "rejected";
+    const isRejected = kind === "rejected";
     assertEquals(
       replayedVersion(handshake),
-      isHeld ? clientVersion : answered,
+      isRejected ? clientVersion : answered,
     );
     // Another known version is accepted until a daemon has confirmed one.
     const other = answer({ protocolVersion: "2024-11-05" });
-    const later = handshake.onReplayResponse(other, undefined);
+    const later = handshake.onOwnInitializeResponse(other, undefined);
     assertEquals(later.kind, next === "daemon" ? "rejected" : "ready");
   });
 }
 
 test("MCP handshake: only a response to the client's own request is cached", () => {
   const evaluate = (handshake: McpHandshake, message: Response): Json =>
-    handshake.onReplayResponse(message, undefined);
+    handshake.onOwnInitializeResponse(message, undefined);
   const message = answer({ protocolVersion: "2025-06-18" });
-  const own = evaluate(agreed(ASKED, "placeholder"), message);
+  const own = evaluate(agreedHandshake(ASKED, "placeholder"), message);
   assertEquals(own.cacheable, { request: REQUEST, response: message });
-  const handshake = agreed("2025-06-18", "daemon");
+  const handshake = agreedHandshake("2025-06-18", "daemon");
   const other = evaluate(handshake, message);
   assertEquals([other.cacheable, other.staleInitialize], [
     undefined,
@@ -128,11 +131,11 @@ test("MCP handshake: only a response to the client's own request is cached", () 
   );
 });
 
-test("MCP handshake: an error rejects the daemon, and only an invalid params error removes the cached result", () => {
+test("MCP handshake: after an error, the daemon is rejected, and only an invalid params error removes the cached result", () => {
   for (const code of [-32602, -32603]) {
     const message = answer(undefined, { code, message: "no" });
-    const handshake = agreed("2025-06-18", "daemon");
-    const incoming: Json = handshake.onReplayResponse(message, "no");
+    const handshake = agreedHandshake("2025-06-18", "daemon");
+    const incoming: Json = handshake.onOwnInitializeResponse(message, "no");
     assertEquals([incoming.kind, incoming.isRefused], ["rejected", false]);
     assertEquals(
       incoming.staleInitialize,
@@ -143,7 +146,7 @@ test("MCP handshake: an error rejects the daemon, and only an invalid params err
 });
 
 test("MCP handshake: the log level and the subscriptions are replayed as the client last set them", () => {
-  const handshake = agreed(ASKED, "daemon");
+  const handshake = agreedHandshake(ASKED, "daemon");
   const set = (method: string, params: Json): void =>
     handshake.onSuccess(request("1", method, JSON.stringify(params)));
   assertEquals(handshake.buildReplay(1), { toDaemon: [], toClient: [] });
@@ -175,7 +178,7 @@ for (const [before, after] of CAPABILITIES) {
       `{"id":1,"result":{"capabilities":${capabilities}}}`;
     const { result } = JSON.parse(text(before));
     const message = { ...answer(result), text: text(before) };
-    const handshake = agreed(ASKED, "daemon");
+    const handshake = agreedHandshake(ASKED, "daemon");
     assertEquals(handshake.onInitializeResult(REQUEST, message), text(after));
   });
 }

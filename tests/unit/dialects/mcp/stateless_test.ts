@@ -22,7 +22,7 @@ import {
   SessionDriver,
 } from "../../../helpers/session/session_driver.ts";
 
-test("Stateless MCP: the client's server/discover opens the connection, so the proxy sends none", () => {
+test("Stateless MCP: the client's server/discover serves as the handshake, so the proxy sends none of its own", () => {
   const driver = new SessionDriver();
   driver.open();
   assertEquals(driver.sentToDaemon(), []);
@@ -63,13 +63,13 @@ for (const id of [{ id: null }, {}]) {
   test(
     `Stateless MCP: an error with ${
       JSON.stringify(id)
-    } answers no initialize and no second server/discover, and no result does`,
+    } answers no initialize and no second server/discover, and a result of that form answers nothing`,
     () => {
-      const opens = new SessionDriver();
-      opens.open();
-      opens.request(0, "initialize", { protocolVersion: "2025-11-25" });
-      opens.fromDaemon({ ...id, error });
-      assertEquals(opens.sentToClient(), []);
+      const initializing = new SessionDriver();
+      initializing.open();
+      initializing.request(0, "initialize", { protocolVersion: "2025-11-25" });
+      initializing.fromDaemon({ ...id, error });
+      assertEquals(initializing.sentToClient(), []);
       const second = new SessionDriver();
       second.open();
       requestStateless(second, "probe-1", "server/discover");
@@ -87,7 +87,7 @@ for (const id of [{ id: null }, {}]) {
   );
 }
 
-test("Stateless MCP: an error response to server/discover opens the connection, too", () => {
+test("Stateless MCP: an error response to server/discover completes the handshake, too", () => {
   const driver = new SessionDriver();
   driver.open();
   requestStateless(driver, 1, "server/discover");
@@ -239,7 +239,7 @@ test("Stateless MCP: a result that asks for input passes unchanged", () => {
   assertEquals(driver.sentToClient()[0].result, result);
 });
 
-test("Stateless MCP: a client's ping is forwarded, and the daemon refuses it", () => {
+test("Stateless MCP: a client's ping is forwarded to the daemon", () => {
   const driver = new SessionDriver();
   requestStateless(driver, 1, "ping");
   assertEquals(driver.sentToClient(), []);

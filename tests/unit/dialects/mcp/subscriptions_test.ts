@@ -232,7 +232,7 @@ test("Subscriptions: do not delay the exit or the detection of a dead connection
   assertEquals(
     driver.isConnectionClosed(connectionId),
     true,
-    "silence ends it nevertheless",
+    "a silent connection is closed nevertheless",
   );
   const other = subscribedToAll();
   other.end();
