@@ -490,7 +490,7 @@ test("architecture: a test's title begins with its subject and a colon", async (
   assertEquals(wrong, []);
 });
 
-test("architecture: the tasks run, demo, compile and npm import only the three packages above, so that a first start fetches no others", async () => {
+test("architecture: the tasks `run`, `demo`, `compile` and `npm` import only the packages in PACKAGES, so that a first start fetches no others", async () => {
   const starts = ["../main.ts", "demo.ts", "daemons/demo_daemon.ts"];
   const build = ["compile", "npm", "install_packages"];
   starts.push(...build.map((name) => `../.ci/build/${name}.ts`));

@@ -107,7 +107,10 @@ test("config/: every client's file starts the installed executable, in the form 
   assertEquals(started, { command: "/path/to/alwaysup", args: [] });
   for (const client of CLIENTS) {
     const text = await textOf(fileOf(client));
-    assert(text.trimEnd().split("\n").length <= 16, `${client.name} is short`);
+    assert(
+      text.trimEnd().split("\n").length <= 16,
+      `${client.name}: more than 16 lines`,
+    );
     const config = clientFileFormatOf(client).parseClientFile(text);
     const server = {
       ...createServerEntry(client, [started.command]),

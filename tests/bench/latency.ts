@@ -174,23 +174,25 @@ async function measureOpenings(): Promise<void> {
   const dual = await startDualEraDaemon();
   const cache = await Deno.makeTempFile();
   await Deno.remove(cache);
-  const there = ["--url", `ws://127.0.0.1:${dual.port}/`];
-  const kept = { ALWAYSUP_CACHE: cache };
-  await measureOpening(there, kept, HELLO);
+  const urlFlags = ["--url", `ws://127.0.0.1:${dual.port}/`];
+  const cacheEnv = { ALWAYSUP_CACHE: cache };
+  await measureOpening(urlFlags, cacheEnv, HELLO);
   const found = { up: [], cached: [], probe: [], legacy: [] } as Record<
     string,
     number[]
   >;
   await using daemon = dual.child;
   for (let i = 0; i < rounds; i++) {
-    found.up!.push((await measureOpening(there, {}, HELLO)).answered);
-    found.legacy!.push((await measureOpening(there, {}, HELLO)).ended);
+    found.up!.push((await measureOpening(urlFlags, {}, HELLO)).answered);
+    found.legacy!.push((await measureOpening(urlFlags, {}, HELLO)).ended);
     const discover = { method: "server/discover", params: { _meta } };
-    found.probe!.push((await measureOpening(there, {}, discover)).ended);
+    found.probe!.push((await measureOpening(urlFlags, {}, discover)).ended);
   }
   await daemon.signal("SIGKILL");
   for (let i = 0; i < rounds; i++) {
-    found.cached!.push((await measureOpening(there, kept, HELLO)).answered);
+    found.cached!.push(
+      (await measureOpening(urlFlags, cacheEnv, HELLO)).answered,
+    );
   }
   await Deno.remove(cache);
   const [up, cached, probe, legacy] = ["up", "cached", "probe", "legacy"]

@@ -72,7 +72,7 @@ function printRow(cells: readonly (string | number)[]): void {
   );
 }
 
-/** Returns the outcomes of all calls that have a role in their run. */
+/** Returns the outcomes of all calls that have the given role. */
 function outcomesWithRole(
   runs: readonly LivenessRun[],
   role: CallRole,

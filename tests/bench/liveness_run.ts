@@ -61,8 +61,9 @@ export interface LivenessRun extends RunPlan {
 /** How much longer than its call a run waits for responses, in milliseconds. */
 const RESPONSE_MARGIN_MS = 60_000;
 /**
- * How long to wait for the end of a call on a frozen connection: at least the
- * first time, and the second one longer than the call.
+ * How long to wait for the end of a call on a frozen connection:
+ * `MIN_DECISION_MS`, or the length of the call plus `EXTRA_DECISION_MS` if that
+ * is longer.
  */
 const MIN_DECISION_MS = 45_000;
 const EXTRA_DECISION_MS = 25_000;
@@ -196,12 +197,12 @@ async function runLiving(
     ? suspendDaemon(processes, until, ms)
     : undefined;
   await until(ms * 0.3);
-  const seconds = await processes.sendCalls([
+  const secondCalls = await processes.sendCalls([
     ["second-look", "look", 10],
     ["second-work", "work", 10],
   ]);
   await resumed;
-  await waitForAll(processes, [main, ...seconds], ms + RESPONSE_MARGIN_MS);
+  await waitForAll(processes, [main, ...secondCalls], ms + RESPONSE_MARGIN_MS);
 }
 
 /**
@@ -239,14 +240,18 @@ async function runFreezing(
     : undefined;
   const maxMs = Math.max(MIN_DECISION_MS, ms + EXTRA_DECISION_MS);
   const decided = processes.waitForResponse(main, maxMs);
-  const seconds: SentCall[] = [];
+  const secondCalls: SentCall[] = [];
   if (ms > 10_000) {
     await until(SECOND_CALL_MS);
-    seconds.push(await processes.sendCall("second-look", "look", 10));
+    secondCalls.push(await processes.sendCall("second-look", "look", 10));
   }
   await resumed;
   const hasResponse = await decided;
-  await waitForAll(processes, seconds, hasResponse ? MIN_DECISION_MS : 1_000);
+  await waitForAll(
+    processes,
+    secondCalls,
+    hasResponse ? MIN_DECISION_MS : 1_000,
+  );
   if (hasResponse) await callAfterwards(processes);
   return frozenAt;
 }

@@ -39,7 +39,10 @@ interface EmulatorPart {
   readonly name: string;
   /** The path in the packages, from the root. */
   readonly path: string;
-  /** The path after `path` of a file that exists once the part is complete. */
+  /**
+   * The path, relative to `path`, of a file that exists once the part is
+   * complete.
+   */
   readonly lastFile: string;
   /** Packages of Debian and Ubuntu, downloaded in turn until `lastFile` exists. */
   readonly packages: readonly string[];

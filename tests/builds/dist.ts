@@ -1,6 +1,6 @@
 /**
- * Tests the files that `deno task compile --target all` and `deno task npm`
- * made, in the way in which users get them.
+ * Tests what users get: the files that `deno task compile --target all` and
+ * `deno task npm` made.
  *
  * @module
  */
@@ -109,7 +109,7 @@ function nodeFolder(version: 20 | 22 | 24): string {
   return npmFile("nodes", `node-${version}/bin`);
 }
 
-test("npm package: it installs offline, and its command starts outside this folder", async () => {
+test("npm package: it installs offline, and its command starts outside the project's folder", async () => {
   const home = await Deno.makeTempDir({ prefix: "npm-" });
   const pack = await runScript(`npm pack --silent "${DIST}npm"`, home);
   assertEquals(pack.success, true, pack.text);

@@ -21,8 +21,8 @@ import {
   replaceValue,
 } from "../../lib/json/spans.ts";
 import { DaemonCache, mergeCachedResults } from "../../lib/cache/cache.ts";
-import * as memory from "../../lib/cache/format.ts";
-import * as running from "../../lib/proxy/status_format.ts";
+import * as cacheFormat from "../../lib/cache/format.ts";
+import * as statusFormat from "../../lib/proxy/status_format.ts";
 import {
   type ClientFileFormat,
   clientFileFormatOf,
@@ -120,7 +120,7 @@ function listsText(result: string): string {
 }
 
 const fromCache = (text: string): DaemonCache => {
-  const found = memory.parseCache(text, CACHE_OWNER);
+  const found = cacheFormat.parseCache(text, CACHE_OWNER);
   if (typeof found === "string") throw new Error(found);
   return new DaemonCache(mergeCachedResults(found, found), 0, (text) => text);
 };
@@ -170,7 +170,7 @@ const FILE_CASES = [
     ],
   }),
   // The largest status file that is read has 64 KiB.
-  ...casesOf("parseStatus", running.parseStatus, {
+  ...casesOf("parseStatus", statusFormat.parseStatus, {
     "many": [7000, (n) => `{"alwaysup":1,${wideObject(n).slice(1)}`],
   }),
   ...casesOf(

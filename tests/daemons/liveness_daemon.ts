@@ -200,7 +200,7 @@ function handleShared(peer: PeerSocket): ConnectionHandler {
   shared.peer = peer;
   return {
     receive: (text) => shared.receive(JSON.parse(text)),
-    // No previous connection gets responses again.
+    // Then no connection gets responses, not even an earlier one.
     close: () => {
       if (shared.peer === peer) shared.peer = undefined;
     },

@@ -1,6 +1,6 @@
 /**
- * Tests the logged reasons of lost connections and failed dials. Each reason is
- * the same on every runtime.
+ * Tests the logged reasons of lost connections and failed dials. With one
+ * exception in Node, each reason is the same on every runtime.
  *
  * @module
  */

@@ -118,7 +118,7 @@ await testInShell("fish", async (file) => {
 
 await testInShell("zsh", async (file) => {
   for (const [words, completions] of CASES) {
-    // zsh inserts a single completion, so that it can be read from the line.
+    // zsh completes the line only if there is a single completion.
     if (completions.length !== 1) continue;
     await runInShell("zsh", ZSH, [file, ...words, ...completions]);
   }

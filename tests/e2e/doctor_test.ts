@@ -428,7 +428,7 @@ test("doctor: a daemon that closes with 1008 wants a token", async () => {
   assertMatch(text, /1008/);
 });
 
-test("doctor: a daemon of the stateless era only", async () => {
+test("doctor: a daemon that supports only the stateless era", async () => {
   await using daemon = new FakeWebSocketServer({
     respond: ({ id, method }) => {
       switch (method) {

@@ -102,8 +102,8 @@ const pythons =
       i === all.findIndex((it) => it.version === version)
     );
 
-const isHere = pythons.length > 0;
-const which = isHere
+const isInstalled = pythons.length > 0;
+const which = isInstalled
   ? pythons.map(({ version }) => version).join(", ")
   : "python-dotenv is not installed (Debian: python3-dotenv)";
 test(`dotenv: ${NAME}, ${which}`, async () => {
@@ -124,4 +124,4 @@ test(`dotenv: ${NAME}, ${which}`, async () => {
       assertEquals(ours[i], theirs[i], why);
     }
   }));
-}, { ignore: !isHere });
+}, { ignore: !isInstalled });

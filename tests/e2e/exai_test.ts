@@ -214,7 +214,7 @@ test("exai: after a lost connection, a call gets the result of its only executio
   assert(outcomeRequests.length >= 2, "its outcome was requested");
 });
 
-test("exai: a call lost to the eight-second bug gets an error, and its connection is not reused", async () => {
+test("exai: a call that the heartbeat of revision `first` has killed gets an error, and its connection is not reused", async () => {
   await using daemon = new ExaiProcess();
   await daemon.start("--progress", "300", "--call-timeout", "1");
   await using proxy = startExaiProxy(daemon.port, {
@@ -241,7 +241,7 @@ test("exai: a call is sent again until the daemon has capacity", async () => {
   assertEquals(daemon.journalEntries("execute").length, 3);
 });
 
-test("exai: a response that is too large (40 MB) fails only its own call", async () => {
+test("exai: a response that is too large (20 MB of text, sent twice) fails only its own call", async () => {
   await using daemon = new ExaiProcess();
   await daemon.start();
   await using proxy = startExaiProxy(daemon.port);

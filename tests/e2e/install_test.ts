@@ -137,7 +137,7 @@ for (const [name, before] of FILE_FORMS) {
       /"alwaysup" is already in this file; nothing changes/,
     );
     assertEquals(await Deno.readTextFile(file), text);
-    assert(!await exists(backup), "no backup of a missing file");
+    assert(!await exists(backup), "no backup without a change");
 
     const planned = await home.run(["uninstall", name]);
     assertMatch(planned.stdout, /^- "alwaysup": \{$/m);
@@ -220,8 +220,8 @@ test("install: a symbolic link without a target stays a link", async () => {
     ...URL_FLAG,
   ]);
   assert(Deno.lstatSync(file).isSymlink);
-  // Without all permissions, Deno does not write through such a link, and
-  // `install` reports that.
+  // Deno writes through such a link only if it has all permissions. Without
+  // them, `install` reports an error.
   if (code !== 0) assertMatch(stderr, /it cannot be written \(No such file/);
   assertEquals(await exists(real), code === 0);
 });
@@ -340,7 +340,7 @@ test("install: other users can read neither backups nor temporary files, and not
     .map(({ name }) => [name, Deno.statSync(folder + name).mode! & 0o777])
     .sort();
   assertEquals(modes, [["mcp.json", 0o664], ["mcp.json.alwaysup.bak", 0o600]]);
-  assert(Deno.statSync(file).ino !== before, "replaced at once");
+  assert(Deno.statSync(file).ino !== before, "replaced by a new file");
 });
 
 test("install: a file with two names (a hard link) stays one file", async () => {
@@ -506,7 +506,7 @@ test("install: relative paths become absolute; variables that the client does no
   assertMatch(bare.stdout, /"off"/);
 });
 
-test("install: a relative path in an env file is named", async () => {
+test("install: a warning names the variables of an env file that have relative paths", async () => {
   await using home = new Home();
   const file = `${home.folder}/x.env`;
   const flags = [...URL_FLAG, "--env-file", file, "--retry", "safe"];

@@ -250,7 +250,7 @@ test("Bad input: two calls with one id get one response, and a log line", async 
 
 const HANDSHAKES: [
   what: string,
-  manners: ConstructorParameters<typeof FakeWebSocketServer>[0],
+  behavior: ConstructorParameters<typeof FakeWebSocketServer>[0],
   dials: number[],
 ][] = [
   ["echoes it", {}, [1]],

@@ -83,7 +83,7 @@ test("Reconnect: a daemon that restarts again and again answers a call after eac
   }
 });
 
-test("Reconnect: an exai daemon that accepts the token again answers one of the next calls", async () => {
+test("Reconnect: once an exai daemon accepts the token, it answers one of the next requests", async () => {
   await using daemon = new ExaiProcess();
   await daemon.start("--token", "another");
   const env = { EXAI_WS_PORT: `${daemon.port}`, EXAI_WS_TOKEN: "right" };

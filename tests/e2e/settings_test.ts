@@ -19,7 +19,7 @@ test("Settings: --version and --help", async () => {
   assertMatch(help.stdout.dump(), /^ +--url URL /m);
 });
 
-test("Settings: every problem comes at once on stderr, with exit code 2, nothing on stdout, nothing dialed", async () => {
+test("Settings: all problems are reported together on stderr, with exit code 2, nothing on stdout, nothing dialed", async () => {
   await using daemon = new FakeWebSocketServer();
   const flags = ["--url", daemon.url, "--retry", "perhaps", "--frobnicate"];
   await using proxy = new ProxyProcess(flags, { ALWAYSUP_QUEUE_LIMIT: "many" });

@@ -23,8 +23,8 @@ const options = { ignore: Deno.build.os === "windows" };
 const EXIT_LIMIT_MS = 12_000;
 
 /**
- * Starts a proxy that reads the output of a bash script. The proxy replaces the
- * shell, so it receives signals directly.
+ * Starts a proxy whose stdin is a file or a process substitution of bash. The
+ * proxy replaces the shell, so it receives signals directly.
  */
 function startWithInput(
   script: string,

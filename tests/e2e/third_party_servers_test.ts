@@ -1,7 +1,7 @@
 /**
- * Tests third-party servers and bridges with SDK clients of both versions. They
- * are killed with SIGKILL while idle, while a call is queued, and while calls
- * are in flight.
+ * Tests third-party servers and bridges with SDK clients of both versions. The
+ * servers and bridges are killed with SIGKILL while idle, while a call is
+ * queued, and while calls are in flight.
  *
  * @module
  */

@@ -121,7 +121,7 @@ test("Back-pressure: data for a daemon that does not read is limited, and is sen
     await processes.proxy.callTool(++count, "write", { key: `${count}`, pad });
   }
   await isFull;
-  // The last of these calls may already be in the queue.
+  // The last large call may already be in the queue.
   for (let i = 0; i < 6; i++) {
     await processes.proxy.callTool(++count, "write", { key: `${count}` });
   }
@@ -166,7 +166,7 @@ test("Progress: a client with a progress token is notified why its queued call w
   );
 });
 
-test("Retry: a request whose response is larger than a WebSocket message may be is sent once", async () => {
+test("Retry: a request is sent only once if its response is larger than a WebSocket message may be", async () => {
   await using processes = new ProxyAndDaemon();
   await processes.startDaemon();
   await processes.proxy.initialize();

@@ -288,11 +288,11 @@ export class LivenessProcesses implements AsyncDisposable {
 export async function startLivenessDaemon(
   kind: string,
   journal: string,
-  closesAbruptly: boolean,
+  isRude: boolean,
 ): Promise<ChildProcess> {
   await Deno.writeTextFile(journal, "");
   const options = ["--port", "0", "--journal", journal, "--kind", kind];
-  if (closesAbruptly) options.push("--rude");
+  if (isRude) options.push("--rude");
   return await startDaemonScript("liveness_daemon.ts", ...options);
 }
 

@@ -180,7 +180,7 @@ export class MemoryDisk {
         this.#record("write", path);
         const real = this.#resolve(path);
         const node = this.nodes.get(real) ?? this.#add(real, "file", "", {});
-        // After a power cut the file is empty, until `fsync` is called.
+        // Until `fsync` is called, a power cut empties the file.
         node.text = text;
         node.syncedText = "";
       },

@@ -59,7 +59,7 @@ export class MemoryConnection implements TransportConnection {
     this.#emit({ type: "frame", connectionId: this.#connectionId, text });
   }
 
-  /** Ends the connection for the daemon. 0: refused dial. 1006: crash. */
+  /** Ends the connection as the daemon. 0 refuses a dial, 1006 is a crash. */
   end(code: number): void {
     if (this.#phase === "closed") return;
     const mayHaveReachedServer = this.isOpen;

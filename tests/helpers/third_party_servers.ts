@@ -107,7 +107,7 @@ export const SERVERS: Readonly<Record<string, McpServer>> = {
   time: {
     title: "time-mcp 1.0.6",
     toolCount: 6,
-    sdk: "SDK v1 by another author",
+    sdk: "SDK v1, server by another author",
     file: "time-mcp/dist/index.js",
     args: [],
     safeCall: {

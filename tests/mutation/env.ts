@@ -32,7 +32,7 @@ export const ENV: readonly Mutant[] = [
     to: '$name !== ""',
   },
   {
-    name: "env: install reads the file with its own variables only",
+    name: "env: install uses variables that the client does not pass on",
     from: "{ ...$host, $env: () => $passedOn($host) }",
     to: "$host; void $passedOn",
   },

@@ -76,7 +76,7 @@ export const FILES: readonly Mutant[] = [
     to: "false",
   },
   {
-    name: "files: what killed processes left beside a cache stays",
+    name: "files: temporary files of killed processes stay beside a cache",
     from: "$Date.$now() - $info.$modifiedAt > $limit",
     to: "$limit < 0",
   },

@@ -28,8 +28,8 @@ const SLOW_TESTS = [
 /** The unit tests, the slow ones last, with all the files that each imports. */
 const TEST_FILES = findTests();
 /**
- * One module of a copy that imports the unit tests. With separate modules, Deno
- * would take twice as long.
+ * A module in each copy of the source, which imports the unit tests to run.
+ * With separate modules, Deno would take twice as long.
  */
 const COMBINED_TESTS = "tests/unit_tests.ts";
 /**

@@ -1,6 +1,6 @@
 /**
- * Bugs in what a new connection is sent, in what the client gets while there is
- * no connection, and in what people are shown.
+ * Bugs in what is sent on a new connection, in what the client gets while there
+ * is no connection, and in what people are shown.
  *
  * @module
  */
@@ -51,7 +51,7 @@ export const SESSION: readonly Mutant[] = [
     to: "return { $kind: $isSame ? $same : $same };",
   },
   {
-    name: "the client is not notified when its placeholder initialize ends",
+    name: "the client is not notified when its placeholder is replaced",
     from: `
       if (!this.$offline.$endPlaceholder()) return $$compare;
       for (const $list of $LISTS) { $$notify }`,

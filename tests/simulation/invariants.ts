@@ -168,7 +168,10 @@ export class DeliveryInvariants {
   recordWrite(request: TrackedRequest, connectionId: number): void {
     assert(request.answers === 0, "sent after its response");
     assert(request.cancelledAt === undefined, "sent after it was cancelled");
-    assert(request.oversizedResponse !== "yes", "sent after it was too large");
+    assert(
+      request.oversizedResponse !== "yes",
+      "sent after an oversized response",
+    );
     const isAllowed = request.sentOn !== connectionId ||
       request.notUnderstoodOn === connectionId ||
       request.method === "initialize";
@@ -287,7 +290,9 @@ export class DeliveryInvariants {
   /** Checks that an error made by the proxy has a valid cause. */
   #checkErrorCause(request: TrackedRequest, code: number, data: Json): void {
     const mayBeDone = request.writeCount > 0 && code !== -31005;
-    if (mayBeDone) assert(data.delivered === "unknown", "it may be executed");
+    if (mayBeDone) {
+      assert(data.delivered === "unknown", "it may have been executed");
+    }
     const isHarmless = request.writeCount === 0 || request.isSafe;
     assert(!data.retryable || isHarmless, "retryable, but unsafe to repeat");
     const { queueTimeout, idleTimeout } = this.#config;

@@ -267,7 +267,7 @@ export class LivenessSession {
       const since = this.#usableSince ?? Infinity;
       assert(
         requestedAt < since,
-        `${id} was not sent on a living connection`,
+        `${id} was not sent, but a connection was living`,
       );
     }
     this.#checkDeadline(request, now);

@@ -171,8 +171,8 @@ export class MessageHabits {
     }
     if (message.result !== null && this.applies("escaped keys")) {
       if (this.chance(0.2)) {
-        // After the runtime's JSON parser has read this key, it takes keys with
-        // escapes for this key.
+        // Once the runtime's JSON parser has read this key, it mistakes keys
+        // with escapes for it.
         const at = 1 + Math.floor(this.#scheduler.random() * members.length);
         members = members.toSpliced(at, 0, [PARSER_TRAP_KEY, "1"]);
       }
@@ -236,8 +236,8 @@ export class MessageHabits {
   }
 
   /**
-   * Joins messages into one frame. `allAreResponses`: so other text
-   * may stand beside them. `id`: an id that a log line may quote.
+   * Joins messages into one frame. If `allAreResponses`, other text may stand
+   * beside them. `id` is an id that a log line may quote.
    */
   joinIntoFrame(
     texts: readonly string[],

@@ -20,8 +20,9 @@ const MAX_STEPS = 20_000;
 /** How soon the proxy must use a daemon that is back. */
 const RECONNECT_WITHIN_MS = 1_500;
 /**
- * How soon the proxy must do so after a silence, in which a dial may still
- * hang: a minimum, a share of the silence, and a margin.
+ * How soon the proxy must do so after a silence, because a dial that began
+ * during the silence may still hang: a minimum, a share of the silence, and a
+ * margin.
  */
 const AFTER_SILENCE = { leastMs: 3_500, share: 1 / 2, slackMs: 300 } as const;
 

@@ -30,7 +30,7 @@ assert(
   Math.min(
     ...[MCP_RUNS, EXAI_RUNS, RECONNECT_RUNS, TWO_PROXIES_RUNS, LIVENESS_RUNS],
   ) > 0,
-  "the numbers of simulations are positive",
+  "the numbers of simulations must be positive",
 );
 
 test(`Simulation: ${MCP_RUNS} seeded simulations with an MCP daemon keep the delivery contract`, () => {

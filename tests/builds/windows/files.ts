@@ -335,7 +335,7 @@ export function registerFileTests(windows: Windows): void {
     assertEquals(await home.fileNames(), ["c.json"]);
   });
 
-  test("status: it lists two proxies of other processes, and none after they have exited", async () => {
+  test("status: it lists two running proxies, and none after they have exited", async () => {
     await using user = await userWithTwoProxies(windows);
     const { home, daemon, env, proxies } = user;
     const isReady = (running: Json[]): boolean =>

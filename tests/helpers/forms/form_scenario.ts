@@ -88,7 +88,8 @@ export class FormScenario {
         if (value === last) this.#releaseCall(input);
       },
     });
-    // `after` awaits the call. This handler is for a test that fails before.
+    // `after` awaits the call. If the test fails earlier, this handler prevents
+    // an unhandled rejection.
     this.#callInFlight.catch(() => {});
     await Promise.race([reported.promise, this.#callInFlight]);
     assertEquals(this.#progress, [1, 2, 3], "progress before the restart");

@@ -86,15 +86,15 @@ export const MESSAGE_FORMS: readonly MessageForm[] = [
     ),
     "as the string 5.0": retypeIds((id) => JSON.stringify(`${id}.0`)),
     "with an exponent": retypeIds((id) => id.toExponential()),
-    "a text at initialize": retypeIds(
+    "as a string at initialize": retypeIds(
       asJsonString,
       ({ method }) => method === "initialize",
     ),
-    "a text at tools/list": retypeIds(
+    "as a string at tools/list": retypeIds(
       asJsonString,
       ({ method }) => method === "tools/list",
     ),
-    "a text at probes and replays": retypeIds(
+    "as a string at probes and replays": retypeIds(
       asJsonString,
       ({ isOwn }) => isOwn,
     ),
@@ -114,7 +114,7 @@ export const MESSAGE_FORMS: readonly MessageForm[] = [
     },
   }),
   ...formsOfKind("retyped tokens", {
-    "as a text": retypeTokens(asJsonString),
+    "as a string": retypeTokens(asJsonString),
     "as 5.0": retypeTokens((token) => `${token}.0`),
     "a string, and the id, too": {
       serialize: (message, about) =>

@@ -50,7 +50,7 @@ export function startWithCall(
 /**
  * Opens the standby, and answers its `initialize`. Returns the id of its probe.
  */
-export function openSecond(driver: SessionDriver): string {
+export function openStandby(driver: SessionDriver): string {
   driver.open();
   const { id } = driver.sentToDaemon().findLast(({ method }) =>
     method === "initialize"
@@ -69,9 +69,9 @@ export function openSecond(driver: SessionDriver): string {
 }
 
 /** Answers two probes on the standby, 5 s apart. */
-export function answerTwiceOnSecond(driver: SessionDriver): void {
+export function answerTwiceOnStandby(driver: SessionDriver): void {
   const { connectionId } = driver;
-  answerPing(driver, openSecond(driver), connectionId);
+  answerPing(driver, openStandby(driver), connectionId);
   driver.advance(4_999);
   assertEquals(pingIds(driver, connectionId), []);
   driver.advance(1);
@@ -88,7 +88,7 @@ export function startWithFourDraining(): SessionDriver {
     driver.callTool(n, "write");
     driver.answerProbe();
     driver.advance(10_000);
-    answerTwiceOnSecond(driver);
+    answerTwiceOnStandby(driver);
     driver.takeEffects();
   }
   driver.callTool(5, "write");

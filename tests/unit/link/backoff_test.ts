@@ -45,7 +45,7 @@ test("Backoff: the pause doubles from 0.25 s to 30 s", () => {
   ]);
 });
 
-test("Backoff: jitter adds up to a tenth, and subtracts nothing", () => {
+test("Backoff: jitter adds at most a tenth, and subtracts nothing", () => {
   const [least, most] = [() => 0, () => 0.999999].map((it) =>
     pausesAfterFailures(2000, it)
   );

@@ -151,7 +151,12 @@ const CHECKS: [
     "one",
   ],
   ["it is abandoned", "ready, abandoned", undefined, "one"],
-  ["it is abandoned in the end", "late, abandoned", undefined, "one"],
+  [
+    "the time is over, and the check is abandoned",
+    "late, abandoned",
+    undefined,
+    "one",
+  ],
 ];
 for (const [what, events, step, expected] of CHECKS) {
   test(`Capacity check: the next step if ${what}`, () => {
@@ -212,8 +217,9 @@ function stateOf(capacity: CapacityDetector): unknown {
 }
 
 /**
- * Each event, the states that have a row for it, and whether it is ignored or
- * an error in the other states. Neither changes the state.
+ * Each event, the states that have a row for it in the table of
+ * `capacity_detector.ts`, and whether the event is ignored or throws in the
+ * other states. In both cases, the state does not change.
  */
 const EVENTS: [
   event: string,
@@ -306,7 +312,7 @@ test("Capacity: a second connection that is lost displaces nothing", () => {
 const CONFIRMED: [
   what: string,
   isClean: boolean,
-  isTrying: boolean,
+  isChecking: boolean,
   readyMs: number,
   isCached: boolean,
 ][] = [

@@ -41,7 +41,7 @@ for (const code of [1000, 1005, 1008, 4000]) {
     driver.fromDaemon({ id: 1, result: {} });
     driver.close(code);
     driver.advance(3_600_000);
-    assertEquals(driver.dials.length, length + 1, "still");
+    assertEquals(driver.dials.length, length + 1, "still displaced");
   });
 }
 
@@ -259,10 +259,14 @@ test("Displacement: a sleep makes no dial", () => {
 const LIVES: [what: string, lastedMs: number[], recurs: boolean][] = [
   ["a single close", [5], false],
   ["a second one after 10 s", [99_999, 10_000], true],
-  ["a second one after more than that", [5, 10_001], false],
+  ["a second one after more than 10 s", [5, 10_001], false],
   ["a third one soon after a late second one", [5, 10_001, 5], true],
-  ["one that lasted for less than 60 s after that", [5, 5, 59_999], true],
-  ["one that lasted for 60 s", [5, 5, 60_000], false],
+  [
+    "two soon ones, and one that lasted for less than 60 s",
+    [5, 5, 59_999],
+    true,
+  ],
+  ["two soon ones, and one that lasted for 60 s", [5, 5, 60_000], false],
 ];
 for (const [what, lastedMs, recurs] of LIVES) {
   test(`Displacement: ${recurs ? "recurring" : "not recurring"} after ${what}`, () => {

@@ -22,7 +22,7 @@ const PHASES = ["dialing", "handshaking"] as const;
  * Returns a history with one handshake for each argument. Both phases of the
  * handshake took this time, in milliseconds.
  */
-function handshakesAfter(...ms: number[]): HandshakeHistory {
+function historyOf(...ms: number[]): HandshakeHistory {
   const handshakes = new HandshakeHistory(15_000);
   for (const took of ms) {
     for (const step of PHASES) handshakes.onPhaseCompleted(step, took);
@@ -41,7 +41,7 @@ test("Handshake limit: the whole --handshake-timeout for a daemon that has never
   }
 });
 
-const LIMITS: [what: string, took: number[], silentMs: number, ms: number][] = [
+const LIMITS: [what: string, took: number[], hungMs: number, ms: number][] = [
   ["2 s for one that answers fast", [5], 0, 2_000],
   ["2 s until dials have hung for 4 s", [5], 3_999, 2_000],
   ["3 s once dials have hung for 4 s", [5], 4_000, 3_000],
@@ -66,7 +66,7 @@ for (const [what, took, hungMs, ms] of LIMITS) {
   test(`Handshake limit: ${what}`, () => {
     for (const step of PHASES) {
       assertEquals(
-        handshakesAfter(...took).urgentTimeoutMs(step, hungMs),
+        historyOf(...took).urgentTimeoutMs(step, hungMs),
         ms,
       );
     }

@@ -73,7 +73,7 @@ test("Link set: links may be removed while the set is iterated", () => {
   assertEquals([seen, [...set].length], [4, 1]);
 });
 
-test("Link set: finds a usable link of a role that passes a test", () => {
+test("Link set: finds a usable link that has a given role and passes a test", () => {
   const set = links();
   const [first, second] = [set.add("pool", 0), set.add("pool", 0)];
   assertEquals(set.hasUsable("pool"), false);

@@ -196,7 +196,7 @@ test("Link: a link with only abandoned calls is disconnected when it counts as d
   assertEquals(link.deadline(abandoned), 5_001, "a probe in silence");
   liveness.onFrame(150);
   probe("4", 200, true);
-  assertEquals(link.deadline(abandoned), 5_150, "the same");
+  assertEquals(link.deadline(abandoned), 5_150, "a probe in silence");
   probe("5", 5_150);
   assertEquals(
     link.deadline(abandoned),
@@ -273,7 +273,8 @@ function stateOf(link: Link): StateName {
 
 /**
  * Each event, and the next state for each state in which it is allowed. In the
- * other states, it is ignored, or an error that names the state and the event.
+ * other states, it is ignored, or throws an error that names the state and the
+ * event.
  */
 const TRANSITIONS: [
   event: string,

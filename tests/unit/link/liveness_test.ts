@@ -15,7 +15,7 @@ import {
 } from "../../helpers/session/session_driver.ts";
 import {
   answerPing,
-  answerTwiceOnSecond,
+  answerTwiceOnStandby,
   pingIds,
   startWithCall,
 } from "../../helpers/session/silent_connection.ts";
@@ -294,7 +294,7 @@ test("Liveness: a connection is probed during each call that starts while no oth
     driver.advance(1);
   }
   driver.advance(10_000); // The connection is silent.
-  answerTwiceOnSecond(driver);
+  answerTwiceOnStandby(driver);
   assert(driver.isConnectionClosed(1), "within 20 s");
 });
 
@@ -367,7 +367,7 @@ function stateOf(liveness: Liveness): string {
 
 /**
  * Each event, and the next state for each state that it changes. `-` means that
- * the event throws an error with its name.
+ * the event throws an error that contains the name of the event.
  */
 const TRANSITIONS: [event: string, act: Act, next: Record<string, string>][] = [
   ["a frame", (it) => it.onFrame(0), {

@@ -23,8 +23,9 @@ const frame = (text: string, off = 0): string =>
 const multiLine = JSON.stringify(JSON.parse(requestText(1, "\u00e9")), null, 2);
 
 /**
- * Splits a text in chunks of `size` bytes. Returns the lines, each body after
- * `>`, a single `>` at the first header, and the sizes of lines over the limit.
+ * Splits a text that arrives in chunks of `size` bytes. Returns each line, each
+ * framed body after `>`, a single `>` for the first header, and for a line over
+ * the limit its size in bytes. Empty lines are left out.
  */
 function splitChunks(text: string, size: number): string[] {
   const splitter = new LineSplitter(10_000);

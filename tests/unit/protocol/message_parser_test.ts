@@ -355,7 +355,7 @@ test("Envelope: a batch gives its elements, each with its exact text", () => {
   assertEquals(messages[0]?.kind === "request" && messages[0].text, first);
 });
 
-/** A text so long that the result of its frame is not parsed at once. */
+/** A text so long that a result with it is parsed only on first use. */
 const LARGE_TEXT = JSON.stringify(
   '\u00e9\u{1f600}"id":1,"error":{},\\ [{ \n'.repeat(3_000),
 );

@@ -53,15 +53,15 @@ for (const [message, safe] of REPEATABLE) {
 
 test("Methods: mayKeepDaemonBusy is false for a ping and for long-lived requests", () => {
   const methods: Method[] = ["tools/call", "tools/list", "initialize"];
-  const held: Method[] = ["server/discover", "subscriptions/listen"];
+  const longLived: Method[] = ["server/discover", "subscriptions/listen"];
   for (const method of methods) {
     assertEquals(mayKeepDaemonBusy(method), true, method);
   }
-  for (const method of ["ping", ...held] as const) {
+  for (const method of ["ping", ...longLived] as const) {
     assertEquals(mayKeepDaemonBusy(method), false);
   }
-  const all: Method[] = [...methods, "ping", ...held];
-  assertEquals(all.filter(isLongLived), held);
+  const all: Method[] = [...methods, "ping", ...longLived];
+  assertEquals(all.filter(isLongLived), longLived);
 });
 
 test("Methods: only subscriptions/listen opens a subscription", () => {

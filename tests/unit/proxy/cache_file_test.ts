@@ -301,12 +301,12 @@ test("Cache file: one that the user has named and that is not ours stays as it i
   ) {
     const disk = new MemoryDisk();
     disk.addFile(PATH, text);
-    const { mustBeKept: isReadOnly, problem } = readCacheFile(
+    const { mustBeKept, problem } = readCacheFile(
       PATH,
       OWNER,
       disk.host(),
     )!;
-    assertEquals([isReadOnly, problem !== undefined], [true, true], text);
+    assertEquals([mustBeKept, problem !== undefined], [true, true], text);
     createCacheWriter(disk, CONFIG).it.save(cacheWithVersion("v"));
     assertEquals(disk.readText(PATH), text);
   }

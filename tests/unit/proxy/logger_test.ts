@@ -87,7 +87,7 @@ test("Log limit: a kind without lines for a second begins anew", () => {
   assertEquals(log.countWritten(1, 2002), 0);
 });
 
-test("Log limit: each kind is counted for itself, and the last counts are written at the end", () => {
+test("Log limit: each kind is counted separately, and the last counts are written at the end", () => {
   const log = new LimitedLog();
   assertEquals(log.countWritten(12, 0), 10);
   assertEquals(log.countWritten(13, 0, "worse"), 10);

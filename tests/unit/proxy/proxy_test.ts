@@ -18,7 +18,7 @@ import { LOOK_AND_WRITE } from "../../helpers/session/two_tool_session.ts";
 // deno-lint-ignore no-explicit-any
 type Json = any;
 
-/** Returns the daemon's response; none for a call if `isOpen` is false. */
+/** Returns the daemon's response. Without `answersCalls`, a call gets none. */
 function answerOf({ method, params }: Json, isOpen: boolean): Json {
   const capabilities = { tools: {}, logging: {} };
   switch (method) {
@@ -212,7 +212,7 @@ test("Proxy: the clocks are read once for the lines of a chunk, and the timer is
     client.write(...ids.map((id) => ({ id, method: "prompts/list" })));
     await client.waitForResponse("p99");
     assertEquals(ids.map((id) => setup.countCalls(id)), ids.map(() => 1));
-    assert(looks < 10, `${looks} looks`);
+    assert(looks < 10, `${looks} reads of the clock`);
     assert(client.timersSet - timersBefore < 10, `${client.timersSet} timers`);
   } finally {
     Date.now = wallClock;

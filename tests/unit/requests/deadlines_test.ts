@@ -64,7 +64,7 @@ test("Deadline map: a value is taken at its deadline, which a sleep postpones", 
   assertEquals([map.get("2"), map.get("1")?.until], [undefined, 25]);
 });
 
-test("Deadline map: a value replaces the earlier one of its id, and its deadline", () => {
+test("Deadline map: a value replaces the earlier value with the same id, and the earlier deadline", () => {
   const map = new DeadlineMap<{ until: number }>();
   map.set("1", { until: 10 });
   map.set("1", { until: 30 });
@@ -75,7 +75,7 @@ test("Deadline map: a value replaces the earlier one of its id, and its deadline
   assertEquals(map.earliest, Infinity);
 });
 
-test("Deadline map: removes expired values at the front, and none behind an unexpired one", () => {
+test("Deadline map: dropEarliestWhile stops at the first value for which its condition is false", () => {
   const map = new DeadlineMap<{ until: number }>();
   for (const until of [1, 2, 3, 4]) map.set(`${until}`, { until });
   map.dropEarliestWhile((id) => id !== "3");

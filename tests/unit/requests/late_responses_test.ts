@@ -92,7 +92,7 @@ for (const [what, config, leave] of LATE) {
 }
 
 const EXAI_LATE: [what: string, frame: Json][] = [
-  ["an error for lack of room", {
+  ["an error with OVER_CAPACITY", {
     error: { code: "OVER_CAPACITY", message: "full", retry_after: 1 },
   }],
   ["a response over the size limit", {

@@ -355,7 +355,7 @@ test("Request state: if several timeouts have passed, the total timeout is the r
   assertEquals([it.deadline, it.advance(60_000)], [45_000, "total-timeout"]);
 });
 
-test("Request state: without a total timeout, retries for lack of room end after the idle timeout", () => {
+test("Request state: without a total timeout, retries after OVER_CAPACITY end after the idle timeout", () => {
   const refuse = (it: PendingEntry, now: number): string => {
     it.send(1, now, 1);
     return it.delayRetry(now, 0);

@@ -100,13 +100,13 @@ const PRECEDENCE: [
     ["--idle-timeout", 600],
   ],
   [
-    "the provider's before the general one, although it is longer",
+    "the provider's total timeout applies, although the general one is shorter",
     { requestTimeout: 5, idleTimeout: 600, providers: glm(300) },
     ["GLM_STREAM_TIMEOUT", 300],
     ["--idle-timeout", 600],
   ],
   [
-    "the general one where the provider's is off",
+    "the general total timeout applies if the provider's is off",
     { requestTimeout: 5, idleTimeout: 600, providers: glm(Infinity) },
     ["--request-timeout", 5],
     ["--idle-timeout", 600],

@@ -51,7 +51,7 @@ function addRequest(
 
 /**
  * Returns a tracker without a usable link. `setLink` makes the link usable or
- * unusable, and `expire` returns the reasons of what has expired.
+ * unusable, and `expire` returns why each expired request has expired.
  */
 function trackerWithoutLink(): {
   readonly tracker: RequestTracker;
@@ -298,7 +298,7 @@ test("Request tracker: the requests that fail with their connection are returned
   ]);
 });
 
-test("Request tracker: a tool list makes the requests writable that wait on its connection", () => {
+test("Request tracker: when a connection's tool list arrives, the requests that wait for it become writable", () => {
   const tracker = createTracker();
   for (const id of ["1", "2"]) addRequest(tracker, request(id, "x"), 0);
   tracker.markHintRequested("1", 7, 0);

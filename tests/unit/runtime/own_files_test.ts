@@ -144,7 +144,7 @@ const FILES: [
 
 for (const [what, plant, says] of FILES) {
   for (const path of [OWN, NAMED]) {
-    const place = path === OWN ? "our own" : "a named one";
+    const place = path === OWN ? "at our own path" : "at a named path";
     test(`Cache file: a file that is ${what} (${place}) is ${says ? "not touched" : "used"}`, async () => {
       const disk = new MemoryDisk();
       // Every user can write to the folder of the file.

@@ -61,14 +61,14 @@ function sentOn(driver: SessionDriver, connectionId: number): Json[] {
   );
 }
 
-/** The id of the probe on the main connection, set by `openSecond`. */
+/** The id of the probe on the main connection, set by `openSecondConnection`. */
 let main: string;
 
 /**
  * Opens the second connection, and answers its handshake. Returns the id of the
  * probe on it.
  */
-function openSecond(driver: SessionDriver): Json {
+function openSecondConnection(driver: SessionDriver): Json {
   assertEquals(driver.connectionId, 2, "it was dialed");
   driver.takeEffects();
   driver.open();
@@ -90,7 +90,7 @@ function openSecond(driver: SessionDriver): Json {
 
 /** Opens the second connection, and answers every probe of the check. */
 function answerOnBoth(driver: SessionDriver): void {
-  driver.fromDaemon({ id: openSecond(driver), result: {} });
+  driver.fromDaemon({ id: openSecondConnection(driver), result: {} });
   assertEquals(driver.isConnectionClosed(2), false);
   driver.fromDaemon({ id: main, result: {} }, 1);
   assertEquals(driver.isConnectionClosed(2), true);
@@ -150,7 +150,7 @@ test("Capacity check: the check and the first handshake delay a request by at mo
 const KEEPS_ONE: [
   what: string,
   end: (driver: SessionDriver) => void,
-  first: "lives" | "is left",
+  first: "lives" | "is closed",
   isCached: boolean,
 ][] = [
   [
@@ -185,7 +185,7 @@ const KEEPS_ONE: [
   [
     "the second is closed after the first answer",
     (driver) => {
-      openSecond(driver);
+      openSecondConnection(driver);
       driver.close(1000);
       driver.answerProbe(1);
     },
@@ -205,7 +205,7 @@ const KEEPS_ONE: [
   [
     "no ping is answered on the second",
     (driver) => {
-      openSecond(driver);
+      openSecondConnection(driver);
       driver.advance(350);
       driver.answerProbe(1);
     },
@@ -215,10 +215,10 @@ const KEEPS_ONE: [
   [
     "no ping is answered on either connection",
     (driver) => {
-      openSecond(driver);
+      openSecondConnection(driver);
       driver.advance(450);
     },
-    "is left",
+    "is closed",
     false,
   ],
   [
@@ -236,7 +236,7 @@ const KEEPS_ONE: [
       driver.open();
       driver.close(1000, 1);
     },
-    "is left",
+    "is closed",
     true,
   ],
   [
@@ -244,7 +244,7 @@ const KEEPS_ONE: [
     (driver) => {
       driver.close(4000, 1);
     },
-    "is left",
+    "is closed",
     true,
   ],
   [
@@ -253,26 +253,26 @@ const KEEPS_ONE: [
       driver.open();
       driver.close(1006, 1);
     },
-    "is left",
+    "is closed",
     true,
   ],
   [
     "only the newest connection gets answers, and none once it is closed",
     (driver) => {
-      driver.fromDaemon({ id: openSecond(driver), result: {} });
+      driver.fromDaemon({ id: openSecondConnection(driver), result: {} });
       driver.advance(450);
     },
-    "is left",
+    "is closed",
     true,
   ],
   [
     "no ping is answered on the first once the second is closed",
     (driver) => {
-      driver.fromDaemon({ id: openSecond(driver), result: {} });
+      driver.fromDaemon({ id: openSecondConnection(driver), result: {} });
       driver.fromDaemon({ id: main, result: {} }, 1);
       driver.advance(450);
     },
-    "is left",
+    "is closed",
     false,
   ],
 ];
@@ -283,12 +283,12 @@ for (const [what, end, first, isCached] of KEEPS_ONE) {
     driver.callTool(1, "write");
     end(driver);
     assertEquals(capacityOf(driver), "one");
-    assertEquals(driver.isConnectionClosed(1), first === "is left");
-    assertEquals(driver.dials.length, first === "is left" ? 3 : 2);
+    assertEquals(driver.isConnectionClosed(1), first === "is closed");
+    assertEquals(driver.dials.length, first === "is closed" ? 3 : 2);
     assert(driver.now <= 500, "in time");
     if (first === "lives") driver.answerProbe(1);
     const effects = driver.takeEffects();
-    if (first === "is left") driver.reconnect();
+    if (first === "is closed") driver.reconnect();
     driver.answerProbe(3);
     effects.push(...driver.takeEffects());
     const texts = (type: string): string[] =>
@@ -315,7 +315,7 @@ for (const [what, end, first, isCached] of KEEPS_ONE) {
       isCached ? { "daemon 7": WEEK_MS } : undefined,
     );
     driver.advance(300_000);
-    const isOne = driver.dials.length <= (first === "is left" ? 3 : 2);
+    const isOne = driver.dials.length <= (first === "is closed" ? 3 : 2);
     assert(isOne, "no second connection again");
   });
 }
@@ -397,7 +397,7 @@ test("Capacity check: has no result if the daemon goes away or freezes, and is n
   away.failDial();
   away.advanceToNextDial();
   const still = connectAfter();
-  still.fromDaemon({ id: openSecond(still), result: {} });
+  still.fromDaemon({ id: openSecondConnection(still), result: {} });
   still.advance(1_451);
   assertEquals(still.isConnectionClosed(1), true);
   for (const driver of [away, still]) {
@@ -472,7 +472,7 @@ test("Capacity check: when the client leaves, both connections are closed", () =
 test("Capacity check: messages on its second connection do not reach the client", () => {
   const driver = connectAfter();
   driver.takeEffects();
-  openSecond(driver);
+  openSecondConnection(driver);
   driver.fromDaemon({ method: "notifications/message", params: {} }, 2);
   driver.fromDaemon({ method: "notifications/tools/list_changed" }, 2);
   assertEquals(driver.sentToClient(), []);

@@ -14,8 +14,8 @@ import {
 } from "../../helpers/session/session_driver.ts";
 import {
   answerPing,
-  answerTwiceOnSecond,
-  openSecond,
+  answerTwiceOnStandby,
+  openStandby,
   pingIds,
   startWithCall,
   startWithFourDraining,
@@ -89,7 +89,7 @@ test("Failover: a connection that answered a probe during the call is lost withi
   driver.advance(10_000);
   driver.callTool("new", "write");
   assertEquals(driver.sentExceptProbes(), [], "it waits");
-  answerTwiceOnSecond(driver);
+  answerTwiceOnStandby(driver);
   assertEquals(driver.isConnectionClosed(1), true);
   assertEquals(responsesToClient(driver), [["long", -31002]]);
   assertEquals(driver.sentToDaemon().map(({ method }) => method), [
@@ -191,7 +191,7 @@ test("Failover: when the standby hangs, too, the call is sent on the first conne
     driver.advance(1_000);
     if (driver.connectionId > 2) break;
   }
-  answerTwiceOnSecond(driver);
+  answerTwiceOnStandby(driver);
   assertEquals([driver.isConnectionClosed(1), responsesToClient(driver)], [
     false,
     [],
@@ -232,7 +232,7 @@ test("Failover: a read-only call is repeated on the standby", () => {
   driver.advance(250);
   answerPing(driver, pingIds(driver, 1).at(-1), 1);
   driver.advance(10_000);
-  answerTwiceOnSecond(driver);
+  answerTwiceOnStandby(driver);
   driver.answerProbe();
   assertEquals(driver.sentExceptProbes().at(-1).id, "r");
   driver.fromDaemon({ id: "r", result: 1 });
@@ -248,7 +248,7 @@ test("Draining: without evidence the connection keeps its calls, and new ones go
     driver.sentExceptProbes().some(({ id }) => id === "meanwhile"),
     false,
   );
-  answerTwiceOnSecond(driver);
+  answerTwiceOnStandby(driver);
   assertEquals([driver.isConnectionClosed(1), driver.sentToClient()], [
     false,
     [],
@@ -312,7 +312,7 @@ for (const [what, make] of NO_EVIDENCE) {
     const driver = make();
     driver.takeEffects();
     assertEquals(driver.connectionId, 2, "the standby");
-    answerTwiceOnSecond(driver);
+    answerTwiceOnStandby(driver);
     assertEquals([driver.isConnectionClosed(1), responsesToClient(driver)], [
       false,
       [],
@@ -326,7 +326,7 @@ test("Failover: a connection that answers before the standby's second pong is ke
   const driver = startWithCall("concurrent");
   driver.advance(10_000);
   const [first] = pingIds(driver, 1);
-  answerPing(driver, openSecond(driver), 2);
+  answerPing(driver, openStandby(driver), 2);
   driver.advance(4_900);
   answerPing(driver, first, 1);
   assertEquals(
@@ -346,7 +346,7 @@ test("Failover: a connection that answers before the standby's second pong is ke
 test("Draining: a connection that closes fails only its own calls", () => {
   const driver = startWithCall("serial");
   driver.advance(9_750);
-  answerTwiceOnSecond(driver);
+  answerTwiceOnStandby(driver);
   driver.callTool("new", "write");
   driver.takeEffects();
   driver.close(1006, 1);
@@ -357,7 +357,7 @@ test("Draining: a connection that closes fails only its own calls", () => {
 test("Draining: a silent connection is probed", () => {
   const driver = startWithCall("serial");
   driver.advance(9_750);
-  answerTwiceOnSecond(driver);
+  answerTwiceOnStandby(driver);
   driver.takeEffects();
   driver.advance(11_000);
   assertEquals(pingIds(driver, 1).length, 2);
@@ -381,7 +381,7 @@ test("Failover: when no standby answers, the call keeps its full timeout, and st
 test("Failover: a standby that answers initialize but no ping proves nothing", () => {
   const driver = startWithCall("serial");
   driver.advance(9_750);
-  openSecond(driver);
+  openStandby(driver);
   driver.advance(5_000);
   assertEquals(driver.isConnectionClosed(2), true);
   assertEquals([driver.isConnectionClosed(1), driver.sentToClient()], [
@@ -436,7 +436,7 @@ test("Failover: a call that came during the silence does not weaken the evidence
   driver.advance(9_000);
   driver.callTool("late", "write");
   driver.advance(1_000);
-  answerTwiceOnSecond(driver);
+  answerTwiceOnStandby(driver);
   assertEquals(responsesToClient(driver), []);
   driver.fromDaemon({ id: "late", result: 1 }, 1);
   assertEquals(responsesToClient(driver), [["late", undefined]]);
@@ -504,7 +504,7 @@ test("Draining: at most sixteen connections; then no standby is opened, and no c
     driver.answerProbe();
     driver.advance(10_000);
     assertEquals([driver.connectionId, driver.sentToClient()], [n + 1, []]);
-    answerTwiceOnSecond(driver);
+    answerTwiceOnStandby(driver);
   }
   driver.callTool(17, "write");
   driver.answerProbe();
@@ -575,7 +575,7 @@ test("Failover: a dead connection is found with a ping interval below 1 s", () =
     pingTimeout: 500,
   });
   driver.advance(1_000);
-  driver.fromDaemon({ id: openSecond(driver), result: {} });
+  driver.fromDaemon({ id: openStandby(driver), result: {} });
   driver.takeEffects();
   for (let n = 0; n < 40 && !driver.isConnectionClosed(1); n++) {
     driver.advance(500);
@@ -598,7 +598,7 @@ test("Draining: a broadcast from both connections reaches the client once", () =
   driver.connect();
   driver.callTool("long", "write");
   driver.advance(10_000);
-  answerTwiceOnSecond(driver);
+  answerTwiceOnStandby(driver);
   driver.takeEffects();
   for (const connectionId of [1, 2]) {
     driver.fromDaemon(

@@ -102,7 +102,7 @@ const CURSORS: [
   ],
 ];
 
-for (const [what, next, most] of CURSORS) {
+for (const [what, next, expectedPages] of CURSORS) {
   for (
     const [now, kind] of [[["a"], "same"], [["a", "b"], "changed"]] as const
   ) {
@@ -128,7 +128,7 @@ for (const [what, next, most] of CURSORS) {
           toolsPage([...now], next(cursor)),
         );
       }
-      assertEquals([found.kind, pages], [kind, most]);
+      assertEquals([found.kind, pages], [kind, expectedPages]);
     });
   }
 }

@@ -157,7 +157,7 @@ test("List sync: an empty list that replaced the error for a missing method is c
  * Returns a session whose client has seen a list, after a reconnect.
  * `listRequest` returns the proxy's latest request for the list.
  */
-function reconnectNewDaemon(
+function reconnectToNewDaemon(
   method: string,
   result: Json,
 ): { driver: SessionDriver; listRequest: () => Json } {
@@ -181,7 +181,7 @@ function listChanges(driver: SessionDriver): string[] {
 }
 
 test("List sync: a missing method is an empty list: one list_changed, and none the next time", () => {
-  const { driver, listRequest } = reconnectNewDaemon("prompts/list", {
+  const { driver, listRequest } = reconnectToNewDaemon("prompts/list", {
     prompts: [{ name: "p" }],
   });
   const error = { code: -32601, message: "Method not found" };
@@ -199,7 +199,7 @@ test("List sync: a missing method is an empty list: one list_changed, and none t
 });
 
 test("List sync: a list that fails is requested again after 1, 2, 4 and 8 s, and then list_changed is sent", () => {
-  const { driver, listRequest } = reconnectNewDaemon("tools/list", {
+  const { driver, listRequest } = reconnectToNewDaemon("tools/list", {
     tools: [{ name: "a" }],
   });
   const error = { code: -32603, message: "loading" };
@@ -218,7 +218,7 @@ test("List sync: a list that fails is requested again after 1, 2, 4 and 8 s, and
 test("List sync: a list that arrives at the second attempt is compared; a lost connection ends the attempts", () => {
   const error = { code: -32603, message: "loading" };
   for (const name of ["a", "b"]) {
-    const { driver, listRequest } = reconnectNewDaemon("tools/list", {
+    const { driver, listRequest } = reconnectToNewDaemon("tools/list", {
       tools: [{ name: "a" }],
     });
     driver.fromDaemon({ id: listRequest().id, error });
@@ -227,7 +227,7 @@ test("List sync: a list that arrives at the second attempt is compared; a lost c
     driver.advance(60_000);
     assertEquals(listChanges(driver), name === "a" ? [] : ["tools"]);
   }
-  const { driver, listRequest } = reconnectNewDaemon("tools/list", {
+  const { driver, listRequest } = reconnectToNewDaemon("tools/list", {
     tools: [{ name: "a" }],
   });
   driver.fromDaemon({ id: listRequest().id, error });
@@ -239,7 +239,7 @@ test("List sync: a list that arrives at the second attempt is compared; a lost c
 
 test("List sync: changed resource templates give a list_changed for resources", () => {
   for (const uriTemplate of ["old://{x}", "new://{x}"]) {
-    const { driver, listRequest } = reconnectNewDaemon(
+    const { driver, listRequest } = reconnectToNewDaemon(
       "resources/templates/list",
       {
         resourceTemplates: [{ uriTemplate: "old://{x}" }],

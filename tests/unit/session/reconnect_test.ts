@@ -183,7 +183,7 @@ test("Queue timeout: runs while the daemon does not read", () => {
   assertMatch(error.message, /not available: it does not read what is sent/);
 });
 
-test("Queue timeout: a connection that is ready before a late timer fires serves the request", () => {
+test("Queue timeout: if a connection becomes ready before a late timer fires, the request is sent", () => {
   const driver = startDown();
   driver.callTool(1, "write");
   advanceWhileDialsFail(driver, 44_000);

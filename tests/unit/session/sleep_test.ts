@@ -11,7 +11,7 @@ import { ExaiDriver } from "../../helpers/session/exai_driver.ts";
 import { startDown } from "../../helpers/session/outage.ts";
 import { SessionDriver } from "../../helpers/session/session_driver.ts";
 import {
-  answerTwiceOnSecond,
+  answerTwiceOnStandby,
   pingIds,
   startWithFourDraining,
 } from "../../helpers/session/silent_connection.ts";
@@ -123,7 +123,7 @@ test("Sleep: with four draining connections, the main one is probed", () => {
 test("Sleep: a call after the sleep is not sent on a connection that fails its probe", () => {
   const driver = sleptDuringCall();
   assertEquals(driver.sentToDaemon().some((it) => it.id === "new"), false);
-  answerTwiceOnSecond(driver);
+  answerTwiceOnStandby(driver);
   driver.answerProbe();
   assert(driver.sentToDaemon().some((it) => it.id === "new"));
 });
@@ -161,7 +161,7 @@ test("Sleep: a call after the sleep is not sent on a connection that fails its p
   driver.failDial();
   assertEquals(driver.sentToDaemon().some(({ id }) => id === "new"), false);
   driver.advanceToNextDial();
-  answerTwiceOnSecond(driver);
+  answerTwiceOnStandby(driver);
   driver.answerProbe();
   assert(driver.sentToDaemon().some(({ id }) => id === "new"));
 });
@@ -269,7 +269,7 @@ test("Sleep: nothing is sent before the connection has answered a probe", () => 
   assertEquals(driver.sentExceptProbes().map(({ id }) => id), [1]);
 });
 
-test("Sleep: a dead idle connection is lost after 1 s, and dialed", () => {
+test("Sleep: a dead idle connection is lost after 1 s, and the daemon is dialed again", () => {
   const driver = new SessionDriver();
   driver.connect();
   driver.takeEffects();

@@ -246,7 +246,7 @@ test("exai hello: the log names the dialect of a daemon that uses the other dial
   assertMatch(driver.logText(), /--dialect mcp/);
 });
 
-test("exai OVER_CAPACITY: a call is retried after the daemon's pause, under a new id", () => {
+test("exai OVER_CAPACITY: a call is retried after the pause that the daemon asks for, under a new id", () => {
   const driver = new ExaiDriver();
   driver.openAndAcknowledgeHello();
   const first = driver.startCall(1);
@@ -455,10 +455,10 @@ test("exai health file: read once in an outage, when the first dial has failed",
   driver.failDial();
   driver.advance(5_000);
   driver.failDial();
-  const looks = driver.takeEffects().filter(({ type }) =>
+  const healthFileReads = driver.takeEffects().filter(({ type }) =>
     type === "log-health-file"
   );
-  assertEquals(looks, [{
+  assertEquals(healthFileReads, [{
     type: "log-health-file",
     path: "/h",
     disconnectedForMs: undefined,
@@ -472,10 +472,10 @@ test("exai health file: read with the time since the connection was lost", () =>
   driver.advance(250);
   driver.takeEffects();
   driver.failDial();
-  const looks = driver.takeEffects().filter(({ type }) =>
+  const healthFileReads = driver.takeEffects().filter(({ type }) =>
     type === "log-health-file"
   );
-  assertEquals(looks, [{
+  assertEquals(healthFileReads, [{
     type: "log-health-file",
     path: "/h",
     disconnectedForMs: 250,
@@ -535,7 +535,7 @@ for (const requestTimeout of [3_600_000, Infinity]) {
   });
 }
 
-test("exai DUPLICATE: a daemon without health that reports a duplicate of our own call keeps its connection", () => {
+test("exai DUPLICATE: on a daemon without the health op, a call that is reported as a duplicate of our own call does not fail", () => {
   const driver = new ExaiDriver();
   driver.openAndAcknowledgeHello(1, "editor-80000000-1");
   driver.callTool(1, "chat");

@@ -186,7 +186,7 @@ test("exai outcome: refused dials in between do not mean that it is another proc
 });
 
 test("exai outcome: a different start time on the daemon's clock means that it is another process, whatever its uptime", () => {
-  for (const [origin, isSame] of [[1_000, true], [1_005, false]] as const) {
+  for (const [startUnixS, isSame] of [[1_000, true], [1_005, false]] as const) {
     const driver = new ExaiDriver();
     driver.openAndAcknowledgeHello();
     driver.advance(5_000);
@@ -197,7 +197,7 @@ test("exai outcome: a different start time on the daemon's clock means that it i
     driver.close(1006, 1);
     driver.takeEffects();
     reconnectBoth(driver);
-    driver.returnHealth(driver.connectionId, "1:00:00", origin + 3_600);
+    driver.returnHealth(driver.connectionId, "1:00:00", startUnixS + 3_600);
     const sent = driver.takeFrames().map(({ op }) => op);
     assertEquals(sent, isSame ? ["call_tool"] : []);
   }

@@ -156,7 +156,9 @@ const OUTPUTS: [what: string, text: string, texts: string[]][] = [
     output({ content: { a: 1 } }),
   ]],
   ["a step of a workflow, which has no content", WORKFLOW, [WORKFLOW]],
-  ["content beside a member of the tool's own", FINDINGS, [FINDINGS]],
+  ["content beside a member that is not the daemon's wrapping", FINDINGS, [
+    FINDINGS,
+  ]],
   ["neither content nor error", output({}), [output({})]],
   ["broken JSON", "{", ["{"]],
 ];

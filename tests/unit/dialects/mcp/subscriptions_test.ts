@@ -48,12 +48,12 @@ const FILTER = {
 };
 
 /** Returns a session that has subscribed to tools and to one resource. */
-function subscribedToAll(config: Partial<SessionConfig> = {}): SessionDriver {
+function connectWithFilter(config: Partial<SessionConfig> = {}): SessionDriver {
   return subscribed(config, FILTER);
 }
 
 test("Subscriptions: reopened with the same id; the client gets one acknowledgement, and notifications of possible changes", () => {
-  const driver = subscribedToAll();
+  const driver = connectWithFilter();
   driver.close();
   reconnectStateless(driver);
   const listen = driver.sentToDaemon().at(-1);
@@ -115,7 +115,7 @@ test("Subscriptions: an id beyond the precision of a number is kept exactly", ()
 });
 
 test("Subscriptions: a notification for a cancelled subscription is dropped", () => {
-  const driver = subscribedToAll();
+  const driver = connectWithFilter();
   const changed = (params: Json): void => {
     const method = "notifications/tools/list_changed";
     driver.fromDaemon({ method, params });
@@ -130,7 +130,7 @@ test("Subscriptions: a notification for a cancelled subscription is dropped", ()
 
 test("Subscriptions: reopened after every outage, with any value of --retry", () => {
   for (const retry of ["never", "safe"] as const) {
-    const driver = subscribedToAll({
+    const driver = connectWithFilter({
       retry,
       queueTimeout: 5_000,
       idleTimeout: 5_000,
@@ -147,7 +147,7 @@ test("Subscriptions: reopened after every outage, with any value of --retry", ()
 });
 
 test("Subscriptions: the end that a daemon sends just before it closes is dropped", () => {
-  const driver = subscribedToAll();
+  const driver = connectWithFilter();
   driver.fromDaemon({ id: 0, result: { resultType: "complete" } });
   driver.advance(500);
   driver.close(1001);
@@ -161,7 +161,7 @@ test("Subscriptions: the end that a daemon sends just before it closes is droppe
 });
 
 test("Subscriptions: the end reaches the client after 1 s on the same connection, an error at once", () => {
-  const driver = subscribedToAll();
+  const driver = connectWithFilter();
   const result = { resultType: "complete" };
   driver.fromDaemon({ id: 0, result });
   driver.advance(999);
@@ -170,13 +170,13 @@ test("Subscriptions: the end reaches the client after 1 s on the same connection
   assertEquals(driver.sentToClient().map(({ id, result }) => [id, result]), [
     [0, result],
   ]);
-  const other = subscribedToAll();
+  const other = connectWithFilter();
   other.fromDaemon({ id: 0, error: { code: -32603, message: "no" } });
   assertEquals(other.sentToClient()[0].error.code, -32603);
 });
 
 test("Subscriptions: if the daemon cancels a subscription, the client is notified and the subscription is not reopened", () => {
-  const driver = subscribedToAll();
+  const driver = connectWithFilter();
   requestStateless(driver, 1, "tools/call", { name: "write" });
   const method = "notifications/cancelled";
   for (const requestId of [1, 7, 0]) {
@@ -201,7 +201,7 @@ test("Subscriptions: if the daemon cancels a subscription, the client is notifie
 });
 
 test("Subscriptions: a subscription that the daemon cancels and ends just before a close is reopened", () => {
-  const driver = subscribedToAll();
+  const driver = connectWithFilter();
   const params = { requestId: 0 };
   driver.fromDaemon({ method: "notifications/cancelled", params });
   driver.fromDaemon({ id: 0, result: { resultType: "complete" } });
@@ -212,7 +212,7 @@ test("Subscriptions: a subscription that the daemon cancels and ends just before
 });
 
 test("Subscriptions: a subscription that the client cancels is not reopened", () => {
-  const driver = subscribedToAll();
+  const driver = connectWithFilter();
   const params = { requestId: 0 };
   driver.fromClient({ method: "notifications/cancelled", params });
   assertEquals(driver.sentExceptProbes().map(({ method }) => method), [
@@ -226,7 +226,7 @@ test("Subscriptions: a subscription that the client cancels is not reopened", ()
 });
 
 test("Subscriptions: do not delay the exit or the detection of a dead connection", () => {
-  const driver = subscribedToAll();
+  const driver = connectWithFilter();
   const { connectionId } = driver;
   driver.advance(10_000);
   assertEquals(
@@ -234,13 +234,13 @@ test("Subscriptions: do not delay the exit or the detection of a dead connection
     true,
     "a silent connection is closed nevertheless",
   );
-  const other = subscribedToAll();
+  const other = connectWithFilter();
   other.end();
   assertEquals(other.exitCode(), 0);
 });
 
 test("Subscriptions: move to the connection that replaces a silent one", () => {
-  const driver = subscribedToAll();
+  const driver = connectWithFilter();
   requestStateless(driver, 1, "tools/call", { name: "write" });
   driver.advance(10_000);
   assertEquals(driver.connectionId, 2);
@@ -260,7 +260,10 @@ test("Subscriptions: move to the connection that replaces a silent one", () => {
 });
 
 test("Subscriptions: have no timeout", () => {
-  const driver = subscribedToAll({ idleTimeout: 3_000, requestTimeout: 3_000 });
+  const driver = connectWithFilter({
+    idleTimeout: 3_000,
+    requestTimeout: 3_000,
+  });
   driver.advance(4_900);
   assertEquals(driver.sentToClient(), []);
 });
