@@ -25,8 +25,8 @@ This folder has the configuration of each MCP client, and all settings.
 | ------------------------------------------------- | -------------------------------------------- |
 | [mcp-config.json](mcp-config.json)                | an MCP daemon, in the format of most clients |
 | \`mcp-config.CLIENT.json\`, \`mcp-config.codex.toml\` | an EX-AI daemon, one file for each client    |
-| [mcp-config.npx.json](mcp-config.npx.json)        | start with \`npx\`, without a download         |
-| [mcp-config.source.json](mcp-config.source.json)  | start from the source                        |
+| [mcp-config.npx.json](mcp-config.npx.json)        | an EX-AI daemon; \`npx\` fetches alwaysup      |
+| [mcp-config.source.json](mcp-config.source.json)  | an EX-AI daemon; from the source             |
 | [env.example](env.example)                        | every variable, for \`--env-file\`             |
 | [env.docker](env.docker)                          | an EX-AI daemon in Docker, for \`--env-file\`  |
 
@@ -35,9 +35,11 @@ This folder has the configuration of each MCP client, and all settings.
 - A flag takes precedence over the environment variable, the variable over the file of \`--env-file\`, and the file over
   the default.
 - A time is \`250ms\`, \`45s\`, \`5m\`, \`1h\` or a number of seconds. A size is \`512KiB\`, \`32MiB\` or a number of bytes.
-- \`off\` or \`0\` disables a limit whose value is \`TIME|off\`, \`COUNT|off\` or \`SIZE|off\`.
+- \`off\` or \`0\` disables a limit whose value is \`TIME|off\`, \`COUNT|off\` or \`SIZE|off\`. Only \`--initialize-grace 0\`
+  means: do not wait.
 - If a setting is not valid, \`alwaysup\` names every such setting on stderr and exits with code 2. A variable that other
-  programs use too (\`LOG_LEVEL\`, \`GLM_STREAM_TIMEOUT\` and the like) only gives a warning.
+  programs use too (\`LOG_LEVEL\`, \`LOG_FORMAT\`, \`EXAI_SESSION_ID\`, \`EXAI_WS_PING_INTERVAL\`, and the time limits of
+  providers other than GLM and Kimi) only gives a warning.
 - A flag must not show a secret, because everybody on the machine can see a command line. Use a file or a variable.
 
 ## All settings
@@ -48,10 +50,9 @@ const TAIL = `## Time limits by provider
 
 If the \`model\` argument of a call begins with the name of a provider, the call
 belongs to that provider; or else the name of the tool decides in the same way.
-\`glm-\`, \`glm_\` and \`zhipu\` mean GLM; \`kimi-\`, \`kimi_\` and
-\`moonshot\` mean Kimi. \`<NAME>_STREAM_TIMEOUT\` and
-\`<NAME>_STREAM_IDLE_TIMEOUT\` in the environment limit the calls of any other
-provider with that name.
+No letter may follow the name: \`glm-4.6\` and \`glm4\`
+mean GLM. \`zhipu\` also means GLM, and \`moonshot\` also means Kimi. \`<NAME>_STREAM_TIMEOUT\` and
+\`<NAME>_STREAM_IDLE_TIMEOUT\` limit the calls of any other provider NAME.
 
 The total limit counts from the arrival of the call, so it includes the time in the queue. Progress restarts the idle
 limit, never the total limit. For the total limit, the first of these that exists applies: the provider's limit,

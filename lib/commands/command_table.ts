@@ -82,7 +82,7 @@ const COMMANDS_WITHOUT_HELP: readonly CommandInfo[] = [
       [`alwaysup doctor ${URL_EXAMPLE}`, "Check a daemon on this machine."],
       [
         `alwaysup doctor --json ${URL_EXAMPLE}`,
-        "Print the checks for a program.",
+        "Print the checks as JSON, for other programs.",
       ],
     ],
     exitCodes: [
@@ -97,8 +97,8 @@ const COMMANDS_WITHOUT_HELP: readonly CommandInfo[] = [
     usage: ["[--json] [--watch]"],
     details: [
       "Prints a line for each running proxy: process, client, daemon, state " +
-      "of the connection, number of reconnects, and number of requests " +
-      "without an answer.",
+      "of the connection, start, number of reconnects, and number of " +
+      "requests without an answer. The last error follows on its own line.",
     ],
     flags: [
       { flag: "json", help: "Print one JSON array." },
@@ -124,8 +124,9 @@ const COMMANDS_WITHOUT_HELP: readonly CommandInfo[] = [
     ],
     details: [
       `CLIENT is one of: ${CLIENT_NAMES.join(", ")}.`,
-      "Without --write, it prints the entry and the file that it belongs in. " +
-      "With --all and without --write, it lists the clients on this machine.",
+      "Without --write, prints the entry, and the path of the file to which " +
+      "the entry belongs. With --all and without --write, lists the clients " +
+      "on this machine.",
     ],
     choices: CLIENT_NAMES,
     flags: WRITE_FLAGS,
@@ -177,15 +178,18 @@ const COMMANDS_WITHOUT_HELP: readonly CommandInfo[] = [
     flags: [],
     takesSettings: false,
     examples: [
-      ['eval "$(alwaysup completions bash)"', "In ~/.bashrc."],
-      ['eval "$(alwaysup completions zsh)"', "In ~/.zshrc, after compinit."],
+      ['eval "$(alwaysup completions bash)"', "Put this line into ~/.bashrc."],
+      [
+        'eval "$(alwaysup completions zsh)"',
+        "Put this line into ~/.zshrc, after compinit.",
+      ],
       [
         "alwaysup completions fish | source",
-        "In ~/.config/fish/config.fish.",
+        "Put this line into ~/.config/fish/config.fish.",
       ],
       [
         "alwaysup completions powershell | Out-String | Invoke-Expression",
-        "In the file that $PROFILE names.",
+        "Put this line into the file that $PROFILE names.",
       ],
     ],
     exitCodes: [[0, "The script is printed."], [2, NOT_UNDERSTOOD]],

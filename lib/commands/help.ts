@@ -29,7 +29,7 @@ const SETTINGS_NOTES = [
   "setting that is named in capitals has no flag.",
   "TIME is a number with ms, s, m or h, or a number of seconds. SIZE is a " +
   "number of bytes, or a number with KiB, MiB or GiB. off or 0 disables a " +
-  "limit.",
+  "limit, unless the text of the setting says otherwise.",
   "Without a URL, alwaysup connects to an EX-AI daemon at EXAI_WS_HOST and " +
   "EXAI_WS_PORT.",
 ];

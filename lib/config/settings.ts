@@ -215,14 +215,14 @@ export const SETTINGS = {
     default: "45s",
     ...LIMIT,
     help:
-      "Longest time that a request waits for a daemon, added up over outages.",
+      "Longest time that a request waits for a daemon, in all outages together.",
   }),
   queueLimit: flagSetting("queue-limit", {
     group: "Requests",
     default: "1000",
     value: "COUNT|off",
     help:
-      "How many messages may wait for a daemon. Their total limit is 64 MiB.",
+      "How many messages may wait for a daemon, with 64 MiB in total at most.",
     parse: allowOff(wholeNumber("whole number", 1_000_000)),
   }),
   requestTimeout: flagSetting("request-timeout", {
@@ -243,7 +243,7 @@ export const SETTINGS = {
     default: "5s",
     value: "TIME|off",
     help: "How long a client waits at its start before the proxy answers in " +
-      "place of the daemon. off: for ever.",
+      "place of the daemon. off: for ever. 0: not at all.",
     parse: (text) => text === "off" ? Infinity : parseDurationOrZero(text),
   }),
   cache: flagSetting("cache", {
@@ -274,7 +274,7 @@ export const SETTINGS = {
     default: "600s",
     ...LIMIT,
     help:
-      "Time limit for a call that belongs to Kimi. <NAME>_STREAM_TIMEOUT sets it for any other provider.",
+      "Time limit for a call that belongs to Kimi. <NAME>_STREAM_TIMEOUT is the limit of any other provider.",
   },
   glmIdle: {
     group: "Time limits by provider",
@@ -282,7 +282,7 @@ export const SETTINGS = {
     default: "off",
     ...LIMIT,
     help:
-      "Time limit for progress on a call that belongs to GLM. It replaces --idle-timeout.",
+      "Time limit for the next sign of progress on a call that belongs to GLM. It replaces --idle-timeout.",
   },
   kimiIdle: {
     group: "Time limits by provider",
@@ -290,7 +290,7 @@ export const SETTINGS = {
     default: "off",
     ...LIMIT,
     help:
-      "Time limit for progress on a call that belongs to Kimi. <NAME>_STREAM_IDLE_TIMEOUT sets it for any other provider.",
+      "Time limit for the next sign of progress on a call that belongs to Kimi. <NAME>_STREAM_IDLE_TIMEOUT is the limit of any other provider.",
   },
   waitProgress: flagSetting("wait-progress", {
     group: "Requests",
