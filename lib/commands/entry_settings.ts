@@ -21,7 +21,7 @@ import { SETTINGS } from "../config/settings.ts";
 import { loadConfig } from "../config/load.ts";
 import { tryConnect } from "../transport/reachability.ts";
 
-/** For a variable without a flag: the flag that sets the same thing. */
+/** By the key of a setting that has no flag: the flag to use instead. */
 const REPLACING_FLAG: Readonly<Record<string, string>> = {
   token: "token-file",
   exaiToken: "token-file",
@@ -124,7 +124,8 @@ export function settingsWarnings(
  * nothing listens at the default address. Returns `undefined` if the address
  * may be written.
  *
- * @param getEntries returns the existing entries, which keep their settings
+ * @param getEntries returns the entries as they are now, because an update
+ * keeps their settings; `undefined` for an entry that does not exist yet
  */
 export async function defaultAddressProblem(
   { url, redactedUrl }: Config,
@@ -136,10 +137,10 @@ export async function defaultAddressProblem(
   const { hostname, port } = new URL(url);
   const reached = await tryConnect(hostname, Number(port), CONNECT_TIMEOUT_MS);
   if (typeof reached === "number") return undefined;
-  const isNamed = await Promise.all(
+  const entriesNameAddress = await Promise.all(
     getEntries().map((entry) => entryNamesAddress(entry, host)),
   );
-  if (!isNamed.includes(false)) return undefined;
+  if (!entriesNameAddress.includes(false)) return undefined;
   return `nothing listens at the default address ${redactedUrl}: give ` +
     "--url ws://HOST:PORT/ (for an EX-AI daemon, write EXAI_WS_HOST and " +
     "EXAI_WS_PORT into a file, and use --env-file)";

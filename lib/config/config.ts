@@ -108,8 +108,8 @@ const TLS_CHECKS_DISABLED =
 /** The name of a variable that limits the calls of one provider. */
 const PROVIDER_TIMEOUT = /^([A-Z][A-Z0-9_]*?)_STREAM_(IDLE_)?TIMEOUT$/;
 /**
- * A text that is a path and not a token: it begins as paths do, and its names
- * are shorter than a token.
+ * A text that is a path and not a token: it begins as paths do, and each name
+ * between its slashes is shorter than a token.
  */
 const PATH_FORM = /^(~|\.{0,2}|[a-z]:)([/\\][^/\\]{1,64})+$/i;
 /** Host names of this machine, including those for use in containers. */

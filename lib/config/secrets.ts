@@ -75,7 +75,7 @@ export function secretsOfUrl({ href, redacted }: DaemonUrl): string[] {
 
 /**
  * Returns a list with a URL's user. The list is empty if there is no user, or
- * if it is very short. Logs do not show it, but texts with it may be cached.
+ * only a very short one. Logs hide the user, but cached texts may contain it.
  */
 export function usersOfUrl({ href }: DaemonUrl): string[] {
   const { username } = new URL(href);

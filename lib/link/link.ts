@@ -72,7 +72,7 @@ const BACKOFF_RESET_MS = 5_000;
 const LONG_SLEEP_MS = 10_000;
 /** The least time between a refused dial and a dial for a new request. */
 const MIN_REFUSED_REDIAL_MS = 5_000;
-/** A dial that hung for more urgent timeouts than this was not urgent. */
+/** A dial that hung beyond this many urgent timeouts was not urgent. */
 const MAX_URGENT_HANG_FACTOR = 1.5;
 const POOL_IDLE_MS = 60_000;
 const NEVER = { until: Infinity, urgentUntil: Infinity };

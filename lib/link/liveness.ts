@@ -267,7 +267,7 @@ export class Liveness {
     id: string | undefined,
     now: number,
     {
-      isWithoutCalls: wasSentWithoutCalls = false,
+      wasSentWithoutCalls = false,
       writeNumber = this.#lastWriteNumber + 1,
     } = {},
   ): void {
@@ -358,7 +358,8 @@ export class Liveness {
    * from answering. Second, no frame has followed a later probe for
    * `--ping-timeout`. Here, the last call is the last one in flight when the
    * suspicion began, because later ones cannot have caused the silence. Once
-   * the suspicion is waived, it is the one with `lastCallWriteNumber`.
+   * the suspicion is waived, calls are written again, so the last call is the
+   * one with the write number in the parameter `lastCallWriteNumber`.
    */
   isDead(lastCallWriteNumber: number, now: number): boolean {
     const suspicion = this.#suspicion;
@@ -489,7 +490,7 @@ export class Liveness {
           this.#suspectAt(usage),
         );
       case "own-requests": {
-        // A call that waits ends the grace: a second connection will show
+        // There is no grace while a call waits and a second connection can show
         // whether the daemon is only slow.
         const graceUntil = this.areCallsWaiting && usage.mayFailOver
           ? -Infinity

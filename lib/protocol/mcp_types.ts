@@ -1,8 +1,8 @@
 /**
  * Takes the names and types of MCP from its SDKs, so that `deno check` finds
  * misspelled names. The program contains no SDK code. If Deno cannot resolve
- * the SDKs, the types are `any`. Then `deno check` fails, because the test of
- * this file has lines that must not compile.
+ * the SDKs, the types are `any`. Then misspelled names compile, too, and `deno
+ * check` fails, because the test of this file requires that they do not.
  *
  * @module
  */

@@ -64,7 +64,10 @@ export interface CacheFile {
   readonly mustBeKept?: true;
 }
 
-/** Reads the cache file; `undefined` if `--cache` is off or gives no path. */
+/**
+ * Reads the cache file. Returns `undefined` if `--cache` is off, or if it is on
+ * and there is no state folder.
+ */
 export function readCacheFile(
   setting: string,
   cacheKey: CacheKey,
@@ -178,8 +181,8 @@ export class CacheWriter {
       if (mustNotReplace) throw new Error(file.problem);
       const merged = mergeCachedResults(file.results, results);
       this.#write(file.path, serializeCache(cacheKey, merged));
-      // The lifetimes in `discover` and `one` (daemons with one connection)
-      // begin with each write. A second write would extend them.
+      // The lifetimes in `discover` and `oneConnectionDaemons` begin with each
+      // write. A second write would extend them.
       const { initialize, lists } = results;
       this.#unconfirmed = { initialize, lists };
       this.#hasWritten = true;

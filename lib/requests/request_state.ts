@@ -226,7 +226,10 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
     return this.#state.kind === "sent" ? this.#state.writeNumber : 0;
   }
 
-  /** Set if a hint must be confirmed; has an id once the list was requested. */
+  /**
+   * Set if a hint must be confirmed. It has a `connectionId` once the tool list
+   * was requested on that connection.
+   */
   get hintRequirement(): { readonly connectionId?: number } | undefined {
     if (this.#state.kind === "waiting-for-hint") return this.#state;
     return this.#hintTimeLeftMs === undefined ? undefined : {};

@@ -38,7 +38,7 @@ export class Probes extends SessionPart {
     }
     const writeNumber = frame && this.effects.toDaemon(link, frame.text);
     liveness?.onProbeSent(frame?.id, this.now, {
-      isWithoutCalls: wasSentWithoutCalls,
+      wasSentWithoutCalls,
       writeNumber,
     });
     return frame?.id;

@@ -88,7 +88,7 @@ export class Sender extends SessionPart {
       if (link !== undefined) {
         this.#write(link, entry);
         // If an entry needs one particular link, other links of its role may
-        // still be free, so such an entry does not count.
+        // still be free, so such an entry does not make the role unavailable.
       } else if (entry.hintRequirement?.connectionId === undefined) {
         unavailableRoles.add(role);
         if (role === "pool") waitingForPool = tracker.writableCount(role);

@@ -146,7 +146,8 @@ async function speaksDialect(
 ): Promise<boolean> {
   const maxMs = OTHER_DIALECT_TIMEOUT_MS;
   const handshakeTimeout = Math.min(config.handshakeTimeout, maxMs);
-  // `hello` has no token. If the daemon asks for one, the dialect is right.
+  // Doctor omits the token from this `hello`. If the daemon asks for one, the
+  // dialect is right.
   const other = { ...config, dialect, handshakeTimeout, helloToken: "" };
   const client = start(withoutCapacityCheck(other));
   const outcome = await client.handshake();

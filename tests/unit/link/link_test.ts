@@ -185,7 +185,7 @@ test("Link: a link with only abandoned calls is disconnected when it counts as d
   ): void => {
     const writeNumber = liveness.assignWriteNumber();
     liveness.onProbeSent(id, now, {
-      isWithoutCalls: wasSentWithoutCalls,
+      wasSentWithoutCalls,
       writeNumber,
     });
   };
