@@ -46,6 +46,18 @@ export const DIAL_ENDS: Readonly<
   },
 };
 
+/** Ends the connection, because a message of the daemon is too large. */
+export function closeOversized(driver: SessionDriver): void {
+  driver.handle({
+    type: "closed",
+    connectionId: driver.connectionId,
+    code: 0,
+    reason: "the daemon sent a message that is too large to be received",
+    mayHaveReachedServer: true,
+    isOversized: true,
+  });
+}
+
 /** Advances the time, while every dial ends in the given way. */
 export function advanceWhileDialsFail(
   driver: SessionDriver,

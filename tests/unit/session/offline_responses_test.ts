@@ -30,6 +30,7 @@ import {
   TOOLS_RESULT,
 } from "../../helpers/session/cold_start_driver.ts";
 import { ExaiDriver } from "../../helpers/session/exai_driver.ts";
+import { closeOversized } from "../../helpers/session/outage.ts";
 import {
   type Json,
   SessionDriver,
@@ -478,20 +479,6 @@ test("Cached lists: ten large pages together are not stored", () => {
 });
 
 test("Size limit: a response that breaks the connection fails only its call; a subscription is reopened", () => {
-  const closeOversized = (driver: SessionDriver): void => {
-    const reason = "the daemon sent a message that is too large to be received";
-    const how = {
-      code: 0,
-      reason,
-      mayHaveReachedServer: true,
-      isOversized: true,
-    };
-    driver.handle({
-      type: "closed",
-      connectionId: driver.connectionId,
-      ...how,
-    });
-  };
   for (
     const end of [closeOversized, (driver: SessionDriver) => driver.close(1009)]
   ) {

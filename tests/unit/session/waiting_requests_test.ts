@@ -10,6 +10,7 @@ import { test } from "../../helpers/no_permissions.ts";
 import { ExaiDriver } from "../../helpers/session/exai_driver.ts";
 import {
   advanceWhileDialsFail,
+  closeOversized,
   startDown,
 } from "../../helpers/session/outage.ts";
 import { SessionDriver } from "../../helpers/session/session_driver.ts";
@@ -197,20 +198,6 @@ test("--give-up-after: does not run while a connection is probed after a sleep",
 });
 
 test("Size limit: a response that is too large for the runtime is not requested again", () => {
-  const closeOversized = (driver: SessionDriver): void => {
-    const reason = "the daemon sent a message that is too large to be received";
-    const how = {
-      code: 0,
-      reason,
-      mayHaveReachedServer: true,
-      isOversized: true,
-    };
-    driver.handle({
-      type: "closed",
-      connectionId: driver.connectionId,
-      ...how,
-    });
-  };
   const one = new SessionDriver();
   one.connect();
   one.request(1, "resources/read");
