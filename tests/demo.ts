@@ -56,7 +56,8 @@ function textOf({ result, error }: ReceivedResponse): string {
 /** Runs the demo and prints each step. Throws if a step fails. */
 export async function runDemo(): Promise<Timeline> {
   const start = performance.now();
-  const printStep = (what: string, at = performance.now() - start): number => {
+  const printStep = (what: string): number => {
+    const at = performance.now() - start;
     print(`${seconds(at).padStart(8)}  ${what}`);
     return at;
   };

@@ -108,14 +108,15 @@ export function drawOutage(timeline: Timeline): string {
     Math.round(LEFT + (RIGHT - LEFT) * ms / end);
   const rows = rowsOf(timeline, end);
   const bottom = TOP + rows.length * ROW_HEIGHT;
+  const height = bottom + 35;
   const marks: [at: number, text: string, anchor: string][] = [
     [timeline.killed, "kill -9", "end"],
     [timeline.daemonUpAgain, "daemon starts", "start"],
   ];
   const parts = [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${
-      bottom + 35
-    }" role="img" aria-label="A daemon is killed and started again">`,
+    '<svg xmlns="http://www.w3.org/2000/svg" ' +
+    `viewBox="0 0 ${WIDTH} ${height}" role="img" ` +
+    'aria-label="A daemon is killed and started again">',
     "<title>A daemon is killed and started again</title>",
     // The timeline, so that a test can draw the picture again.
     `<metadata>${JSON.stringify(timeline)}</metadata>`,
@@ -126,7 +127,7 @@ export function drawOutage(timeline: Timeline): string {
   line { stroke: #57606a; stroke-dasharray: 4 3; }
   rect.back { fill: #ffffff; }
 </style>`,
-    `<rect class="back" width="${WIDTH}" height="${bottom + 35}"/>`,
+    `<rect class="back" width="${WIDTH}" height="${height}"/>`,
   ];
   for (const [i, { name, bars }] of rows.entries()) {
     const y = TOP + i * ROW_HEIGHT;
