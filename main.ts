@@ -31,12 +31,12 @@ const FAILURE_STDERR_FLUSH_MS = 500;
 const HELP_FLAG = /^(-h|--help)$/;
 const VERSION_FLAG = /^(-V|--version)$/;
 
-/** Runs a command. Resolves with the exit code. */
+/** Runs a command. Returns the exit code. */
 type Command = (
   args: readonly string[],
   host: Host,
   output: Output,
-) => Promise<number>;
+) => number | Promise<number>;
 
 /** A command is loaded only when it is called, so the proxy starts sooner. */
 const COMMAND_LOADERS: Readonly<Record<string, () => Promise<Command>>> = {
@@ -166,13 +166,13 @@ function printVersion(
   args: readonly string[],
   host: Host,
   output: Output,
-): Promise<number> {
+): number {
   if (args.length > 0) {
     output.printError("alwaysup version: it takes no arguments");
-    return Promise.resolve(2);
+    return 2;
   }
   output.print(`alwaysup ${metadata.version} (${host.runtime}, ${COMMIT})`);
-  return Promise.resolve(0);
+  return 0;
 }
 
 const host = await detectHost();

@@ -9,7 +9,7 @@ import configuration from "../deno.json" with { type: "json" };
 import { drawOutage, PICTURE_FILE } from "../.ci/build/outage_picture.ts";
 import { COMMANDS, flagsOf } from "../lib/commands/command_table.ts";
 import { CLIENTS } from "../lib/clients/registry.ts";
-import { listSettings } from "../lib/config/config.ts";
+import { listSettingFlags } from "../lib/config/config.ts";
 import { assert, assertEquals } from "./helpers/assert.ts";
 import { test } from "./helpers/time_limit.ts";
 
@@ -79,10 +79,8 @@ test("Documentation: every link to a file leads to one", async () => {
 
 test("Documentation: the flags and tasks that it names exist", async () => {
   const known = new Set([
-    ...listSettings().flatMap(([, { flag }]) =>
-      flag === undefined ? [] : `--${flag}`
-    ),
-    ...COMMANDS.flatMap(flagsOf),
+    ...listSettingFlags(),
+    ...COMMANDS.flatMap(({ name }) => flagsOf(name)),
     ...OTHER_FLAGS,
   ]);
   const tasks = Object.keys(configuration.tasks);

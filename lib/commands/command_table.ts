@@ -7,7 +7,7 @@
  */
 
 import { CLIENTS } from "../clients/registry.ts";
-import { listSettings } from "../config/config.ts";
+import { listSettingFlags } from "../config/config.ts";
 
 /** A flag of a command that is not a setting. */
 export interface CommandFlag {
@@ -243,6 +243,19 @@ export const COMMANDS: readonly CommandInfo[] = [
   },
 ];
 
+/** The examples in the help of the program. */
+export const PROXY_EXAMPLES: CommandInfo["examples"] = [
+  [
+    `alwaysup ${URL_EXAMPLE}`,
+    "Run the proxy. An MCP client starts it like this.",
+  ],
+  [`alwaysup doctor ${URL_EXAMPLE}`, "Check the connection to the daemon."],
+  [
+    `alwaysup install cursor ${URL_EXAMPLE} --write`,
+    "Add alwaysup to Cursor.",
+  ],
+];
+
 /** The exit codes of the proxy itself. */
 export const PROXY_EXIT_CODES: CommandInfo["exitCodes"] = [
   [0, "The client closed stdin or stdout, or a signal ended the proxy."],
@@ -255,12 +268,16 @@ export function findCommand(name: string): CommandInfo | undefined {
   return COMMANDS.find((command) => command.name === name);
 }
 
-/** Returns the flags of a command, with their dashes, settings included. */
-export function flagsOf({ flags, takesSettings }: CommandInfo): string[] {
-  const settings = takesSettings ? listSettings() : [];
+/**
+ * Returns the flags of a command, with their dashes, settings included.
+ *
+ * @param name the name of a command in the table
+ */
+export function flagsOf(name: string): string[] {
+  const { flags, takesSettings } = findCommand(name)!;
   return [
-    ...flags.map(({ flag }) => flag),
-    ...settings.flatMap(([, { flag }]) => flag ?? []),
-    "help",
-  ].map((flag) => `--${flag}`);
+    ...flags.map(({ flag }) => `--${flag}`),
+    ...takesSettings ? listSettingFlags() : [],
+    "--help",
+  ];
 }

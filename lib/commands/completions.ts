@@ -34,20 +34,20 @@ export function completions(
   args: readonly string[],
   _host: Host,
   output: Output,
-): Promise<number> {
+): number {
   const [shell = "", ...others] = args;
   const createScript = Object.hasOwn(SCRIPTS, shell)
     ? SCRIPTS[shell as keyof typeof SCRIPTS]
     : undefined;
   if (createScript !== undefined && others.length === 0) {
     output.print(createScript().trimEnd());
-    return Promise.resolve(0);
+    return 0;
   }
   output.printError(
     "alwaysup completions: one shell must follow; " +
       describeChoices(shell, "shells", SHELLS),
   );
-  return Promise.resolve(2);
+  return 2;
 }
 
 const SCRIPTS: Readonly<Record<typeof SHELLS[number], () => string>> = {
@@ -71,13 +71,13 @@ function settingFlags(): CompletedFlag[] {
 }
 
 function toCompletedFlag({ flag, value, help }: CommandFlag): CompletedFlag {
-  const words = value?.split("|") ?? [];
+  const parts = value?.split("|") ?? [];
   return {
     name: `--${flag}`,
     help,
     hasValue: value !== undefined,
-    choices: words.filter((word) => /^[a-z]+$/.test(word)),
-    isPath: words.some((word) => word === "PATH"),
+    choices: parts.filter((part) => /^[a-z]+$/.test(part)),
+    isPath: parts.includes("PATH"),
   };
 }
 

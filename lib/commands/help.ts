@@ -15,6 +15,7 @@ import {
   type CommandInfo,
   COMMANDS,
   findCommand,
+  PROXY_EXAMPLES,
   PROXY_EXIT_CODES,
 } from "./command_table.ts";
 
@@ -34,37 +35,21 @@ const SETTINGS_NOTES = [
   "EXAI_WS_PORT.",
 ];
 
-/** The examples of the help of the program. */
-export const PROXY_EXAMPLES: CommandInfo["examples"] = [
-  [
-    "alwaysup --url ws://127.0.0.1:8079/",
-    "Run the proxy. An MCP client starts it like this.",
-  ],
-  [
-    "alwaysup doctor --url ws://127.0.0.1:8079/",
-    "Check the connection to the daemon.",
-  ],
-  [
-    "alwaysup install cursor --url ws://127.0.0.1:8079/ --write",
-    "Add alwaysup to Cursor.",
-  ],
-];
-
 /** Prints the help of the program, or of the command that is named. */
 export function help(
   args: readonly string[],
   _host: Host,
   output: Output,
-): Promise<number> {
-  const [name, ...others] = args.filter((arg) => !/^(-h|--help)$/.test(arg));
+): number {
+  const [name, ...others] = args;
   if (name === undefined) {
     output.print(formatProgramHelp().trimEnd());
-    return Promise.resolve(0);
+    return 0;
   }
   const command = findCommand(name);
   if (command !== undefined && others.length === 0) {
     output.print(formatCommandHelp(command).trimEnd());
-    return Promise.resolve(0);
+    return 0;
   }
   const names = COMMANDS.map(({ name }) => name);
   // The message omits the argument, which may be a secret.
@@ -74,7 +59,7 @@ export function help(
         describeChoices(name, "commands", names)
       : "alwaysup help: it takes one command at most",
   );
-  return Promise.resolve(2);
+  return 2;
 }
 
 /** Returns the help of the program: the commands and every setting. */
@@ -143,7 +128,9 @@ export function formatCommandHelp(command: CommandInfo): string {
 }
 
 /** Returns a flag with its dashes and the placeholder of its value. */
-export function nameOfFlag({ flag, value }: CommandFlag): string {
+export function nameOfFlag(
+  { flag, value }: Omit<CommandFlag, "help">,
+): string {
   return value === undefined ? `--${flag}` : `--${flag} ${value}`;
 }
 
@@ -154,7 +141,7 @@ export function nameOfFlag({ flag, value }: CommandFlag): string {
 export function nameOfSetting({ flag, env, value }: Setting): string {
   return flag === undefined
     ? `${env[0]}=${value}`
-    : nameOfFlag({ flag, value, help: "" });
+    : nameOfFlag({ flag, value });
 }
 
 /** Returns the settings of each group, in the order of the groups. */

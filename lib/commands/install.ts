@@ -6,7 +6,7 @@
  */
 
 import { errorMessageOf } from "../text/error_message.ts";
-import { describeChoices, suggest } from "../text/suggest.ts";
+import { describeChoices, didYouMean } from "../text/suggest.ts";
 import { sanitizeLine } from "../text/sanitize.ts";
 import {
   clientFileFormatOf,
@@ -41,7 +41,7 @@ import {
 import { getNested } from "../protocol/jsonrpc.ts";
 import { colorize, type Output } from "../runtime/terminal.ts";
 import { loadConfig } from "../config/load.ts";
-import { findCommand, flagsOf } from "./command_table.ts";
+import { flagsOf } from "./command_table.ts";
 
 const DEFAULT_SERVER_NAME = "alwaysup";
 
@@ -74,7 +74,7 @@ export async function install(
   const { configResult, sources } = await loadConfig(
     isolatedHost,
     flags,
-    flagsOf(findCommand("install")!),
+    flagsOf("install"),
   );
   if (configResult.kind === "problems") {
     return failWith(output, 2, ...configResult.problems);
@@ -136,7 +136,7 @@ export async function uninstall(
   if (typeof options === "string") return failWith(output, 2, options);
   if (options.flags.length > 0) {
     const [, flag] = /^(--[a-z-]{1,30})(?:=|$)/.exec(options.flags[0]!) ?? [];
-    const flags = flagsOf(findCommand("uninstall")!);
+    const flags = flagsOf("uninstall");
     const what = flag === undefined
       ? "only a client and flags may follow uninstall"
       : `${flag}: uninstall has no such flag`;
@@ -163,10 +163,10 @@ function parseInstallArgs(args: readonly string[]): InstallOptions | string {
   const isAll = args.includes("--all");
   if (client === undefined && !isAll) {
     const names = CLIENTS.map(({ name }) => name);
-    const meant = suggest(first ?? "", names);
-    return meant === undefined
+    const question = didYouMean(first ?? "", names);
+    return question === undefined
       ? `a client must follow the command, one of ${names.join(", ")}, or --all`
-      : `there is no such client; did you mean ${meant}?`;
+      : `there is no such client; ${question}`;
   }
   const rest = (isAll ? [...args] : others).filter((arg) => arg !== "--all");
   const flags: string[] = [];

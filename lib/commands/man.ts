@@ -9,27 +9,23 @@ import type { Output } from "../runtime/terminal.ts";
 import {
   type CommandInfo,
   COMMANDS,
+  PROXY_EXAMPLES,
   PROXY_EXIT_CODES,
 } from "./command_table.ts";
-import {
-  nameOfFlag,
-  nameOfSetting,
-  PROXY_EXAMPLES,
-  settingsByGroup,
-} from "./help.ts";
+import { nameOfFlag, nameOfSetting, settingsByGroup } from "./help.ts";
 
 /** Prints the manual page. */
 export function man(
   args: readonly string[],
   _host: Host,
   output: Output,
-): Promise<number> {
+): number {
   if (args.length > 0) {
     output.printError("alwaysup man: it takes no arguments");
-    return Promise.resolve(2);
+    return 2;
   }
   output.print(formatManPage().trimEnd());
-  return Promise.resolve(0);
+  return 0;
 }
 
 /** Returns the manual page. */

@@ -16,7 +16,7 @@ import {
   type ProxyStatus,
   toPublicStatus,
 } from "../proxy/status_format.ts";
-import { findCommand, flagsOf } from "./command_table.ts";
+import { flagsOf } from "./command_table.ts";
 
 /** How often `--watch` checks for changes. */
 const WATCH_INTERVAL_MS = 1_000;
@@ -52,7 +52,7 @@ export async function status(
 ): Promise<number> {
   const unknown = args.find((arg) => !/^--(json|watch)$/.test(arg));
   if (unknown !== undefined) {
-    const flags = flagsOf(findCommand("status")!);
+    const flags = flagsOf("status");
     const hint = describeChoices(unknown, "flags", flags);
     output.printError(`alwaysup status: there is no such flag; ${hint}`);
     return 2;

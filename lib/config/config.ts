@@ -383,6 +383,13 @@ export function listSettings(): [SettingKey, Setting][] {
   return Object.entries(SETTINGS) as [SettingKey, Setting][];
 }
 
+/** Lists the flags of the settings, with their dashes. */
+export function listSettingFlags(): string[] {
+  return listSettings().flatMap(([, { flag }]) =>
+    flag === undefined ? [] : [`--${flag}`]
+  );
+}
+
 /**
  * Returns a function that finds the text of a setting.
  *

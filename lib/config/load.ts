@@ -10,7 +10,7 @@ import { NotUtf8Error } from "../text/utf8.ts";
 import {
   type ConfigResult,
   envFileSettingOf,
-  listSettings,
+  listSettingFlags,
   readConfig,
   type SettingSources,
 } from "./config.ts";
@@ -63,10 +63,12 @@ export async function loadConfig(
   let configResult = readConfig(sources, readFile);
   if (configResult.kind === "problems") {
     // Imported only here, because most starts have no unknown flag.
-    const { suggest } = await import("../text/suggest.ts");
+    const { didYouMean } = await import("../text/suggest.ts");
+    const flags = knownFlags ??
+      [...listSettingFlags(), "--help", "--version"];
     configResult = readConfig(sources, readFile, (flag) => {
-      const nearest = suggest(flag, knownFlags ?? flagsOfSettings());
-      return nearest === undefined ? "" : `; did you mean ${nearest}?`;
+      const question = didYouMean(flag, flags);
+      return question === undefined ? "" : `; ${question}`;
     });
   }
   if (configResult.kind === "config") {
@@ -87,11 +89,6 @@ export async function loadConfig(
       : { ...configResult, warnings: [...warnings, ...configResult.warnings] },
     sources,
   };
-}
-
-function flagsOfSettings(): string[] {
-  const flags = listSettings().flatMap(([, { flag }]) => flag ?? []);
-  return [...flags, "help", "version"].map((flag) => `--${flag}`);
 }
 
 /** Returns true if a path exists or cannot be examined. */

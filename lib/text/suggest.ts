@@ -44,6 +44,15 @@ function withoutDashes(flag: string): string {
   return flag.replace(/^-+/, "");
 }
 
+/** Returns `did you mean X?`; `undefined` if no candidate is near. */
+export function didYouMean(
+  word: string,
+  candidates: readonly string[],
+): string | undefined {
+  const nearest = suggest(word, candidates);
+  return nearest === undefined ? undefined : `did you mean ${nearest}?`;
+}
+
 /**
  * Completes the message about an unknown word: it names the nearest candidate,
  * or all candidates if none is near. It does not repeat the word, which may be
@@ -56,8 +65,6 @@ export function describeChoices(
   plural: string,
   candidates: readonly string[],
 ): string {
-  const nearest = suggest(word, candidates);
-  return nearest === undefined
-    ? `the ${plural} are ${candidates.join(", ")}`
-    : `did you mean ${nearest}?`;
+  return didYouMean(word, candidates) ??
+    `the ${plural} are ${candidates.join(", ")}`;
 }

@@ -20,7 +20,7 @@ export async function runCommand(
     args: readonly string[],
     host: Host,
     output: Output,
-  ) => Promise<number>,
+  ) => number | Promise<number>,
   args: readonly string[],
   host: Host,
 ): Promise<CommandResult> {

@@ -31,7 +31,7 @@ import {
 } from "./running_checks.ts";
 import { createConfigRedactor, redactJsonValue } from "../../config/secrets.ts";
 import { loadConfig } from "../../config/load.ts";
-import { findCommand, flagsOf } from "../command_table.ts";
+import { flagsOf } from "../command_table.ts";
 import { cacheKeyOf, readCacheFile } from "../../proxy/cache_file.ts";
 import { formatDuration } from "../../proxy/status_format.ts";
 
@@ -87,7 +87,7 @@ async function* runChecks(
   const { configResult, sources } = await loadConfig(
     host,
     flags,
-    flagsOf(findCommand("doctor")!),
+    flagsOf("doctor"),
   );
   if (configResult.kind === "problems") {
     for (const text of configResult.problems) {

@@ -75,7 +75,7 @@ test("help: an unknown command gives exit code 2 and a suggestion, but is not re
 
 test("command table: a command that takes settings has the flags of the settings", () => {
   for (const command of COMMANDS) {
-    const flags = flagsOf(command);
+    const flags = flagsOf(command.name);
     assertEquals(flags.includes("--url"), command.takesSettings, command.name);
     assertEquals(new Set(flags).size, flags.length, command.name);
   }
