@@ -21,6 +21,8 @@ import {
 /** The first version of Wine with all functions that the program imports. */
 const FIRST_COMPLETE_VERSION = 9;
 const COMPILER = "x86_64-w64-mingw32-gcc";
+/** Wine 8 sometimes does not find its own kernel32.dll on its first start. */
+const PREFIX_ATTEMPTS = 3;
 /**
  * The folder with Wine's simulated Windows machine. It is kept for the next
  * run.
@@ -45,25 +47,15 @@ async function versionOfWine(): Promise<number | undefined> {
   return version === undefined ? undefined : Number(version);
 }
 
-/** If Wine cannot be used, returns why, and what to install. */
-export async function wineSkipReason(): Promise<string | undefined> {
-  const version = await versionOfWine();
-  if (version === undefined) {
-    return "wine is not on PATH; install it (on Debian: wine and wine64)";
-  }
-  if (version >= FIRST_COMPLETE_VERSION) return undefined;
-  if (await outputOf(COMPILER, ["--version"]) !== undefined) return undefined;
-  return `Wine ${version} lacks bcryptprimitives.dll, and there is no ${COMPILER} ` +
-    "on PATH to make it; install Debian's gcc-mingw-w64-x86-64-win32, or a " +
-    `Wine of version ${FIRST_COMPLETE_VERSION} or newer`;
-}
-
 /** Returns the path under which Wine shows a file of this machine. */
 export function winePath(path: string): string {
   return `Z:${path.replaceAll("/", "\\")}`;
 }
 
-/** Runs a command of Wine until it exits. Throws if it fails. */
+/** A command of Wine that failed, and what it reported. */
+class WineError extends Error {}
+
+/** Runs a command of Wine until it exits. Throws {@link WineError} if it fails. */
 async function runWine(
   prefix: string,
   command: string,
@@ -78,16 +70,11 @@ async function runWine(
   }).output();
   if (success) return;
   const text = new TextDecoder().decode(stderr).trim();
-  throw new Error(`${command} ${args.join(" ")} failed: ${text}`);
+  throw new WineError(`${command} ${args.join(" ")} failed: ${text}`);
 }
 
-/**
- * Creates Wine's folder unless it exists. An interrupted attempt starts again
- * from the beginning.
- */
+/** Creates Wine's folder. An interrupted attempt starts from the beginning. */
 async function makePrefix(): Promise<void> {
-  if (await Deno.stat(PREFIX).then(() => true, () => false)) return;
-  print("Wine creates its folder dist/wine/ (only on the first run)");
   const next = `${PREFIX}.new`;
   await Deno.remove(next, { recursive: true }).catch(() => {});
   await runWine(next, "wineboot", "--init");
@@ -99,20 +86,60 @@ async function makePrefix(): Promise<void> {
     ]);
   }
   const key = "HKCU\\Software\\Wine";
-  await runWine(
-    next,
-    "wine",
-    "reg",
-    "add",
-    key,
-    "/v",
-    "Version",
-    "/d",
-    "win10",
-  );
+  const value = ["/v", "Version", "/d", "win10"];
+  await runWine(next, "wine", "reg", "add", key, ...value);
   // The files are complete once Wine's server has exited.
   await runWine(next, "wineserver", "--wait");
   await Deno.rename(next, PREFIX);
+}
+
+/**
+ * Creates Wine's folder unless it exists. Returns why, if Wine cannot: then
+ * Wine is broken here, and nothing of this project has run yet.
+ */
+async function ensurePrefix(): Promise<string | undefined> {
+  if (await Deno.stat(PREFIX).then(() => true, () => false)) return undefined;
+  print("Wine creates its folder dist/wine/ (only on the first run)");
+  for (let attempt = 1;; attempt++) {
+    try {
+      await makePrefix();
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof WineError)) throw error;
+      if (attempt === PREFIX_ATTEMPTS) return error.message;
+      print(`Wine is tried again: ${error.message}`);
+    }
+  }
+}
+
+/** Waits while another run uses Wine's folder. */
+async function lockPrefix(): Promise<Deno.FsFile> {
+  await Deno.mkdir(DIST, { recursive: true });
+  const lock = await Deno.open(`${DIST}wine.lock`, {
+    create: true,
+    write: true,
+  });
+  await lock.lock(true);
+  return lock;
+}
+
+/** If Wine cannot be used, returns why, and what to install if that helps. */
+export async function wineSkipReason(): Promise<string | undefined> {
+  const version = await versionOfWine();
+  if (version === undefined) {
+    return "wine is not on PATH; install it (on Debian: wine and wine64)";
+  }
+  if (
+    version < FIRST_COMPLETE_VERSION &&
+    await outputOf(COMPILER, ["--version"]) === undefined
+  ) {
+    return `Wine ${version} lacks bcryptprimitives.dll, and there is no ${COMPILER} ` +
+      "on PATH to make it; install Debian's gcc-mingw-w64-x86-64-win32, or a " +
+      `Wine of version ${FIRST_COMPLETE_VERSION} or newer`;
+  }
+  using _lock = await lockPrefix();
+  const failure = await ensurePrefix();
+  return failure && `Wine cannot create its folder: ${failure}`;
 }
 
 /**
@@ -150,18 +177,15 @@ export class Wine implements AsyncDisposable {
   }
 
   /**
-   * Starts Wine. Waits while another run uses the same folder.
+   * Starts Wine, after {@link wineSkipReason}. Waits while another run uses the
+   * same folder.
    *
    * @param bun a Windows executable compiled by Bun: with `BUN_BE_BUN` set, it
    * behaves as Bun itself
    * @param make builds that executable, while no other run uses it
    */
   static async start(bun: string, make: () => Promise<void>): Promise<Wine> {
-    const options = { create: true, write: true } as const;
-    await Deno.mkdir(DIST, { recursive: true });
-    const lock = await Deno.open(`${DIST}wine.lock`, options);
-    await lock.lock(true);
-    await makePrefix();
+    const lock = await lockPrefix();
     await endWineServer();
     await make();
     using listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
