@@ -5,6 +5,7 @@
  * @module
  */
 
+import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import metadata from "../../deno.json" with { type: "json" };
 
@@ -50,6 +51,17 @@ export async function outputOf(
   } catch {
     return undefined;
   }
+}
+
+/**
+ * Opens a file and locks it until it is closed. Waits while another process has
+ * it locked. Creates the file and its folder if they do not exist.
+ */
+export async function openLocked(path: string): Promise<Deno.FsFile> {
+  await Deno.mkdir(dirname(path), { recursive: true });
+  const file = await Deno.open(path, { create: true, write: true });
+  await file.lock(true);
+  return file;
 }
 
 /** Returns the built commit, and a note if the files differ from it. */

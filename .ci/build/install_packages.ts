@@ -14,7 +14,7 @@
  */
 
 import { errorMessageOf } from "../../lib/text/error_message.ts";
-import { ROOT } from "./bundle.ts";
+import { openLocked, ROOT } from "./bundle.ts";
 import { print } from "../../tests/helpers/print.ts";
 
 const NPM_FOLDERS = ["peers", "nodes", "bun"] as const;
@@ -45,9 +45,7 @@ export function npmFile(folder: NpmFolder, file: string): string {
  */
 export async function installFolder(folder: NpmFolder): Promise<void> {
   const path = pathOf(folder);
-  const options = { create: true, write: true } as const;
-  using file = await Deno.open(`${path}/.lock`, options);
-  await file.lock(true);
+  using _lock = await openLocked(`${path}/.lock`);
   const lock = await Deno.readTextFile(`${path}/package-lock.json`);
   const installed = `${path}/node_modules/${INSTALLED_MARK}`;
   if (await Deno.readTextFile(installed).catch(() => "") === lock) return;

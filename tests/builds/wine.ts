@@ -9,7 +9,7 @@
  */
 
 import { errorMessageOf } from "../../lib/text/error_message.ts";
-import { DIST, outputOf, ROOT } from "../../.ci/build/bundle.ts";
+import { DIST, openLocked, outputOf, ROOT } from "../../.ci/build/bundle.ts";
 import { withWaitLimit } from "../helpers/time_limit.ts";
 import { print } from "../helpers/print.ts";
 import {
@@ -28,6 +28,8 @@ const PREFIX_ATTEMPTS = 3;
  * run.
  */
 const PREFIX = `${DIST}wine`;
+/** The file that a run locks while it uses that folder. */
+const LOCK = `${PREFIX}.lock`;
 /** Makes Wine report only fatal errors, and open no window. */
 const ENV = {
   WINEDEBUG: "-all",
@@ -74,12 +76,12 @@ async function runWine(
 }
 
 /** Creates Wine's folder. An interrupted attempt starts from the beginning. */
-async function makePrefix(): Promise<void> {
+async function makePrefix(version: number): Promise<void> {
   const next = `${PREFIX}.new`;
   await Deno.remove(next, { recursive: true }).catch(() => {});
   await runWine(next, "wineboot", "--init");
   const system = `${next}/drive_c/windows/system32`;
-  if ((await versionOfWine() ?? 0) < FIRST_COMPLETE_VERSION) {
+  if (version < FIRST_COMPLETE_VERSION) {
     await runWine(next, COMPILER, ...[
       ...["-shared", "-o", `${system}/bcryptprimitives.dll`],
       ...[`${import.meta.dirname}/wine/bcryptprimitives.c`, "-ladvapi32"],
@@ -97,12 +99,12 @@ async function makePrefix(): Promise<void> {
  * Creates Wine's folder unless it exists. Returns why, if Wine cannot: then
  * Wine is broken here, and nothing of this project has run yet.
  */
-async function ensurePrefix(): Promise<string | undefined> {
+async function ensurePrefix(version: number): Promise<string | undefined> {
   if (await Deno.stat(PREFIX).then(() => true, () => false)) return undefined;
   print("Wine creates its folder dist/wine/ (only on the first run)");
   for (let attempt = 1;; attempt++) {
     try {
-      await makePrefix();
+      await makePrefix(version);
       return undefined;
     } catch (error) {
       if (!(error instanceof WineError)) throw error;
@@ -110,17 +112,6 @@ async function ensurePrefix(): Promise<string | undefined> {
       print(`Wine is tried again: ${error.message}`);
     }
   }
-}
-
-/** Waits while another run uses Wine's folder. */
-async function lockPrefix(): Promise<Deno.FsFile> {
-  await Deno.mkdir(DIST, { recursive: true });
-  const lock = await Deno.open(`${DIST}wine.lock`, {
-    create: true,
-    write: true,
-  });
-  await lock.lock(true);
-  return lock;
 }
 
 /** If Wine cannot be used, returns why, and what to install if that helps. */
@@ -137,8 +128,8 @@ export async function wineSkipReason(): Promise<string | undefined> {
       "on PATH to make it; install Debian's gcc-mingw-w64-x86-64-win32, or a " +
       `Wine of version ${FIRST_COMPLETE_VERSION} or newer`;
   }
-  using _lock = await lockPrefix();
-  const failure = await ensurePrefix();
+  using _lock = await openLocked(LOCK);
+  const failure = await ensurePrefix(version);
   return failure && `Wine cannot create its folder: ${failure}`;
 }
 
@@ -185,7 +176,7 @@ export class Wine implements AsyncDisposable {
    * @param make builds that executable, while no other run uses it
    */
   static async start(bun: string, make: () => Promise<void>): Promise<Wine> {
-    const lock = await lockPrefix();
+    const lock = await openLocked(LOCK);
     await endWineServer();
     await make();
     using listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
