@@ -49,9 +49,14 @@ export class LinkSet {
     return this.#main;
   }
 
+  /** True if there is no other link than the main link. */
+  get isMainAlone(): boolean {
+    return this.#all.length === 1;
+  }
+
   /** The link that tests the daemon while the main link is silent, if any. */
   get standby(): Link | undefined {
-    return this.#find("standby", () => true);
+    return this.isMainAlone ? undefined : this.#find("standby", () => true);
   }
 
   /** The second link of the running capacity check, if there is one. */

@@ -198,6 +198,12 @@ export class Liveness {
     return !this.isUnverified && this.#suspicion.name !== "suspect";
   }
 
+  /** True if it is verified and not suspect, and no call waits for a probe. */
+  get isCalm(): boolean {
+    return !this.isUnverified && !this.isUnderSuspicion &&
+      !this.areCallsWaiting;
+  }
+
   /** True while a call waits for the answer to the probe before it. */
   get areCallsWaiting(): boolean {
     return this.#callDelayUntil !== undefined;

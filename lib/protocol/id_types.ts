@@ -18,7 +18,8 @@ function idTypeOf(id: Id): IdJsonType {
  * text is not an integer.
  */
 export function toOtherIdType(id: Id): Id | undefined {
-  if (idTypeOf(id) === "number") return JSON.stringify(id);
+  // The digits of a number need no escapes.
+  if (idTypeOf(id) === "number") return `"${id}"`;
   const text = JSON.parse(id) as string;
   if (/^-?(?:0|[1-9]\d*)$/.test(text)) return text;
   // Go and Python write doubles such as 1.073741824e+09 and 5.0.
@@ -38,10 +39,10 @@ export class ObservedIdTypes {
 
   /** Records the type of a client's id. Ignores a string that is no integer. */
   observe(id: Id): void {
-    if (toOtherIdType(id) === undefined) return;
     const type = idTypeOf(id);
-    if (this.#type === undefined) this.#type = type;
-    else if (this.#type !== type) this.#type = "both";
+    if (this.#type === type || this.#type === "both") return;
+    if (toOtherIdType(id) === undefined) return;
+    this.#type = this.#type === undefined ? type : "both";
   }
 
   /** Returns the id as the other type, if all of the client's ids have it. */

@@ -118,6 +118,8 @@ export interface ErrorData {
   readonly retryAfterMs?: number;
 }
 
+const ID_PATH: readonly string[] = ["id"];
+
 /**
  * Returns a parsed id as a JSON text; `undefined` if the id is not valid. The
  * digits of a large integer are taken from the message's text, at `path`.
@@ -125,11 +127,12 @@ export interface ErrorData {
 export function idOf(
   id: unknown,
   text: string,
-  path: readonly string[] = ["id"],
+  path: readonly string[] = ID_PATH,
 ): Id | undefined {
   if (typeof id === "string") return JSON.stringify(id);
   if (typeof id !== "number" || !Number.isFinite(id)) return undefined;
-  if (Number.isInteger(id) && !Number.isSafeInteger(id)) {
+  if (Number.isSafeInteger(id)) return `${id}`;
+  if (Number.isInteger(id)) {
     const span = findValue(text, path);
     const digits = span && text.slice(span.start, span.end);
     if (digits !== undefined && /^-?\d+$/.test(digits)) return digits;
@@ -191,7 +194,9 @@ export function getNestedId(
   ...path: readonly MemberName[]
 ): Id | undefined {
   const value = getNested(message.params, ...path);
-  return idOf(value, message.text, ["params", ...path]);
+  return value === undefined
+    ? undefined
+    : idOf(value, message.text, ["params", ...path]);
 }
 
 /** Replaces the line breaks of a JSON text by spaces, which mean the same. */

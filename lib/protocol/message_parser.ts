@@ -207,7 +207,10 @@ function classifyMessage(parsed: unknown, sourceText: string): Message {
   if (!isRecord(parsed)) {
     return createInvalidMessage("a message must be an object");
   }
-  const { value, text } = unescapeMemberNames(parsed, sourceText);
+  // `includes` is much faster than the regular expression in that function.
+  const { value, text } = sourceText.includes("\\u00")
+    ? unescapeMemberNames(parsed, sourceText)
+    : { value: parsed, text: sourceText };
   const { error } = value;
   const hasMethod = isPresent(value.method);
   const hasResult = "result" in value;
@@ -247,20 +250,18 @@ function toResponse(
   text: string,
 ): Response {
   const id = idOf(value.id, text);
-  const forwardedText = withoutMembers(text, value, (name) => {
-    if (name === "id") return false;
-    if (name === "method" || name === "params") return true;
-    if (name === (isError ? "result" : "error")) return true;
-    return name !== "result" && value[name] === null;
-  });
+  const forwardedText = withoutMembers(
+    text,
+    value,
+    isError ? isUnwantedInError : isUnwantedInResult,
+  );
   if (isError) {
     const normalized = normalizeError(value.error, forwardedText);
     return { kind: "response", id, result: undefined, ...normalized };
   }
   const { result } = value;
   // SDK clients accept only an object. PHP writes an empty object as an array.
-  const isEmpty = result === null ||
-    Array.isArray(result) && result.length === 0;
+  const isEmpty = result === null || isEmptyArray(result);
   return {
     kind: "response",
     id,
@@ -297,33 +298,47 @@ function toRequestOrNotification(
       isNull ? "null" : undefined,
     );
   }
-  // MCP allows only objects here. PHP writes an empty object as an array.
-  const hasEmptyParams = Array.isArray(params) && params.length === 0;
-  const content = {
-    method,
-    params: hasEmptyParams ? undefined : params ?? undefined,
-    text: withoutMembers(
-      text,
-      value,
-      (name) =>
-        value[name] === null || name === "error" || name === "result" ||
-        name === "params" && hasEmptyParams,
-    ),
-  };
+  const keptParams = isEmptyArray(params) ? undefined : params ?? undefined;
+  const forwardedText = withoutMembers(text, value, isUnwantedInCall);
   return id === undefined
-    ? { kind: "notification", ...content }
-    : { kind: "request", id, ...content };
+    ? { kind: "notification", method, params: keptParams, text: forwardedText }
+    : { kind: "request", id, method, params: keptParams, text: forwardedText };
+}
+
+/** MCP allows only objects here. PHP writes an empty object as an array. */
+function isEmptyArray(value: unknown): boolean {
+  return Array.isArray(value) && value.length === 0;
+}
+
+/** Returns true if peers reject a member with this name and value. */
+type MemberPredicate = (name: string, value: unknown) => boolean;
+
+function isUnwantedInCall(name: string, value: unknown): boolean {
+  return value === null || name === "error" || name === "result" ||
+    name === "params" && isEmptyArray(value);
+}
+
+function isUnwantedInResult(name: string, value: unknown): boolean {
+  return name === "method" || name === "params" || name === "error" ||
+    value === null && name !== "id" && name !== "result";
+}
+
+function isUnwantedInError(name: string, value: unknown): boolean {
+  return name === "method" || name === "params" || name === "result" ||
+    value === null && name !== "id";
 }
 
 function withoutMembers(
   text: string,
   value: Record<string, unknown>,
-  isUnwanted: (name: string) => boolean,
+  isUnwanted: MemberPredicate,
 ): string {
   // Almost no message has such a member, so the check allocates nothing.
   for (const name in value) {
-    if (!isUnwanted(name)) continue;
-    return removeMembers(text, Object.keys(value).filter(isUnwanted));
+    if (!isUnwanted(name, value[name])) continue;
+    const names = Object.keys(value)
+      .filter((it) => isUnwanted(it, value[it]));
+    return removeMembers(text, names);
   }
   return text;
 }

@@ -1,6 +1,7 @@
 /**
- * Two collections for deadlines: a priority queue of keys, and a map whose
- * values have a deadline each.
+ * Three collections for deadlines: a priority queue of keys, a collection that
+ * is fast while most deadlines are far away, and a map whose values have a
+ * deadline each.
  *
  * @module
  */
@@ -109,6 +110,59 @@ export class IndexedMinHeap<K> {
 function isBefore<K>(one: HeapNode<K>, other: HeapNode<K>): boolean {
   return one.priority < other.priority ||
     one.priority === other.priority && one.insertion < other.insertion;
+}
+
+/** Deadlines that are closer than this are kept in order, in milliseconds. */
+const NEAR_MS = 1_000;
+
+/**
+ * The deadlines of values, most of which are removed long before they are due.
+ * Only the deadlines of the next second are kept in order. Of the others, only
+ * the earliest time is known. When it comes, all values are looked through,
+ * which happens at most once per second.
+ */
+export class MostlyFarDeadlines<V extends { readonly deadline: number }> {
+  readonly #near = new IndexedMinHeap<V>();
+  /** The earliest deadline of the other values, or an earlier time. */
+  #farAt = Infinity;
+
+  /** Creates an empty collection; `values` are all that were not deleted. */
+  constructor(private readonly values: Iterable<V>) {}
+
+  /** When {@linkcode takeDue} must be called, or an earlier time. */
+  get earliest(): number {
+    return Math.min(this.#near.minPriority, this.#farAt);
+  }
+
+  /** Adds a value, or records that its deadline has changed. */
+  update(value: V, now: number): void {
+    const { deadline } = value;
+    if (deadline < now + NEAR_MS) return this.#near.set(value, deadline);
+    if (this.#near.size > 0) this.#near.delete(value);
+    if (deadline < this.#farAt) this.#farAt = deadline;
+  }
+
+  /** Removes a value, which the iterable must no longer have. */
+  delete(value: V): void {
+    if (this.#near.size > 0) this.#near.delete(value);
+  }
+
+  /** Removes and returns the values whose deadline is reached, in order. */
+  takeDue(now: number): V[] {
+    if (now >= this.#farAt) this.#updateAll(now);
+    return this.#near.takeUpTo(now);
+  }
+
+  #updateAll(now: number): void {
+    this.#farAt = Infinity;
+    for (const value of this.values) this.update(value, now);
+  }
+
+  /** Moves every deadline by the time asleep, in milliseconds. */
+  postpone(ms: number): void {
+    this.#near.addToAll(ms);
+    this.#farAt += ms;
+  }
 }
 
 /** A value with a deadline. */

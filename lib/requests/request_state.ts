@@ -133,9 +133,12 @@ const WAIT_NOTICE_INTERVAL_MS = 5_000;
 /** What each wait notice adds: less than a step of the daemon's progress. */
 const WAIT_PROGRESS_STEP = 1e-6;
 
+/** The first state of all entries, which has no data of its own. */
+const ARRIVED: RequestState = { kind: "arrived", until: Infinity };
+
 /** A message with its state, and the data that it keeps in every state. */
 export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
-  #state: RequestState = { kind: "arrived", until: Infinity };
+  #state: RequestState = ARRIVED;
   /** A request's id. A notification's key is not JSON, so it equals no id. */
   readonly key: string;
   /** When the message arrived; the time asleep since then is added. */
@@ -179,15 +182,15 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
     queueTimeout: number,
     private readonly waitProgress: TrackerConfig["waitProgress"],
   ) {
-    const { kind, method } = message;
-    this.key = `notification ${arrivalNumber}`;
-    if (kind === "request") {
+    if (message.kind === "request") {
       this.key = message.id;
       this.progressToken = getNestedId(message, "_meta", "progressToken");
-    }
+    } else this.key = `notification ${arrivalNumber}`;
     this.arrivedAt = now;
     this.#totalDeadline = now + (timeouts.total?.ms ?? Infinity);
-    this.#queueTimeLeftMs = isLongLived(method) ? Infinity : queueTimeout;
+    this.#queueTimeLeftMs = isLongLived(message.method)
+      ? Infinity
+      : queueTimeout;
   }
 
   /** The name of the current state. */

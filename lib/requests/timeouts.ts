@@ -50,57 +50,86 @@ const PROVIDER_PREFIXES: Readonly<Record<string, RegExp>> = {
   KIMI: /^(kimi(?![a-z])|moonshot)/i, // kimi-k2, kimi_chat_with_tools, moonshot-v1-8k
 };
 
-/** Returns the timeouts of a request: the provider's, else the general ones. */
-export function timeoutsOf(
-  message: OutboundMessage,
-  config: TimeoutConfig,
-): Timeouts {
-  const { kind, method } = message;
-  // A subscription gets its response only when it ends.
-  const idleMs = isSubscriptionMethod(method) ? Infinity : config.idleTimeout;
-  let total = { setting: "--request-timeout", ms: config.requestTimeout };
-  let idle = { setting: "--idle-timeout", ms: idleMs };
-  const providers = providersOf(message, config.providers);
-  const totalProvider = providers.find((it) => it.total < Infinity);
-  const idleProvider = providers.find((it) => it.idle < Infinity);
-  if (totalProvider !== undefined) {
-    total = {
-      setting: `${totalProvider.name}_STREAM_TIMEOUT`,
-      ms: totalProvider.total,
-    };
-  }
-  if (idleProvider !== undefined) {
-    idle = {
-      setting: `${idleProvider.name}_STREAM_IDLE_TIMEOUT`,
-      ms: idleProvider.idle,
-    };
-  }
-  // A long-lived request waits until there is a daemon. An error would end a
-  // subscription, or suggest that the daemon has an older protocol version.
-  const isLimited = kind === "request" && !isLongLived(method) &&
-    total.ms < Infinity;
-  return { total: isLimited ? total : undefined, idle };
+/** A provider with the pattern for its models and tools. */
+interface ProviderRule extends Provider {
+  readonly pattern: RegExp;
 }
 
-/**
- * Returns the providers whose name is a prefix of the call's model, or else of
- * the tool's name. The longest name comes first (`GLM_AIR` before `GLM`).
- */
-function providersOf(
-  { method, params }: OutboundMessage,
-  providers: readonly Provider[],
-): readonly Provider[] {
-  if (method !== "tools/call" || providers.length === 0) return [];
-  const model = getMember(params, "arguments", "model");
-  const longestFirst = providers.toSorted((a, b) =>
-    b.name.length - a.name.length
-  );
-  for (const text of [model, getMember(params, "name")]) {
-    if (typeof text !== "string") continue;
-    const found = longestFirst.filter(({ name }) => prefixOf(name).test(text));
-    if (found.length > 0) return found;
+/** Decides which timeouts a message has. */
+export class TimeoutRules {
+  /** The providers, longest name first (`GLM_AIR` before `GLM`). */
+  readonly #providers: readonly ProviderRule[];
+  readonly #generalTotal: Timeout;
+  readonly #generalIdle: Timeout;
+  /** The timeouts of most messages, which no provider changes. */
+  readonly #general: Timeouts;
+  readonly #notification: Timeouts;
+  readonly #discover: Timeouts;
+  readonly #subscription: Timeouts;
+
+  /** Prepares the rules, because each message is checked against them. */
+  constructor(config: TimeoutConfig) {
+    this.#providers = config.providers
+      .toSorted((a, b) => b.name.length - a.name.length)
+      .map((provider) => ({ ...provider, pattern: prefixOf(provider.name) }));
+    const total = { setting: "--request-timeout", ms: config.requestTimeout };
+    const idle = { setting: "--idle-timeout", ms: config.idleTimeout };
+    this.#generalTotal = total;
+    this.#generalIdle = idle;
+    this.#general = { total: limited(total), idle };
+    this.#notification = { total: undefined, idle };
+    // A long-lived request waits until there is a daemon. An error would end a
+    // subscription, or suggest that the daemon has an older protocol version.
+    this.#discover = { total: undefined, idle };
+    // A subscription gets its response only when it ends.
+    this.#subscription = { total: undefined, idle: { ...idle, ms: Infinity } };
   }
-  return [];
+
+  /** Returns the timeouts of a message: the provider's, else the general ones. */
+  timeoutsOf({ kind, method, params }: OutboundMessage): Timeouts {
+    if (kind === "notification") return this.#notification;
+    if (isSubscriptionMethod(method)) return this.#subscription;
+    if (isLongLived(method)) return this.#discover;
+    if (method !== "tools/call" || this.#providers.length === 0) {
+      return this.#general;
+    }
+    return this.#providerTimeouts(getMember(params, "arguments", "model")) ??
+      this.#providerTimeouts(getMember(params, "name")) ?? this.#general;
+  }
+
+  /**
+   * Returns the timeouts of the providers whose name is a prefix of a model or
+   * a tool; `undefined` if there is none. Each timeout comes from the longest
+   * name that sets it.
+   */
+  #providerTimeouts(text: unknown): Timeouts | undefined {
+    if (typeof text !== "string") return undefined;
+    let isFound = false;
+    let total: Timeout | undefined;
+    let idle: Timeout | undefined;
+    for (const provider of this.#providers) {
+      if (!provider.pattern.test(text)) continue;
+      isFound = true;
+      total ??= limited({
+        setting: `${provider.name}_STREAM_TIMEOUT`,
+        ms: provider.total,
+      });
+      idle ??= limited({
+        setting: `${provider.name}_STREAM_IDLE_TIMEOUT`,
+        ms: provider.idle,
+      });
+    }
+    if (!isFound) return undefined;
+    return {
+      total: total ?? limited(this.#generalTotal),
+      idle: idle ?? this.#generalIdle,
+    };
+  }
+}
+
+/** Returns the timeout; `undefined` if it has no limit. */
+function limited(timeout: Timeout): Timeout | undefined {
+  return timeout.ms < Infinity ? timeout : undefined;
 }
 
 /** Returns the pattern for a name: `_` also matches `-`; no letter follows. */

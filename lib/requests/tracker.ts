@@ -15,7 +15,7 @@ import {
   isSubscriptionMethod,
   mayKeepDaemonBusy,
 } from "../protocol/methods.ts";
-import { IndexedMinHeap } from "./deadlines.ts";
+import { MostlyFarDeadlines } from "./deadlines.ts";
 import { LateResponses } from "./late_responses.ts";
 import { MessageQueue, sortByArrival } from "./queue.ts";
 import {
@@ -40,10 +40,11 @@ export interface DueEntries {
   }[];
 }
 
-/** Requests in the order of writes; `calls` are those that may take long. */
-interface InFlight {
-  readonly entries: Set<PendingEntry>;
-  readonly calls: Set<PendingEntry>;
+/** How many requests are in flight on a connection. */
+interface InFlightCounts {
+  requests: number;
+  /** Those of them that may take long. */
+  calls: number;
 }
 
 /** The unanswered requests and queued notifications of the client. */
@@ -51,9 +52,8 @@ export class RequestTracker {
   readonly #entries = new Map<string, PendingEntry>();
   readonly #byProgressToken = new Map<Id, PendingEntry>();
   readonly #queue: MessageQueue;
-  readonly #inFlight = new Map<number, InFlight>();
-  /** The deadline of each entry, or an earlier time. */
-  readonly #deadlines = new IndexedMinHeap<PendingEntry>();
+  readonly #inFlight = new Map<number, InFlightCounts>();
+  readonly #deadlines: MostlyFarDeadlines<PendingEntry>;
   #lastArrivalNumber = 0;
   #requestCount = 0;
   #subscriptionCount = 0;
@@ -70,6 +70,10 @@ export class RequestTracker {
     private readonly hasUsableLink: (message: OutboundMessage) => boolean,
   ) {
     this.#queue = new MessageQueue(config.queueLimit, roleOf);
+    const entries = this.#entries;
+    this.#deadlines = new MostlyFarDeadlines({
+      [Symbol.iterator]: () => entries.values(),
+    });
   }
 
   /** The number of requests that have no response yet. */
@@ -170,12 +174,14 @@ export class RequestTracker {
     if (kind === "notification") return this.#close(entry);
     if (entry.isQueued) this.#queue.remove(entry);
     entry.send(connectionId, now, writeNumber);
-    const inFlight = this.#inFlight.get(connectionId) ??
-      { entries: new Set(), calls: new Set() };
-    this.#inFlight.set(connectionId, inFlight);
-    inFlight.entries.add(entry);
-    if (mayKeepDaemonBusy(method)) inFlight.calls.add(entry);
-    this.#deadlines.set(entry, entry.deadline);
+    let inFlight = this.#inFlight.get(connectionId);
+    if (inFlight === undefined) {
+      inFlight = { requests: 0, calls: 0 };
+      this.#inFlight.set(connectionId, inFlight);
+    }
+    inFlight.requests++;
+    if (mayKeepDaemonBusy(method)) inFlight.calls++;
+    this.#deadlines.update(entry, now);
   }
 
   /** Records the write of the request that opens a connection. */
@@ -190,20 +196,25 @@ export class RequestTracker {
     return entry?.sentOnConnectionId === connectionId ? entry : undefined;
   }
 
-  /** Returns the requests in flight on a connection, in the order of writes. */
-  inFlightOn(connectionId: number): Iterable<PendingRequest> {
-    const entries = this.#inFlight.get(connectionId)?.entries ?? [];
-    return entries as Iterable<PendingRequest>;
+  /** Yields the requests in flight on a connection, in order of arrival. */
+  *inFlightOn(connectionId: number): Generator<PendingRequest> {
+    let left = this.inFlightCount(connectionId);
+    if (left === 0) return;
+    for (const entry of this.#entries.values()) {
+      if (entry.sentOnConnectionId !== connectionId) continue;
+      yield entry as PendingEntry as PendingEntry<Request>;
+      if (--left === 0) return;
+    }
   }
 
   /** Returns the number of requests in flight on a connection. */
   inFlightCount(connectionId: number): number {
-    return this.#inFlight.get(connectionId)?.entries.size ?? 0;
+    return this.#inFlight.get(connectionId)?.requests ?? 0;
   }
 
   /** Returns true if a request in flight on the connection may take long. */
   hasCallInFlight(connectionId: number): boolean {
-    return (this.#inFlight.get(connectionId)?.calls.size ?? 0) > 0;
+    return (this.#inFlight.get(connectionId)?.calls ?? 0) > 0;
   }
 
   /** Returns true if a connection may have a running call, even abandoned. */
@@ -214,20 +225,27 @@ export class RequestTracker {
 
   /** Returns the write number of the last call, abandoned or not; 0 if none. */
   lastCallWriteNumber(connectionId: number): number {
-    const last = this.#callNumbers(connectionId).at(-1) ?? 0;
-    return Math.max(last, this.lateResponses.lastCallWriteNumber(connectionId));
+    let last = this.lateResponses.lastCallWriteNumber(connectionId);
+    for (const number of this.#callNumbers(connectionId)) {
+      last = Math.max(last, number);
+    }
+    return last;
   }
 
   /** Records an answered probe; returns true if an older call is in flight. */
   onProbeAnswered(connectionId: number, probeNumber: number): boolean {
     this.lateResponses.onProbeAnswered(connectionId, probeNumber);
-    const [first = Infinity] = this.#callNumbers(connectionId);
-    return first < probeNumber;
+    for (const number of this.#callNumbers(connectionId)) {
+      if (number < probeNumber) return true;
+    }
+    return false;
   }
 
-  #callNumbers(connectionId: number): number[] {
-    const { calls = [] } = this.#inFlight.get(connectionId) ?? {};
-    return [...calls].map(({ writeNumber }) => writeNumber);
+  *#callNumbers(connectionId: number): Generator<number> {
+    if (!this.hasCallInFlight(connectionId)) return;
+    for (const { message, writeNumber } of this.inFlightOn(connectionId)) {
+      if (mayKeepDaemonBusy(message.method)) yield writeNumber;
+    }
   }
 
   /** Closes and returns a request, if it is in flight on the connection. */
@@ -356,7 +374,7 @@ export class RequestTracker {
   #updateQueueTimer(entry: PendingEntry, now: number): void {
     if (this.hasUsableLink(entry.message)) entry.stopQueueTimer(now);
     else entry.startQueueTimer(now);
-    this.#deadlines.set(entry, entry.deadline);
+    this.#deadlines.update(entry, now);
   }
 
   /** Requeues the requests of a lost connection; returns those that fail. */
@@ -370,7 +388,7 @@ export class RequestTracker {
     for (const { key } of this.#queue.waitingForHint(connectionId)) {
       this.requireHint(key, now);
     }
-    const failed = sortByArrival(this.inFlightOn(connectionId)).filter(
+    const failed = [...this.inFlightOn(connectionId)].filter(
       ({ key }) =>
         this.#apply(key, now, (it) => it.onDisconnect(now, recoveryFor)) ===
           "failed",
@@ -382,23 +400,25 @@ export class RequestTracker {
 
   /** Returns when {@linkcode advance} is due, or an earlier time. */
   deadline(): number {
-    return Math.min(this.#deadlines.minPriority, this.lateResponses.deadline());
+    return Math.min(this.#deadlines.earliest, this.lateResponses.deadline());
   }
 
   /** Returns the wait notices that are due, and closes the expired entries. */
   advance(now: number): DueEntries {
     this.lateResponses.advance(now);
-    const due = sortByArrival(this.#deadlines.takeUpTo(now));
+    const due = sortByArrival(this.#deadlines.takeDue(now));
     const notices = due.map((entry) => entry.takeDueWaitNotice(now))
       .filter((notice) => notice !== undefined);
     const expired: { entry: ReadonlyEntry; expiry: ExpiryReason }[] = [];
     for (const entry of due) {
       const expiry = entry.advance(now);
       this.#queue.update(entry);
-      this.#deadlines.set(entry, entry.deadline);
-      if (expiry === undefined) continue;
-      this.#close(entry);
-      expired.push({ entry, expiry });
+      if (expiry === undefined) {
+        this.#deadlines.update(entry, now);
+      } else {
+        this.#close(entry);
+        expired.push({ entry, expiry });
+      }
     }
     return { notices, expired };
   }
@@ -406,7 +426,7 @@ export class RequestTracker {
   /** Returns wait notices for the requests on a suspect connection. */
   takeSuspicionNotices(connectionId: number): readonly WaitNotice[] {
     if (this.config.waitProgress === "off") return [];
-    return sortByArrival(this.inFlightOn(connectionId))
+    return [...this.inFlightOn(connectionId)]
       .map((entry) => entry.takeWaitNotice())
       .filter((notice) => notice !== undefined);
   }
@@ -415,7 +435,7 @@ export class RequestTracker {
   postpone(ms: number): void {
     this.lateResponses.postpone(ms);
     for (const entry of this.#entries.values()) entry.postpone(ms);
-    this.#deadlines.addToAll(ms);
+    this.#deadlines.postpone(ms);
   }
 
   /** Closes and returns every entry, for the end of the session. */
@@ -441,7 +461,7 @@ export class RequestTracker {
       this.#updateQueueTimer(entry, now);
     } else {
       this.#queue.update(entry);
-      this.#deadlines.set(entry, entry.deadline);
+      this.#deadlines.update(entry, now);
     }
     return result;
   }
@@ -460,8 +480,9 @@ export class RequestTracker {
 
   #leaveConnection(entry: PendingEntry, connectionId?: number): void {
     const inFlight = this.#inFlight.get(connectionId!);
-    inFlight?.entries.delete(entry);
-    inFlight?.calls.delete(entry);
+    if (inFlight === undefined) return;
+    inFlight.requests--;
+    if (mayKeepDaemonBusy(entry.message.method)) inFlight.calls--;
   }
 
   #count({ kind, method }: OutboundMessage, change: 1 | -1): void {

@@ -81,6 +81,18 @@ export class Availability {
         undefined;
   }
 
+  /**
+   * True if there is only the main link, it needs no attention, and no message
+   * waits. Then a call that is written, or the result of a call, changes only
+   * the deadlines of requests and of probes.
+   */
+  get isCalm(): boolean {
+    const { links, tracker } = this;
+    return links.isMainAlone && links.main.liveness?.isCalm === true &&
+      this.#hasUsableMain && !links.capacity.isChecking &&
+      !tracker.hasWritable && this.dialect.scheduling === undefined;
+  }
+
   /** Starts or stops the queue timers after links became usable or unusable. */
   updateQueueTimers(): void {
     const hasMain = this.#hasUsableMain;

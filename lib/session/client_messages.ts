@@ -22,9 +22,8 @@ import {
 } from "../protocol/jsonrpc.ts";
 import type { Method } from "../protocol/mcp_types.ts";
 import { parseMessages, recoverRequestId } from "../protocol/message_parser.ts";
-import { isLongLived } from "../protocol/methods.ts";
+import { isLongLived, mayKeepDaemonBusy } from "../protocol/methods.ts";
 import type { RoutedFrame } from "../requests/server_requests.ts";
-import { timeoutsOf } from "../requests/timeouts.ts";
 import type { Connections } from "./connections.ts";
 import * as errors from "./errors.ts";
 import type { OfflineResponses } from "./offline_responses.ts";
@@ -61,28 +60,36 @@ export class ClientMessages extends SessionPart {
     return this.#clientName;
   }
 
-  /** Handles a line, which contains one message or a batch. */
-  handleLine(line: string): void {
-    if (line.trim() === "") return;
-    for (const message of parseMessages(line)) {
-      try {
-        switch (message.kind) {
-          case "request":
-            this.#handleRequest(message);
-            break;
-          case "notification":
-            this.#handleNotification(message);
-            break;
-          case "response":
-            this.#handleResponse(message);
-            break;
-          case "invalid":
-            this.#handleInvalid(message, line.length);
-        }
-      } catch (error) {
-        this.#onBug(message, error);
+  /**
+   * Handles a line, which contains one message or a batch. Returns `plain` if
+   * it was one call, which was written to the daemon at once.
+   */
+  handleLine(line: string): "plain" | "other" {
+    if (line.trim() === "") return "other";
+    const messages = parseMessages(line);
+    if (messages.length === 1) return this.#handleMessage(messages[0]!, line);
+    for (const message of messages) this.#handleMessage(message, line);
+    return "other";
+  }
+
+  #handleMessage(message: Message, line: string): "plain" | "other" {
+    try {
+      switch (message.kind) {
+        case "request":
+          return this.#handleRequest(message);
+        case "notification":
+          this.#handleNotification(message);
+          break;
+        case "response":
+          this.#handleResponse(message);
+          break;
+        case "invalid":
+          this.#handleInvalid(message, line.length);
       }
+    } catch (error) {
+      this.#onBug(message, error);
     }
+    return "other";
   }
 
   #onBug(message: Message, error: unknown): void {
@@ -129,13 +136,15 @@ export class ClientMessages extends SessionPart {
     }
   }
 
-  #handleRequest(request: Request): void {
+  #handleRequest(request: Request): "plain" | "other" {
     const { id, method } = request;
     if (isInitializedMethod(method) || CLIENT_NOTIFICATIONS.includes(method)) {
-      return this.#handleNotificationWithId(request);
+      this.#handleNotificationWithId(request);
+      return "other";
     }
     if (this.tracker.find(id) !== undefined) {
-      return this.effects.log.duplicateId(request);
+      this.effects.log.duplicateId(request);
+      return "other";
     }
     this.clientIds.observe(id);
     this.#clientName ??= clientNameOf(request);
@@ -145,16 +154,28 @@ export class ClientMessages extends SessionPart {
     const daemon = this.links.isMainUsable ? "up" : "down";
     const localResponse = this.dialect.respondLocally(request, daemon);
     if (localResponse !== undefined) {
-      return this.effects.toClient(localResponse);
+      this.effects.toClient(localResponse);
+      return "other";
     }
-    if (daemon === "down" && this.offlineResponses.tryRespond(request)) return;
+    if (daemon === "down" && this.offlineResponses.tryRespond(request)) {
+      return "other";
+    }
     const error = this.#admissionError(request);
-    if (error !== undefined) return this.effects.toClient(error);
-    const timeouts = timeoutsOf(request, this.config);
+    if (error !== undefined) {
+      this.effects.toClient(error);
+      return "other";
+    }
+    const timeouts = this.timeouts.timeoutsOf(request);
     const queueTimeoutMs = this.availability.queueTimeoutMs();
     const entry = this.tracker
       .open(request, timeouts, this.now, queueTimeoutMs);
-    if (!this.sender.trySend(entry)) this.tracker.enqueue(entry, this.now);
+    switch (this.sender.trySend(entry)) {
+      case "written":
+        return mayKeepDaemonBusy(method) ? "plain" : "other";
+      case "waits":
+        this.tracker.enqueue(entry, this.now);
+    }
+    return "other";
   }
 
   /** Returns the error for a request that may be neither sent nor queued. */
@@ -237,9 +258,11 @@ export class ClientMessages extends SessionPart {
     if (this.tracker.writableCount("main") === 0) {
       this.effects.log.logDroppedTotal();
     }
-    const timeouts = timeoutsOf(notification, this.config);
+    const timeouts = this.timeouts.timeoutsOf(notification);
     const entry = this.tracker.open(notification, timeouts, this.now);
-    if (!this.sender.trySend(entry)) this.tracker.enqueue(entry, this.now);
+    if (this.sender.trySend(entry) === "waits") {
+      this.tracker.enqueue(entry, this.now);
+    }
   }
 
   /** Cancels a request, except `initialize` (MCP, utilities/cancellation). */

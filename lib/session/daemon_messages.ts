@@ -72,21 +72,41 @@ export class DaemonMessages extends SessionPart {
     );
   }
 
-  /** Handles a frame. Ignores a frame of a connection that has ended. */
-  handleFrame(connectionId: number, text: string): void {
+  /**
+   * Handles a frame. Ignores a frame of a connection that has ended. Returns
+   * `plain` if it was the result of a call, or progress.
+   */
+  handleFrame(connectionId: number, text: string): "plain" | "other" {
     const link = this.links.get(connectionId);
-    if (link === undefined) return;
+    if (link === undefined) return "other";
     this.secondConnections.onFrame(link);
-    for (const incoming of this.dialect.decode(connectionId, text, this.now)) {
+    const all = this.dialect.decode(connectionId, text, this.now);
+    if (all.length === 1) return this.#handleOne(link, all[0]!, text.length);
+    for (const incoming of all) {
       // The previous message of the frame has ended the connection.
-      if (link.connectionId !== connectionId) return;
-      try {
-        if (incoming.kind === "response") {
-          this.#handleResponse(link, incoming);
-        } else this.#handleIncoming(link, incoming, text.length);
-      } catch (error) {
-        this.#onBug(link, incoming, error);
+      if (link.connectionId !== connectionId) break;
+      this.#handleOne(link, incoming, text.length);
+    }
+    return "other";
+  }
+
+  #handleOne(
+    link: Link,
+    incoming: Incoming,
+    frameLength: number,
+  ): "plain" | "other" {
+    try {
+      if (incoming.kind === "response") {
+        return this.#handleResponse(link, incoming);
       }
+      this.#handleIncoming(link, incoming, frameLength);
+      return incoming.kind === "notification" &&
+          incoming.method === "notifications/progress"
+        ? "plain"
+        : "other";
+    } catch (error) {
+      this.#onBug(link, incoming, error);
+      return "other";
     }
   }
 
@@ -233,33 +253,39 @@ export class DaemonMessages extends SessionPart {
     }
   }
 
-  #handleResponse(link: Link, response: Response): void {
+  #handleResponse(link: Link, response: Response): "plain" | "other" {
     const { connectionId } = link;
     if (response.id === undefined) {
-      return this.#handleResponseWithoutId(link, response);
+      this.#handleResponseWithoutId(link, response);
+      return "other";
     }
     const entry = this.clientIds.findInFlight(response.id, connectionId);
     if (entry === undefined) {
       this.clientIds.onLateResponse(response.id, connectionId);
-      return this.effects.log.unexpectedMessage(
+      this.effects.log.unexpectedMessage(
         "daemon",
         `an answer to id ${response.id}`,
       );
+      return "other";
     }
-    if (!isResultUnparsed(entry.message.method)) {
+    const { method } = entry.message;
+    if (!isResultUnparsed(method)) {
       const checked = requireResult(response);
       if (checked.kind === "invalid") {
-        return this.#handleInvalid(link, checked, response.text.length);
+        this.#handleInvalid(link, checked, response.text.length);
+        return "other";
       }
     }
     const { key: id } = entry;
     const translated = id === response.id
       ? response
       : { ...response, id, text: replaceValue(response.text, ["id"], id) };
-    const isSubscriptionEnd = translated.error === undefined &&
-      isSubscriptionMethod(entry.message.method);
-    if (isSubscriptionEnd) this.subscriptionEnds.hold(entry, translated);
-    else this.#completeRequest(link, entry, translated);
+    if (translated.error === undefined && isSubscriptionMethod(method)) {
+      this.subscriptionEnds.hold(entry, translated);
+      return "other";
+    }
+    this.#completeRequest(link, entry, translated);
+    return isResultUnparsed(method) ? "plain" : "other";
   }
 
   #handleResponseWithoutId(link: Link, response: Response): void {

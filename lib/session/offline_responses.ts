@@ -24,7 +24,6 @@ import {
 } from "../protocol/methods.ts";
 import type { InitializeResult } from "../protocol/mcp_types.ts";
 import { DeadlineMap, type ExpiringValue } from "../requests/deadlines.ts";
-import { timeoutsOf } from "../requests/timeouts.ts";
 import type { ListSync } from "./list_sync.ts";
 import type { ResponseCache } from "./response_cache.ts";
 import { SessionPart, type SharedObjects } from "./session_part.ts";
@@ -76,7 +75,7 @@ export class OfflineResponses extends SessionPart {
   #startGrace(request: Request): void {
     const { initializeGrace } = this.config;
     if (initializeGrace === Infinity) return;
-    const { total } = timeoutsOf(request, this.config);
+    const { total } = this.timeouts.timeoutsOf(request);
     const ms = Math.min(
       initializeGrace,
       this.availability.queueTimeoutMs(),

@@ -23,7 +23,7 @@ import type { Probes } from "./probes.ts";
 import { SessionPart, type SharedObjects } from "./session_part.ts";
 
 /** The result of a send attempt; `closed`: the client got an error response. */
-type SendOutcome = "written" | "waits" | "closed";
+export type SendOutcome = "written" | "waits" | "closed";
 
 /** Sends the client's messages, the handshakes and the deferred probes. */
 export class Sender extends SessionPart {
@@ -97,12 +97,12 @@ export class Sender extends SessionPart {
     this.#growPool(waitingForPool);
   }
 
-  /** Sends a message that has just arrived; returns false if it must wait. */
-  trySend(entry: ReadonlyEntry): boolean {
+  /** Sends a message that has just arrived, unless it must wait. */
+  trySend(entry: ReadonlyEntry): SendOutcome {
     const role = this.availability.roleOf(entry.message);
-    if (this.tracker.writableCount(role) > 0) return false;
+    if (this.tracker.writableCount(role) > 0) return "waits";
     const link = this.#linkFor(entry, role);
-    return link !== undefined && this.#write(link, entry) !== "waits";
+    return link === undefined ? "waits" : this.#write(link, entry);
   }
 
   #canSend(connectionId: number): boolean {

@@ -15,6 +15,7 @@ import type { Dialect } from "../dialects/dialect.ts";
 import type { Effect, SessionEvent } from "../events.ts";
 import { LinkSet } from "../link/link_set.ts";
 import { ServerRequests } from "../requests/server_requests.ts";
+import { TimeoutRules } from "../requests/timeouts.ts";
 import { ToolHints } from "../requests/tool_hints.ts";
 import { RequestTracker } from "../requests/tracker.ts";
 import { Availability } from "./availability.ts";
@@ -48,6 +49,9 @@ export interface TimedPart {
   postpone?(ms: number): void;
 }
 
+/** The least time, in ms, until a call or its result makes something due. */
+const MIN_REACTION_MS = 250;
+
 /** The pause after a bug in `advance`, in ms, which prevents a busy loop. */
 const BUG_BACKOFF_MS = 1_000;
 
@@ -65,6 +69,10 @@ export class Session {
   /** The parts with deadlines, in the order in which they are advanced. */
   readonly #timedParts: readonly TimedPart[];
   #deadline = -Infinity;
+  /** True if the next plain event makes nothing due at once. */
+  #isCalm = false;
+  /** How long after a plain event nothing new is due, in milliseconds. */
+  readonly #minReactionMs: number;
   #bugBackoffUntil = -Infinity;
 
   /**
@@ -121,6 +129,8 @@ export class Session {
     // not time out in the same step.
     const requestTimers = [offline, expiry, ends, unclear, lists, sender];
     this.#timedParts = [...requestTimers, shutdown, links, second];
+    const { pingInterval, pingTimeout } = config;
+    this.#minReactionMs = Math.min(MIN_REACTION_MS, pingInterval, pingTimeout);
   }
 
   /** The number of the client's requests that have no response yet. */
@@ -157,14 +167,24 @@ export class Session {
   handle(event: SessionEvent, now: number): Effect[] {
     if (this.isOver) return [];
     this.#base.effects.now = now;
+    let effect: "plain" | "other" = "other";
     try {
       if (event.type === "line") {
-        this.#clientMessages.handleLine(event.text);
+        effect = this.#clientMessages.handleLine(event.text);
       } else if (event.type === "frame") {
-        this.#daemonMessages.handleFrame(event.connectionId, event.text);
+        const { connectionId, text } = event;
+        effect = this.#daemonMessages.handleFrame(connectionId, text);
       } else this.#route(event);
     } catch (error) {
       this.#base.effects.log.bug(error);
+    }
+    if (effect === "plain" && this.#isCalm && now < this.#deadline) {
+      this.#deadline = Math.min(
+        this.#deadline,
+        this.#base.tracker.deadline(),
+        now + this.#minReactionMs,
+      );
+      return this.#base.effects.takeEffects();
     }
     this.#sender.onEvent();
     try {
@@ -201,18 +221,25 @@ export class Session {
   }
 
   #advance(now: number): void {
+    this.#isCalm = false;
     this.#base.availability.updateQueueTimers();
-    this.#deadline = this.#earliestDeadline();
-    if (now < this.#deadline) return;
-    for (const part of this.#timedParts) {
-      if (this.isOver) break;
-      part.advance();
+    this.#deadline = this.earliestDeadline();
+    if (now >= this.#deadline) {
+      for (const part of this.#timedParts) {
+        if (this.isOver) break;
+        part.advance();
+      }
+      this.#base.availability.updateQueueTimers();
+      this.#deadline = this.earliestDeadline();
     }
-    this.#base.availability.updateQueueTimers();
-    this.#deadline = this.#earliestDeadline();
+    this.#isCalm = this.#shutdown.isRunning && this.#base.availability.isCalm;
   }
 
-  #earliestDeadline(): number {
+  /**
+   * Asks all parts when something is due. {@linkcode deadline} is this time, or
+   * an earlier one.
+   */
+  earliestDeadline(): number {
     if (this.isOver) return Infinity;
     let at = Infinity;
     for (const part of this.#timedParts) at = Math.min(at, part.deadline());
@@ -263,6 +290,7 @@ function createBase(
     dialect,
     links,
     tracker,
+    timeouts: new TimeoutRules(config),
     availability,
     clientIds,
     toolHints,

@@ -10,6 +10,7 @@ import type { Dialect } from "../dialects/dialect.ts";
 import type { LinkSet } from "../link/link_set.ts";
 import type { ServerRequests } from "../requests/server_requests.ts";
 import type { ToolHints } from "../requests/tool_hints.ts";
+import type { TimeoutRules } from "../requests/timeouts.ts";
 import type { RequestTracker } from "../requests/tracker.ts";
 import type { Availability } from "./availability.ts";
 import type { ClientIds } from "./client_ids.ts";
@@ -32,6 +33,8 @@ export abstract class SessionPart {
   readonly links: LinkSet;
   /** The client's unanswered requests and queued notifications. */
   readonly tracker: RequestTracker;
+  /** The rules for the timeouts of the client's messages. */
+  readonly timeouts: TimeoutRules;
   /** The usable links, and the facts about an outage. */
   readonly availability: Availability;
   /** The lookup of the client's requests by ids from the daemon. */
@@ -50,6 +53,7 @@ export abstract class SessionPart {
     this.dialect = base.dialect;
     this.links = base.links;
     this.tracker = base.tracker;
+    this.timeouts = base.timeouts;
     this.availability = base.availability;
     this.clientIds = base.clientIds;
     this.toolHints = base.toolHints;

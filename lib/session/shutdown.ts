@@ -52,6 +52,11 @@ export class Shutdown extends SessionPart {
     super(base);
   }
 
+  /** True until stdin ends or a signal asks the program to stop. */
+  get isRunning(): boolean {
+    return this.#state.phase === "running";
+  }
+
   /** True once the session has ended. */
   get isOver(): boolean {
     return this.#state.phase === "over";

@@ -84,11 +84,9 @@ export const FORMS: readonly Mutant[] = [
   {
     name: "forms: a null member of a response is forwarded",
     from: `
-      if ($name === "method" || $name === "params") return true;
-      if ($name === ($isError ? "result" : "error")) return true;
-      return $name !== "result" && $value[$name] === null;`,
-    to: `
-      return $isError && $name === "" && $value[$name] === null;`,
+      return $name === "method" || $name === "params" || $name === "error" ||
+        $value === null && $name !== "id" && $name !== "result";`,
+    to: `return $name === "" && $value === null;`,
   },
   {
     name: "forms: a null result is forwarded",

@@ -53,10 +53,10 @@ export const REQUESTS: readonly Mutant[] = [
     name: "a late response reaches the client",
     from: `
       this.$ids.$late($answer.id, $connectionId);
-      return this.$effects.$log.$stray($$words);`,
+      this.$effects.$log.$stray($$words);`,
     to: `
       this.$ids.$late($answer.id, $connectionId);
-      return this.$effects.toClient($answer.text);`,
+      this.$effects.toClient($answer.text);`,
   },
   {
     name: 'ids 1 and "1" are the same',
@@ -69,7 +69,8 @@ export const REQUESTS: readonly Mutant[] = [
     name: "a request whose id is in flight is sent to the daemon",
     from: `
       if (this.$requests.$find(id) !== undefined) {
-        return this.$effects.$log.$twice($request);
+        this.$effects.$log.$twice($request);
+        return $other;
       }`,
     to: "",
   },
@@ -196,11 +197,11 @@ export const REQUESTS: readonly Mutant[] = [
   {
     name: "a provider's timeout is not applied",
     from: `
-      const $slow = $providers.find(($it) => $it.$total < Infinity);
-      const $silent = $providers.find(($it) => $it.$idle < Infinity);`,
+      if (typeof $text !== "string") return undefined;
+      let $isFound = false;`,
     to: `
-      const $slow = $providers.find(($it) => $it.$total < 0);
-      const $silent = $providers.find(($it) => $it.$idle < Infinity);`,
+      if (typeof $text !== "number") return undefined;
+      let $isFound = false;`,
   },
   {
     name: "a cancelled request is answered",

@@ -9,7 +9,8 @@
 import { Exai } from "../../lib/dialects/exai/exai.ts";
 import type { SessionConfig } from "../../lib/session/session_config.ts";
 import type { Effect, SessionEvent } from "../../lib/events.ts";
-import { Session } from "../../lib/session/session.ts";
+import type { Session } from "../../lib/session/session.ts";
+import { CheckedSession } from "../helpers/session/checked_session.ts";
 import { assert, assertEquals } from "../helpers/assert.ts";
 import { EXAI_CONFIG } from "../helpers/session/exai_driver.ts";
 import { HARMLESS_HABITS, MessageHabits } from "./message_habits.ts";
@@ -129,7 +130,12 @@ class ExaiSimulation {
     this.#isUp = scheduler.chance(0.7);
     this.#capacity = scheduler.pick([2, 24]);
     const dialect = new Exai(EXAI_CONFIG, scheduler.random);
-    this.#session = new Session(this.#config, dialect, scheduler.random, 0);
+    this.#session = new CheckedSession(
+      this.#config,
+      dialect,
+      scheduler.random,
+      0,
+    );
   }
 
   run(): ExaiTally {

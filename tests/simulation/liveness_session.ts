@@ -10,7 +10,8 @@ import type { SessionConfig } from "../../lib/session/session_config.ts";
 import type { Effect, SessionEvent } from "../../lib/events.ts";
 import { Mcp } from "../../lib/dialects/mcp/mcp.ts";
 import type { CachedResults } from "../../lib/cache/cache.ts";
-import { Session } from "../../lib/session/session.ts";
+import type { Session } from "../../lib/session/session.ts";
+import { CheckedSession } from "../helpers/session/checked_session.ts";
 import type { Snapshot } from "../../lib/session/snapshot.ts";
 import { assert, assertEquals } from "../helpers/assert.ts";
 import { STATELESS_META } from "../helpers/session/cold_start_driver.ts";
@@ -100,7 +101,7 @@ export class LivenessSession {
     this.invariants = new LivenessInvariants(plan.messageHabits.idType);
     this.#network = new SimulatedNetwork(scheduler, plan);
     const { random } = scheduler;
-    this.#session = new Session(plan.config, new Mcp(random), random, 0);
+    this.#session = new CheckedSession(plan.config, new Mcp(random), random, 0);
     this.daemon = new LivenessDaemon(scheduler, plan.behavior, {
       onOpen: (connectionId) =>
         this.#handleAccept(this.#connections.get(connectionId)!),

@@ -12,7 +12,8 @@ import type { SessionConfig } from "../../lib/session/session_config.ts";
 import type { Effect, SessionEvent } from "../../lib/events.ts";
 import { Mcp } from "../../lib/dialects/mcp/mcp.ts";
 import { EMPTY_CACHED_RESULTS } from "../../lib/cache/cache.ts";
-import { Session } from "../../lib/session/session.ts";
+import type { Session } from "../../lib/session/session.ts";
+import { CheckedSession } from "../helpers/session/checked_session.ts";
 import { SHUTDOWN_GRACE_MS } from "../../lib/session/shutdown.ts";
 import { DeliveryInvariants, type TrackedRequest } from "./invariants.ts";
 import {
@@ -246,7 +247,12 @@ class McpSimulation {
       ...["serial", "mute", "blocking"] as const,
     ]);
     const { random } = this.#scheduler;
-    this.#session = new Session(this.#config, new Mcp(random), random, 0);
+    this.#session = new CheckedSession(
+      this.#config,
+      new Mcp(random),
+      random,
+      0,
+    );
     this.#invariants = new DeliveryInvariants(this.#scheduler, this.#config);
   }
 

@@ -9,7 +9,8 @@ import type { SessionConfig } from "../../lib/session/session_config.ts";
 import { Exai } from "../../lib/dialects/exai/exai.ts";
 import type { Effect, SessionEvent } from "../../lib/events.ts";
 import { Mcp } from "../../lib/dialects/mcp/mcp.ts";
-import { Session } from "../../lib/session/session.ts";
+import type { Session } from "../../lib/session/session.ts";
+import { CheckedSession } from "../helpers/session/checked_session.ts";
 import { assert, assertEquals } from "../helpers/assert.ts";
 import { DialLimits } from "./dial_limits.ts";
 import { STATELESS_META } from "../helpers/session/cold_start_driver.ts";
@@ -141,7 +142,7 @@ export class WatchedProxy {
     this.#scheduler = scheduler;
     this.#config = config;
     this.#protocol = protocol;
-    this.#session = new Session(config, dialect, random, 0);
+    this.#session = new CheckedSession(config, dialect, random, 0);
     this.#network = network;
     this.#allowedWait = allowedWait;
     this.#lastId = lastId;

@@ -10,7 +10,8 @@ import type { Dialect } from "../../../lib/dialects/dialect.ts";
 import type { Effect, SessionEvent } from "../../../lib/events.ts";
 import { diagnoseClose } from "../../../lib/transport/failure_reasons.ts";
 import { Mcp } from "../../../lib/dialects/mcp/mcp.ts";
-import { Session } from "../../../lib/session/session.ts";
+import type { Session } from "../../../lib/session/session.ts";
+import { CheckedSession } from "./checked_session.ts";
 import { isProxyRequestId } from "./proxy_request_ids.ts";
 
 // deno-lint-ignore no-explicit-any
@@ -64,7 +65,7 @@ export class SessionDriver {
     dialect: Dialect = new Mcp(random),
   ) {
     const settings = { ...DEFAULT_CONFIG, ...config };
-    this.session = new Session(settings, dialect, random, 0);
+    this.session = new CheckedSession(settings, dialect, random, 0);
     this.handle({ type: "tick" });
   }
 

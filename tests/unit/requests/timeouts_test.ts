@@ -7,7 +7,11 @@
 
 import { parseMessages } from "../../../lib/protocol/message_parser.ts";
 import type { Request } from "../../../lib/protocol/jsonrpc.ts";
-import { type Provider, timeoutsOf } from "../../../lib/requests/timeouts.ts";
+import {
+  type Provider,
+  type TimeoutConfig,
+  TimeoutRules,
+} from "../../../lib/requests/timeouts.ts";
 import { assertEquals, assertMatch } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import { ExaiDriver } from "../../helpers/session/exai_driver.ts";
@@ -29,7 +33,7 @@ const PROVIDERS: Provider[] = ["GLM", "KIMI", "GPT", "GPT_MINI", "OPEN_AI"]
 /** Returns the setting of the total timeout, which names the provider. */
 function settingOf(message: Request): string | undefined {
   const limits = { ...DEFAULT_CONFIG, requestTimeout: 2, providers: PROVIDERS };
-  return timeoutsOf(message, limits).total?.setting;
+  return new TimeoutRules(limits).timeoutsOf(message).total?.setting;
 }
 
 const PROVIDER_CASES: [
@@ -85,7 +89,7 @@ const glm = (total: number, idle = Infinity): Provider[] => [
 
 const PRECEDENCE: [
   what: string,
-  config: Parameters<typeof timeoutsOf>[1],
+  config: TimeoutConfig,
   total: [string, number] | undefined,
   idle: [string, number],
 ][] = [
@@ -121,7 +125,7 @@ const PRECEDENCE: [
 
 for (const [what, config, total, idle] of PRECEDENCE) {
   test(`Timeouts: ${what}`, () => {
-    const found = timeoutsOf(call("glm_chat"), config);
+    const found = new TimeoutRules(config).timeoutsOf(call("glm_chat"));
     const pair = found.total && [found.total.setting, found.total.ms];
     assertEquals(pair, total);
     assertEquals([found.idle.setting, found.idle.ms], idle);
@@ -134,7 +138,9 @@ test("Timeouts: each timeout comes from the longest matching provider name that 
     { name: "GLM_AIR", total: Infinity, idle: 7 },
   ];
   const config = { requestTimeout: Infinity, idleTimeout: 600, providers };
-  const { total, idle } = timeoutsOf(call("glm-air_chat"), config);
+  const { total, idle } = new TimeoutRules(config).timeoutsOf(
+    call("glm-air_chat"),
+  );
   assertEquals([total?.ms, idle.ms], [300, 7]);
 });
 
@@ -145,9 +151,11 @@ test("Timeouts: a provider's timeout applies only to its own calls", () => {
     { name: "CLAUDE", total: Infinity, idle: 7 },
   ];
   const config = { requestTimeout: Infinity, idleTimeout: 600, providers };
-  const kimi = timeoutsOf(call("glm_chat", "kimi-k2"), config);
+  const kimi = new TimeoutRules(config).timeoutsOf(call("glm_chat", "kimi-k2"));
   assertEquals([kimi.total?.ms, kimi.idle.ms], [undefined, 600]);
-  const claude = timeoutsOf(call("glm_chat", "claude-3"), config);
+  const claude = new TimeoutRules(config).timeoutsOf(
+    call("glm_chat", "claude-3"),
+  );
   assertEquals([claude.total?.ms, claude.idle.ms], [undefined, 7]);
 });
 

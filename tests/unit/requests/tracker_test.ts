@@ -10,7 +10,7 @@ import type {
 } from "../../../lib/protocol/jsonrpc.ts";
 import type { PendingEntry } from "../../../lib/requests/request_state.ts";
 import { parseMessages } from "../../../lib/protocol/message_parser.ts";
-import { type Timeouts, timeoutsOf } from "../../../lib/requests/timeouts.ts";
+import { TimeoutRules, type Timeouts } from "../../../lib/requests/timeouts.ts";
 import { RequestTracker } from "../../../lib/requests/tracker.ts";
 import { assert, assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
@@ -46,7 +46,12 @@ function addRequest(
   now: number,
   limits = DEFAULT_CONFIG,
 ): PendingEntry {
-  return enqueue(tracker, message, timeoutsOf(message, limits), now);
+  return enqueue(
+    tracker,
+    message,
+    new TimeoutRules(limits).timeoutsOf(message),
+    now,
+  );
 }
 
 /**
@@ -218,7 +223,11 @@ test("Request tracker: time asleep does not count as a wait for a connection", (
 test("Request tracker: a message that is written at once is never queued", () => {
   const { tracker } = trackerWithoutLink();
   const message = request("1", "tools/call");
-  const entry = tracker.open(message, timeoutsOf(message, DEFAULT_CONFIG), 0);
+  const entry = tracker.open(
+    message,
+    new TimeoutRules(DEFAULT_CONFIG).timeoutsOf(message),
+    0,
+  );
   assertEquals([entry.state, tracker.hasWritable], ["arrived", false]);
   assertEquals([tracker.pendingRequestCount, tracker.deadline()], [
     1,
@@ -240,7 +249,7 @@ test("Request tracker: a notification is closed once it was sent", () => {
   const { tracker } = trackerWithoutLink();
   const [notification] = parseMessages('{"jsonrpc":"2.0","method":"x"}');
   assert(notification?.kind === "notification");
-  const timeouts = timeoutsOf(notification, DEFAULT_CONFIG);
+  const timeouts = new TimeoutRules(DEFAULT_CONFIG).timeoutsOf(notification);
   const queued = enqueue(tracker, notification, timeouts, 0);
   const written = tracker.open(notification, timeouts, 0);
   assertEquals([tracker.pendingRequestCount, tracker.hasWritable], [0, true]);
@@ -314,7 +323,8 @@ test("Request tracker: when a connection's tool list arrives, the requests that 
   assertEquals(writable(), ["1"], "the list is requested on the next one");
   tracker.markHintRequested("1", 9, 10_000);
   tracker.close("2");
-  assertEquals(tracker.deadline(), 13_000, "3 s are left");
+  assertEquals(tracker.advance(12_999).expired, [], "3 s are left");
+  assertEquals(tracker.deadline(), 13_000);
   assertEquals(tracker.advance(13_000).expired[0]?.expiry, "hint-timeout");
   for (const key of ["1", "2"]) tracker.requireHint(key, 13_000);
   tracker.markHintRequested("1", 7, 13_000);
