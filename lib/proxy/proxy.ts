@@ -12,7 +12,7 @@ import { errorMessageOf } from "../text/error_message.ts";
 import { waitAtMost } from "../runtime/timeout.ts";
 import type { Config } from "../config/config.ts";
 import type { Effect, LogEffect, LogLevel, SessionEvent } from "../events.ts";
-import { type Host } from "../runtime/host.ts";
+import { type Host, pause } from "../runtime/host.ts";
 import type { Dialect } from "../dialects/dialect.ts";
 import { Exai, isExaiClose } from "../dialects/exai/exai.ts";
 import { describeHealthFile, readHealthFile } from "./health_file.ts";
@@ -35,6 +35,12 @@ const MIN_LINE_LIMIT_BYTES = 64 * 1024 * 1024;
 const MAX_LINE_LIMIT_BYTES = 512 * 1024 * 1024;
 /** How long a chunk may delay sockets, timers and signals, in milliseconds. */
 const MAX_BUSY_MS = 5;
+/** Above this backlog of a connection, stdin is read more slowly. */
+const PAUSE_BACKLOG_BYTES = 1024 * 1024;
+/** How long a daemon that does not read delays each chunk, in milliseconds. */
+const MAX_STDIN_PAUSE_MS = 50;
+/** How often its backlog is checked meanwhile, in milliseconds. */
+const STDIN_PAUSE_STEP_MS = 2;
 /** The most lines of a chunk that are handled in one turn. */
 const MAX_LINES_PER_TURN = 64;
 /** The interval at which full readers are checked, in milliseconds. */
@@ -96,6 +102,10 @@ class Proxy {
   #timerDueAt = Infinity;
   #isTimerSet = false;
   #endRequestedAt: number | undefined;
+  /** The connection that the last frame was sent on; 0 for none. */
+  #receiverId = 0;
+  /** True if the backlog of that connection was not checked since then. */
+  #hasSent = false;
   #statusFile: StatusFile | undefined;
 
   constructor(
@@ -141,6 +151,7 @@ class Proxy {
       (bytes) => host.writeStdout(bytes),
       Infinity,
       () => this.#handle({ type: "stdout-broken" }),
+      () => host.yieldToEvents(),
     );
   }
 
@@ -153,27 +164,55 @@ class Proxy {
 
   async #readStdin(): Promise<void> {
     const limit = Math.max(4 * this.#config.maxMessage, MIN_LINE_LIMIT_BYTES);
-    const lines = new LineSplitter(Math.min(limit, MAX_LINE_LIMIT_BYTES));
-    for await (const chunk of this.#host.stdin()) {
-      let yieldedAt = performance.now();
-      for (const line of lines.push(chunk)) {
-        this.#queue.push(line);
-        if (this.#queue.length < MAX_LINES_PER_TURN) continue;
-        this.#runTurn();
-        if (performance.now() - yieldedAt <= MAX_BUSY_MS) continue;
-        await this.#host.yieldToEvents();
-        yieldedAt = performance.now();
-      }
-      if (this.#queue.length > 0) this.#runTurn();
-      // The proxy's own responses fill the buffer, too. Further requests wait.
-      if (this.#stdout.backlog > 2 * MAX_UNREAD) {
-        await this.#stdout.drained(MAX_UNREAD);
-      }
+    const splitter = new LineSplitter(Math.min(limit, MAX_LINE_LIMIT_BYTES));
+    await this.#host.readStdin((chunk) => {
       // A client that keeps writing must not delay the exit.
-      if (this.#session.isOver) return;
-    }
-    for (const line of lines.flush()) this.#handle(line);
+      if (this.#session.isOver) return undefined;
+      const lines = splitter.push(chunk);
+      if (lines.length === 0) return undefined;
+      if (lines.length > MAX_LINES_PER_TURN) return this.#handleMany(lines);
+      for (const line of lines) this.#queue.push(line);
+      this.#runTurn();
+      return this.#mustPauseStdin ? this.#pauseStdin() : undefined;
+    });
+    for (const line of splitter.flush()) this.#handle(line);
     this.#handle({ type: "end", cause: "stdin" });
+  }
+
+  /** Handles many lines, and yields to other events if that takes long. */
+  async #handleMany(lines: readonly SessionEvent[]): Promise<void> {
+    let yieldedAt = performance.now();
+    for (let at = 0; at < lines.length; at += MAX_LINES_PER_TURN) {
+      const end = Math.min(at + MAX_LINES_PER_TURN, lines.length);
+      for (let i = at; i < end; i++) this.#queue.push(lines[i]!);
+      this.#runTurn();
+      if (performance.now() - yieldedAt <= MAX_BUSY_MS) continue;
+      await this.#host.yieldToEvents();
+      yieldedAt = performance.now();
+    }
+    if (this.#mustPauseStdin) await this.#pauseStdin();
+  }
+
+  /** True if the client or the daemon should read before more is read. */
+  get #mustPauseStdin(): boolean {
+    return this.#stdout.backlog > 2 * MAX_UNREAD ||
+      (this.#connections.get(this.#receiverId)?.backlog ?? 0) >
+        PAUSE_BACKLOG_BYTES;
+  }
+
+  /**
+   * Waits until the client has read, because the proxy's own responses fill the
+   * buffer, too. Also waits for the daemon, but not for long: the proxy must
+   * notice the end of stdin while the daemon does not read.
+   */
+  async #pauseStdin(): Promise<void> {
+    if (this.#stdout.backlog > 2 * MAX_UNREAD) {
+      await this.#stdout.drained(MAX_UNREAD);
+    }
+    const until = performance.now() + MAX_STDIN_PAUSE_MS;
+    while (this.#mustPauseStdin && performance.now() < until) {
+      await pause(this.#host, STDIN_PAUSE_STEP_MS);
+    }
   }
 
   /** Adds an event to the current turn, or else starts a turn with it. */
@@ -200,7 +239,8 @@ class Proxy {
     if (resumed !== undefined) this.#queue.unshift(resumed);
     let hasChanged = false;
     // The effects may add events, which this loop handles, too.
-    for (const event of this.#queue) {
+    for (let i = 0; i < this.#queue.length; i++) {
+      const event = this.#queue[i]!;
       if (event.type === "end") this.#endRequestedAt ??= now;
       const effects = this.#session.handle(event, now);
       hasChanged ||= event.type !== "tick" || effects.length > 0;
@@ -211,6 +251,7 @@ class Proxy {
           this.#log.write(bugReport(error), now);
         }
       }
+      if (i === this.#queue.length - 1) this.#checkBacklogs();
     }
     this.#queue.length = 0;
     this.#isInTurn = false;
@@ -221,6 +262,16 @@ class Proxy {
       this.#updateStatusFile(this.#statusFile);
     }
     this.#setTimer();
+  }
+
+  /** Checks the readers of the output of this turn. This may add events. */
+  #checkBacklogs(): void {
+    this.#backPressure.check(this.#stdout);
+    if (!this.#hasSent) return;
+    this.#hasSent = false;
+    const receiver = this.#connections.get(this.#receiverId);
+    if (receiver === undefined) return;
+    this.#backPressure.check(receiver, this.#receiverId);
   }
 
   #setTimer(): void {
@@ -264,7 +315,10 @@ class Proxy {
         const connection = this.#connections.get(effect.connectionId);
         if (connection === undefined) return;
         connection.send(effect.text);
-        return this.#backPressure.check(connection, effect.connectionId);
+        if (effect.connectionId !== this.#receiverId) this.#checkBacklogs();
+        this.#receiverId = effect.connectionId;
+        this.#hasSent = true;
+        return;
       }
       case "close": {
         const connection = this.#connections.get(effect.connectionId);
@@ -275,8 +329,7 @@ class Proxy {
         return;
       }
       case "send-to-client":
-        this.#stdout.push(effect.text);
-        return this.#backPressure.check(this.#stdout);
+        return this.#stdout.push(effect.text);
       case "log":
         return this.#log.write(effect, this.#now);
       case "save-cache":

@@ -8,6 +8,7 @@
 
 import { decodeUtf8 } from "../text/utf8.ts";
 import {
+  type ChunkHandler,
   type FileInfo,
   type Host,
   ignoreNotFound,
@@ -61,7 +62,7 @@ export function denoHost(): Host {
     chmod: (path, mode) => Deno.chmodSync(path, mode),
     rename: (from, to) => Deno.renameSync(from, to),
     remove: (path) => ignoreNotFound(() => Deno.removeSync(path)),
-    stdin: readStdin,
+    readStdin,
     writeStdout: (bytes) => retryWouldBlock(() => Deno.stdout.write(bytes)),
     writeStderr: (bytes) => retryWouldBlock(() => Deno.stderr.write(bytes)),
     yieldToEvents,
@@ -234,14 +235,14 @@ async function fsync(path: string): Promise<void> {
   }
 }
 
-async function* readStdin(): AsyncGenerator<Uint8Array> {
+async function readStdin(handleChunk: ChunkHandler): Promise<void> {
   const buffer = new Uint8Array(READ_BUFFER_BYTES);
+  const read = (): Promise<number | null> => Deno.stdin.read(buffer);
   for (;;) {
-    // An error on stdin counts as its end.
-    const size = await retryWouldBlock(() => Deno.stdin.read(buffer))
-      .catch(() => null);
+    const size = await retryWouldBlock(read).catch(() => null);
     if (size === null) return;
-    yield buffer.subarray(0, size);
+    const handled = handleChunk(buffer.subarray(0, size));
+    if (handled !== undefined) await handled;
   }
 }
 

@@ -119,14 +119,18 @@ export interface Host {
   remove(path: string): void;
 
   /**
-   * Yields the chunks of stdin. A chunk is valid until the next one is
-   * requested. Sockets, timers and signals are served between two chunks. An
-   * error on stdin counts as its end.
+   * Reads stdin to its end, and then resolves. An error counts as its end. If
+   * the handler returns a promise, the next chunk is read once it has resolved.
+   * A chunk is valid until then. Sockets, timers and signals are served between
+   * two chunks.
    */
-  stdin(): AsyncIterable<Uint8Array>;
-  /** Writes some of the bytes and resolves with their number. */
-  writeStdout(bytes: Uint8Array): Promise<number>;
-  /** Like `writeStdout`, for stderr. */
+  readStdin(handleChunk: ChunkHandler): Promise<void>;
+  /**
+   * Writes some of the bytes and returns their number. Returns a promise if
+   * that may take time; the bytes must not change until it has resolved.
+   */
+  writeStdout(bytes: Uint8Array): number | Promise<number>;
+  /** Writes some of the bytes to stderr and resolves with their number. */
   writeStderr(bytes: Uint8Array): Promise<number>;
   /** Resolves after sockets, timers and signals have been served. */
   yieldToEvents(): Promise<void>;
@@ -137,6 +141,9 @@ export interface Host {
   /** Ends the process. */
   exit(code: number): never;
 }
+
+/** Handles a chunk of stdin. */
+export type ChunkHandler = (chunk: Uint8Array) => void | Promise<void>;
 
 /** Waits `ms` milliseconds with the host's timer. */
 export function pause(host: Pick<Host, "setTimer">, ms: number): Promise<void> {

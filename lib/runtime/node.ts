@@ -8,6 +8,7 @@
 import { errorMessageOf } from "../text/error_message.ts";
 import { decodeUtf8 } from "../text/utf8.ts";
 import {
+  type ChunkHandler,
   type FileInfo,
   type Host,
   ignoreNotFound,
@@ -31,6 +32,8 @@ let process: typeof import("node:process");
 let fs: typeof import("node:fs");
 let isBun: boolean;
 let isWindows: boolean;
+/** A file descriptor of stdout whose writes never block, if there is one. */
+let nonBlockingStdout: number | undefined;
 /** All trusted authorities, if any were added; Bun needs them at each dial. */
 let bunAuthorities: string[] | undefined;
 
@@ -56,6 +59,7 @@ export async function nodeHost(): Promise<Host> {
   if (noProxy !== undefined) process.env.no_proxy = noProxy;
   // Bun's WebSocket never uses a proxy, so its `fetch` must not either.
   if (isBun) process.env.no_proxy = "*";
+  if (isBun) nonBlockingStdout = openNonBlockingStdout();
   if (usesOutputStreams()) {
     // `write` reports the error. Without a listener, the event would also end
     // the process.
@@ -203,8 +207,8 @@ const SHARED_HOST_MEMBERS: Omit<
   rename: (from, to) => fs.renameSync(from, to),
   remove: (path) => fs.rmSync(path, { force: true }),
 
-  stdin: readChunks,
-  writeStdout: (bytes) => write("stdout", bytes),
+  readStdin: readStdinStream,
+  writeStdout,
   writeStderr: (bytes) => write("stderr", bytes),
   yieldToEvents: () => new Promise((resolve) => setImmediate(resolve)),
   setTimer: (ms, callback) => void setTimeout(callback, ms),
@@ -239,16 +243,58 @@ function usesOutputStreams(): boolean {
   return !isBun && !isWindows;
 }
 
-async function* readChunks(): AsyncGenerator<Uint8Array> {
-  try {
-    for await (const chunk of process.stdin) {
-      yield chunk as Uint8Array;
-      // Otherwise, if the client writes continuously, the stream yields chunks
-      // without a turn of the event loop.
-      await SHARED_HOST_MEMBERS.yieldToEvents();
+function readStdinStream(handleChunk: ChunkHandler): Promise<void> {
+  const { stdin } = process;
+  return new Promise((resolve) => {
+    stdin.on("data", (chunk: Uint8Array) => {
+      const handled = handleChunk(chunk);
+      if (handled === undefined) return;
+      stdin.pause();
+      void handled.then(() => stdin.resume());
+    });
+    // `end` does not follow if the stream is destroyed.
+    for (const event of ["end", "error", "close"]) stdin.on(event, resolve);
+  });
+}
+
+function writeStdout(bytes: Uint8Array): number | Promise<number> {
+  if (usesOutputStreams()) {
+    const { stdout } = process;
+    const { promise, resolve, reject } = Promise.withResolvers<number>();
+    stdout.write(bytes, (error) => {
+      if (error) reject(error);
+      else resolve(bytes.length);
+    });
+    // The stream tries to write at once.
+    return stdout.writableLength === 0 && stdout.errored === null
+      ? bytes.length
+      : promise;
+  }
+  if (nonBlockingStdout !== undefined) {
+    try {
+      return fs.writeSync(nonBlockingStdout, bytes);
+    } catch (error) {
+      if (systemErrorCode(error) !== "EAGAIN") throw error;
     }
+  }
+  return write("stdout", bytes);
+}
+
+/**
+ * Opens the pipe of stdout a second time, so that a write never blocks, while
+ * the client's own end of it stays as it is. Returns `undefined` if stdout is
+ * not a pipe, or the system cannot do this.
+ */
+function openNonBlockingStdout(): number | undefined {
+  if (process.platform !== "linux" || !fs.fstatSync(1).isFIFO()) {
+    return undefined;
+  }
+  try {
+    const { O_WRONLY, O_NONBLOCK } = fs.constants;
+    return fs.openSync("/proc/self/fd/1", O_WRONLY | O_NONBLOCK);
   } catch {
-    // An error on stdin counts as its end.
+    // `/proc` is not mounted, or the pipe belongs to another user.
+    return undefined;
   }
 }
 

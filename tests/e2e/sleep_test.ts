@@ -7,6 +7,7 @@
  */
 
 import { readConfig } from "../../lib/config/config.ts";
+import type { ChunkHandler } from "../../lib/runtime/host.ts";
 import { detectHost } from "../../lib/runtime/detect.ts";
 import { runProxy } from "../../lib/proxy/proxy.ts";
 import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
@@ -25,8 +26,8 @@ test("Sleep: a sleep in the middle of an event is detected", async () => {
   let sleptMs = 0;
   const host = {
     ...await detectHost(),
-    async *stdin(): AsyncGenerator<Uint8Array> {
-      yield new TextEncoder().encode(INITIALIZE_LINE);
+    async readStdin(handleChunk: ChunkHandler): Promise<void> {
+      await handleChunk(new TextEncoder().encode(INITIALIZE_LINE));
       await end.promise;
     },
     writeStdout: (bytes: Uint8Array): Promise<number> =>

@@ -41,7 +41,10 @@ export class MemoryClient {
     });
     const decoder = new TextDecoder();
     const host: Partial<Host> = {
-      stdin: () => this.#readStdin(stdin),
+      readStdin: async (handleChunk) => {
+        for await (const chunk of stdin) await handleChunk(chunk);
+        this.#stdinEnded.resolve();
+      },
       writeStdout: async (bytes) => {
         await this.#readingAllowed;
         this.#read(decoder.decode(bytes, { stream: true }));
@@ -97,13 +100,6 @@ export class MemoryClient {
     this.#stdin.close();
     await withWaitLimit(this.#stdinEnded.promise, "the proxy to read stdin");
     await this.host.yieldToEvents();
-  }
-
-  async *#readStdin(
-    stdin: ReadableStream<Uint8Array>,
-  ): AsyncGenerator<Uint8Array> {
-    yield* stdin;
-    this.#stdinEnded.resolve();
   }
 
   /** Waits until the proxy has exited. Returns its exit code. */

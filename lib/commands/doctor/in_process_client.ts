@@ -109,10 +109,14 @@ export class InProcessClient {
     const decoder = new TextDecoder();
     const inProcessHost: Host = {
       ...host,
-      stdin: () => this.#stdinStream.readable,
+      readStdin: async (handleChunk) => {
+        for await (const chunk of this.#stdinStream.readable) {
+          await handleChunk(chunk);
+        }
+      },
       writeStdout: (bytes) => {
         this.#handleOutput(decoder.decode(bytes, { stream: true }));
-        return Promise.resolve(bytes.length);
+        return bytes.length;
       },
       onSignal: (callback) => this.#signal = callback,
     };
