@@ -14,7 +14,9 @@ import { type Host } from "./lib/runtime/host.ts";
 import { detectHost } from "./lib/runtime/detect.ts";
 import { createLogger } from "./lib/proxy/logger.ts";
 import { type Output, showsColors } from "./lib/runtime/terminal.ts";
-import { runProxy } from "./lib/proxy/proxy.ts";
+import { MCP_SUBPROTOCOL } from "./lib/protocol/mcp_types.ts";
+import { createWebSocketTransport } from "./lib/transport/websocket.ts";
+import { dialEarly } from "./lib/transport/early_dial.ts";
 import { createConfigRedactor } from "./lib/config/secrets.ts";
 import { loadConfig } from "./lib/config/load.ts";
 import { LineWriter } from "./lib/proxy/stdio.ts";
@@ -90,6 +92,12 @@ async function loadAndRunProxy(
     return 2;
   }
   const { config, warnings } = configResult;
+  // The rest of the proxy is loaded while the handshake runs.
+  const transport = dialEarly(
+    createWebSocketTransport(config, host),
+    config.dialect === "mcp" ? MCP_SUBPROTOCOL : undefined,
+  );
+  const loading = import("./lib/proxy/proxy.ts");
   const redact = createConfigRedactor(config);
   const { logLevel, logFormat } = config;
   const log = createLogger(logLevel, logFormat, printError, redact);
@@ -102,7 +110,9 @@ async function loadAndRunProxy(
         "program and send JSON-RPC to it (see --help). Ctrl+C ends it.",
     );
   }
-  return await runProxy(config, metadata.version, host, log);
+  const { runProxy } = await loading;
+  const { version } = metadata;
+  return await runProxy(config, version, host, log, undefined, transport);
 }
 
 async function runCommand(

@@ -22,6 +22,9 @@ export interface LinkSetConfig extends LinkConfig {
   readonly connections: ConnectionsSetting;
 }
 
+/** The id of the first connection. Later ones have larger ids. */
+export const FIRST_CONNECTION_ID = 1;
+
 /** All links to the daemon, in any state. */
 export class LinkSet {
   /** Detects how many connections the daemon keeps per client. */
@@ -30,7 +33,7 @@ export class LinkSet {
   readonly #byConnection = new Map<number, Link>();
   /** The same links. Each change makes a new array, so iterators stay valid. */
   #all: readonly Link[] = [];
-  #lastConnectionId = 0;
+  #lastConnectionId = FIRST_CONNECTION_ID - 1;
   #main: Link;
 
   /** Creates the set with a main link, which is due to be dialed at once. */
@@ -56,7 +59,7 @@ export class LinkSet {
 
   /** The link that tests the daemon while the main link is silent, if any. */
   get standby(): Link | undefined {
-    return this.isMainAlone ? undefined : this.#find("standby", () => true);
+    return this.#find("standby", () => true);
   }
 
   /** The second link of the running capacity check, if there is one. */

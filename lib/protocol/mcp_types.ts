@@ -111,6 +111,9 @@ export type ErrorCodes = {
   readonly internal: typeof Spec.INTERNAL_ERROR;
 };
 
+/** The WebSocket subprotocol of MCP daemons (RFC 6455 section 1.9). */
+export const MCP_SUBPROTOCOL = "mcp";
+
 /** The member names in `_meta` that MCP 2026-07-28 defines. */
 export const META_KEYS = {
   protocolVersion: "io.modelcontextprotocol/protocolVersion",

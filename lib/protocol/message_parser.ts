@@ -208,9 +208,56 @@ function classifyMessage(parsed: unknown, sourceText: string): Message {
     return createInvalidMessage("a message must be an object");
   }
   // `includes` is much faster than the regular expression in that function.
-  const { value, text } = sourceText.includes("\\u00")
-    ? unescapeMemberNames(parsed, sourceText)
-    : { value: parsed, text: sourceText };
+  let value = parsed;
+  let text = sourceText;
+  if (sourceText.includes("\\u00")) {
+    ({ value, text } = unescapeMemberNames(parsed, sourceText));
+  }
+  // Almost all messages are plain ones.
+  if (isPlainMessage(value)) {
+    const id = idOf(value.id, text);
+    const { method, params, result } = value;
+    if (id === undefined && value.id === undefined) {
+      if (typeof method === "string") {
+        const kind = "notification";
+        return { kind, method: method as Method, params, text };
+      }
+    } else if (id !== undefined) {
+      return typeof method === "string"
+        ? { kind: "request", id, method: method as Method, params, text }
+        : { kind: "response", id, result, error: undefined, text };
+    }
+  }
+  return classifyUnusualMessage(value, text);
+}
+
+/**
+ * Returns true for a call or result of the usual form: version 2.0, no `error`,
+ * either a string `method` or an object `result`, `params` only if they are an
+ * object, an id that is neither null nor of another type, and nothing null.
+ */
+function isPlainMessage(value: Record<string, unknown>): boolean {
+  const { jsonrpc, id, method, params, result, error } = value;
+  if (jsonrpc !== "2.0" || error !== undefined) return false;
+  if (typeof method === "string") {
+    if (result !== undefined) return false;
+    if (params !== undefined && !isRecord(params)) return false;
+    if (id !== undefined && typeof id !== "number" && typeof id !== "string") {
+      return false;
+    }
+  } else if (
+    method !== undefined || params !== undefined || !isRecord(result)
+  ) {
+    return false;
+  }
+  for (const name in value) if (value[name] === null) return false;
+  return true;
+}
+
+function classifyUnusualMessage(
+  value: Record<string, unknown>,
+  text: string,
+): Message {
   const { error } = value;
   const hasMethod = isPresent(value.method);
   const hasResult = "result" in value;

@@ -49,6 +49,11 @@ export class LateResponses {
     this.#calls.set(connectionId, calls.set(id, call));
   }
 
+  /** True if no late response is known on any connection. */
+  get isEmpty(): boolean {
+    return this.#responses.size === 0;
+  }
+
   /** Returns true if a response with this id may arrive on any connection. */
   has(id: Id): boolean {
     for (const responses of this.#responses.values()) {

@@ -44,12 +44,16 @@ export class MessageQueue {
   /** Returns true if the queue has no room for this message. */
   isFull({ method, text }: OutboundMessage): boolean {
     const { size } = this.#entries;
+    const units = this.#textLength + text.length;
+    if (size < this.limit && (size === 0 || units <= QUEUE_TEXT_LIMIT)) {
+      return false;
+    }
     // An error would end a subscription, or suggest an older MCP version. So
     // long-lived requests still have room when others are refused.
     const factor = isLongLived(method) ? 2 : 1;
     return size >= this.limit * factor ||
       // If the queue is empty, the message may have any size.
-      size > 0 && this.#textLength + text.length > QUEUE_TEXT_LIMIT * factor;
+      size > 0 && units > QUEUE_TEXT_LIMIT * factor;
   }
 
   /** Adds a message; a requeued message is still ahead of newer messages. */

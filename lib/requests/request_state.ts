@@ -141,6 +141,10 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
   #state: RequestState = ARRIVED;
   /** A request's id. A notification's key is not JSON, so it equals no id. */
   readonly key: string;
+  /** True if the request waits for as long as the client wants. */
+  readonly isLongLived: boolean;
+  /** True if a daemon may need some time for the request. */
+  readonly isCall: boolean;
   /** When the message arrived; the time asleep since then is added. */
   arrivedAt: number;
   /** The client's progress token; `undefined` if it wants no progress. */
@@ -182,15 +186,18 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
     queueTimeout: number,
     private readonly waitProgress: TrackerConfig["waitProgress"],
   ) {
+    this.isLongLived = isLongLived(message.method);
     if (message.kind === "request") {
+      this.isCall = message.method !== "ping" && !this.isLongLived;
       this.key = message.id;
       this.progressToken = getNestedId(message, "_meta", "progressToken");
-    } else this.key = `notification ${arrivalNumber}`;
+    } else {
+      this.isCall = false;
+      this.key = `notification ${arrivalNumber}`;
+    }
     this.arrivedAt = now;
     this.#totalDeadline = now + (timeouts.total?.ms ?? Infinity);
-    this.#queueTimeLeftMs = isLongLived(message.method)
-      ? Infinity
-      : queueTimeout;
+    this.#queueTimeLeftMs = this.isLongLived ? Infinity : queueTimeout;
   }
 
   /** The name of the current state. */

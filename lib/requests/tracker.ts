@@ -11,7 +11,6 @@ import type { LinkRole } from "../link/link.ts";
 import { ObservedIdTypes } from "../protocol/id_types.ts";
 import type { Id, OutboundMessage, Request } from "../protocol/jsonrpc.ts";
 import {
-  isLongLived,
   isSubscriptionMethod,
   mayKeepDaemonBusy,
 } from "../protocol/methods.ts";
@@ -148,7 +147,7 @@ export class RequestTracker {
       this.config.waitProgress,
     );
     this.#entries.set(entry.key, entry);
-    this.#count(message, 1);
+    this.#count(entry, 1);
     if (entry.progressToken !== undefined) {
       this.progressTokens.observe(entry.progressToken);
       this.#byProgressToken.set(entry.progressToken, entry);
@@ -170,8 +169,7 @@ export class RequestTracker {
   ): void {
     const entry = this.#entries.get(key);
     if (entry === undefined) return;
-    const { kind, method } = entry.message;
-    if (kind === "notification") return this.#close(entry);
+    if (entry.message.kind === "notification") return this.#close(entry);
     if (entry.isQueued) this.#queue.remove(entry);
     entry.send(connectionId, now, writeNumber);
     let inFlight = this.#inFlight.get(connectionId);
@@ -180,7 +178,7 @@ export class RequestTracker {
       this.#inFlight.set(connectionId, inFlight);
     }
     inFlight.requests++;
-    if (mayKeepDaemonBusy(method)) inFlight.calls++;
+    if (entry.isCall) inFlight.calls++;
     this.#deadlines.update(entry, now);
   }
 
@@ -243,14 +241,19 @@ export class RequestTracker {
 
   *#callNumbers(connectionId: number): Generator<number> {
     if (!this.hasCallInFlight(connectionId)) return;
-    for (const { message, writeNumber } of this.inFlightOn(connectionId)) {
-      if (mayKeepDaemonBusy(message.method)) yield writeNumber;
+    for (const { isCall, writeNumber } of this.inFlightOn(connectionId)) {
+      if (isCall) yield writeNumber;
     }
   }
 
   /** Closes and returns a request, if it is in flight on the connection. */
   complete(id: Id, connectionId: number): PendingRequest | undefined {
     return this.findInFlight(id, connectionId) && this.close(id);
+  }
+
+  /** Closes a request that was just found. */
+  closeFound(entry: PendingRequest): void {
+    this.#close(entry as ReadonlyEntry as PendingEntry);
   }
 
   /** Closes and returns a request in any state, if it exists. */
@@ -328,8 +331,8 @@ export class RequestTracker {
 
   /** Requeues the long-lived requests of a connection that was replaced. */
   requeueLongLived(connectionId: number, now: number): void {
-    for (const { key, message } of [...this.inFlightOn(connectionId)]) {
-      if (!isLongLived(message.method)) continue;
+    for (const { key, isLongLived } of [...this.inFlightOn(connectionId)]) {
+      if (!isLongLived) continue;
       this.#apply(key, now, (entry) => entry.requeue(now));
     }
   }
@@ -467,9 +470,9 @@ export class RequestTracker {
   }
 
   #close(entry: PendingEntry): void {
-    this.#entries.delete(entry.key);
+    if (!this.#entries.delete(entry.key)) return;
     this.#deadlines.delete(entry);
-    this.#count(entry.message, -1);
+    this.#count(entry, -1);
     const token = entry.progressToken;
     if (token !== undefined && this.#byProgressToken.get(token) === entry) {
       this.#byProgressToken.delete(token);
@@ -482,12 +485,14 @@ export class RequestTracker {
     const inFlight = this.#inFlight.get(connectionId!);
     if (inFlight === undefined) return;
     inFlight.requests--;
-    if (mayKeepDaemonBusy(entry.message.method)) inFlight.calls--;
+    if (entry.isCall) inFlight.calls--;
   }
 
-  #count({ kind, method }: OutboundMessage, change: 1 | -1): void {
-    if (kind !== "request") return;
+  #count({ message, isLongLived }: PendingEntry, change: 1 | -1): void {
+    if (message.kind !== "request") return;
     this.#requestCount += change;
-    if (isSubscriptionMethod(method)) this.#subscriptionCount += change;
+    if (isLongLived && isSubscriptionMethod(message.method)) {
+      this.#subscriptionCount += change;
+    }
   }
 }

@@ -191,6 +191,9 @@ export class Availability {
 
   /** Returns the link that a message waits for, if the daemon refuses it. */
   refusingLinkOf(message: OutboundMessage): Link | undefined {
+    if (this.#hasUsableMain && this.dialect.scheduling === undefined) {
+      return undefined;
+    }
     const link = this.blockingLinkOf(message);
     // A message that waits for a refused standby stays in the queue.
     return link?.refusal !== undefined && link.role !== "standby"

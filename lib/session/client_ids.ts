@@ -69,6 +69,7 @@ export class ClientIds implements ClientIdAccess {
   /** Returns true if a late response may be mistaken for this id's response. */
   mayGetLateResponse(id: Id): boolean {
     const { lateResponses } = this.tracker;
+    if (lateResponses.isEmpty) return false;
     const confusable = this.#confusableIdOf(id);
     return lateResponses.has(id) ||
       confusable !== undefined && lateResponses.has(confusable);
@@ -76,6 +77,7 @@ export class ClientIds implements ClientIdAccess {
 
   /** Returns true if the daemon may confuse this id with one in flight. */
   mayBeConfusedWithInFlight(id: Id): boolean {
+    if (!this.#hasRetypedIds) return false;
     const confusable = this.#confusableIdOf(id);
     return confusable !== undefined &&
       this.tracker.find(confusable)?.sentOnConnectionId !== undefined;

@@ -22,7 +22,7 @@ import {
 } from "../protocol/jsonrpc.ts";
 import type { Method } from "../protocol/mcp_types.ts";
 import { parseMessages, recoverRequestId } from "../protocol/message_parser.ts";
-import { isLongLived, mayKeepDaemonBusy } from "../protocol/methods.ts";
+import { isLongLived } from "../protocol/methods.ts";
 import type { RoutedFrame } from "../requests/server_requests.ts";
 import type { Connections } from "./connections.ts";
 import * as errors from "./errors.ts";
@@ -150,30 +150,31 @@ export class ClientMessages extends SessionPart {
     this.#clientName ??= clientNameOf(request);
     // Dials a displaced link, even if the proxy answers the request itself,
     // because a cached result may be out of date.
-    if (method !== "ping") this.links.main.scheduleDialForRequest(this.now);
-    const daemon = this.links.isMainUsable ? "up" : "down";
-    const localResponse = this.dialect.respondLocally(request, daemon);
+    const { now } = this.effects;
+    const isUp = this.links.isMainUsable;
+    if (!isUp && method !== "ping") this.links.main.scheduleDialForRequest(now);
+    const localResponse = this.dialect
+      .respondLocally(request, isUp ? "up" : "down");
     if (localResponse !== undefined) {
       this.effects.toClient(localResponse);
       return "other";
     }
-    if (daemon === "down" && this.offlineResponses.tryRespond(request)) {
-      return "other";
-    }
+    if (!isUp && this.offlineResponses.tryRespond(request)) return "other";
     const error = this.#admissionError(request);
     if (error !== undefined) {
       this.effects.toClient(error);
       return "other";
     }
     const timeouts = this.timeouts.timeoutsOf(request);
-    const queueTimeoutMs = this.availability.queueTimeoutMs();
-    const entry = this.tracker
-      .open(request, timeouts, this.now, queueTimeoutMs);
+    const queueTimeoutMs = isUp
+      ? this.config.queueTimeout
+      : this.availability.queueTimeoutMs();
+    const entry = this.tracker.open(request, timeouts, now, queueTimeoutMs);
     switch (this.sender.trySend(entry)) {
       case "written":
-        return mayKeepDaemonBusy(method) ? "plain" : "other";
+        return entry.isCall ? "plain" : "other";
       case "waits":
-        this.tracker.enqueue(entry, this.now);
+        this.tracker.enqueue(entry, now);
     }
     return "other";
   }
@@ -189,11 +190,9 @@ export class ClientMessages extends SessionPart {
       const delivery = this.rules.deliveryOf({ message: request });
       return errors.messageTooLarge(delivery, size, maxMessage);
     }
-    const refusingLink = isLongLived(method)
-      ? undefined
-      : this.availability.refusingLinkOf(request);
+    const refusingLink = this.availability.refusingLinkOf(request);
     if (
-      refusingLink !== undefined &&
+      refusingLink !== undefined && !isLongLived(method) &&
       !refusingLink.tryRedialAfterRefusal(this.now)
     ) {
       return errors.daemonUnavailable(

@@ -27,7 +27,6 @@ import {
   isResultUnparsed,
   isSubscriptionMethod,
   listKindOf,
-  mayKeepDaemonBusy,
 } from "../protocol/methods.ts";
 import { requireResult } from "../protocol/message_parser.ts";
 import type { Method } from "../protocol/mcp_types.ts";
@@ -325,34 +324,33 @@ export class DaemonMessages extends SessionPart {
   ): void {
     const { message, key } = entry;
     const { connectionId } = link;
-    const response = this.offlineResponses
-      .replaceMissingMethodError(message, rawResponse);
+    const { now } = this.effects;
+    const response = rawResponse.error === undefined
+      ? rawResponse
+      : this.offlineResponses.replaceMissingMethodError(message, rawResponse);
     const text = this.effects.redactError(
       response,
       this.dialect.onResponse(message, response),
     );
     const isTooLarge = text.length > this.config.maxMessage;
-    if (!isTooLarge) {
+    // The cache and the lists need no results that are only forwarded.
+    if (!isTooLarge && !isResultUnparsed(message.method)) {
       this.#recordList(link, message, response);
       this.cache.store(message, rawResponse);
     }
     const line = isTooLarge ? this.#tooLargeError(entry, text.length) : text;
     // If a bug throws above, the request is still pending, and gets an error.
-    this.tracker.complete(key, connectionId);
+    this.tracker.closeFound(entry);
     // The request was sent twice, so a second response may arrive.
     if (this.unclear.wasRetried(message)) {
       this.tracker.lateResponses.add(key, connectionId, "unclear");
     }
     link.onAnswered(entry.writeNumber);
-    if (mayKeepDaemonBusy(message.method)) {
-      this.probes.onCallAnswered(link, entry);
-    }
+    if (entry.isCall) this.probes.onCallAnswered(link, entry);
     // A response to the client's ping proves as much as one to a probe.
-    if (message.method === "ping") {
-      link.liveness?.onProbeAnswered(key, this.now);
-    }
+    if (message.method === "ping") link.liveness?.onProbeAnswered(key, now);
     this.#tasks.onResponse(entry, response, connectionId);
-    link.markUsed(this.now);
+    link.markUsed(now);
     this.effects.toClient(line);
     link.onResponse();
     if (link.phase !== "handshaking") return;

@@ -96,6 +96,7 @@ export class SecondConnections extends SessionPart {
   /** Handles the arrival of a frame, which shows that the link is alive. */
   onFrame(link: Link): void {
     link.liveness?.onFrame(this.now);
+    if (this.links.isMainAlone) return;
     if (link === this.links.main) this.closeStandby();
     if (this.dialect.scheduling === undefined) return;
     // A daemon that serves one link at a time could not answer on the others.

@@ -7,11 +7,7 @@
 
 import type { Link, LinkRole } from "../link/link.ts";
 import { getMember, type Request } from "../protocol/jsonrpc.ts";
-import {
-  isOpeningMethod,
-  listKindOf,
-  mayKeepDaemonBusy,
-} from "../protocol/methods.ts";
+import { isOpeningMethod, listKindOf } from "../protocol/methods.ts";
 import type {
   PendingRequest,
   ReadonlyEntry,
@@ -143,24 +139,22 @@ export class Sender extends SessionPart {
       return "written";
     }
     const { method } = message;
-    const isCall = mayKeepDaemonBusy(method);
-    const isFirstCall = isCall && !this.tracker.isBusy(connectionId);
+    const { now } = this.effects;
+    const isFirstCall = entry.isCall && !this.tracker.isBusy(connectionId);
     const request = entry as PendingRequest;
     const earlyOutcome = this.#outcomeBeforeWrite(link, request, isFirstCall);
     if (earlyOutcome !== undefined) return earlyOutcome;
-    const text = this.dialect.encode(connectionId, message, this.now);
+    const text = this.dialect.encode(connectionId, message, now);
     if (text === undefined) return "waits";
     // The response to a client's ping shows the same as a probe's.
     const isProbe = method === "ping" && this.config.pingInterval < Infinity &&
       this.availability.usageOf(link).load === "idle";
     const writeNumber = this.effects.toDaemon(link, text);
-    this.tracker.markSent(entry, connectionId, this.now, writeNumber);
-    link.markUsed(this.now);
-    if (isProbe) {
-      link.liveness?.onProbeSent(message.id, this.now, { writeNumber });
-    }
-    if (isFirstCall) link.liveness?.onFirstCallSent(this.now);
-    this.#hasSentCallWithEffect ||= isCall && method !== "initialize" &&
+    this.tracker.markSent(entry, connectionId, now, writeNumber);
+    link.markUsed(now);
+    if (isProbe) link.liveness?.onProbeSent(message.id, now, { writeNumber });
+    if (isFirstCall) link.liveness?.onFirstCallSent(now);
+    this.#hasSentCallWithEffect ||= entry.isCall && method !== "initialize" &&
       listKindOf(method) === undefined;
     return "written";
   }
@@ -170,7 +164,7 @@ export class Sender extends SessionPart {
     entry: PendingRequest,
     isFirstCall: boolean,
   ): SendOutcome | undefined {
-    const { message, key } = entry;
+    const { message, key, hintRequirement } = entry;
     if (this.clientIds.mayBeConfusedWithInFlight(key)) return "waits";
     // A request with a confusable id may have been cancelled meanwhile. Its
     // late response could be mistaken for the response to this one.
@@ -179,7 +173,7 @@ export class Sender extends SessionPart {
       this.effects.toClient(errors.idAwaitsLateResponse(key));
       return "closed";
     }
-    const isHintNeeded = entry.hintRequirement !== undefined;
+    const isHintNeeded = hintRequirement !== undefined;
     if (isHintNeeded) {
       const hint = this.#hintOrRequestIt(link, entry);
       if (hint === "not-idempotent") return this.failOutcomeUnknown(entry);

@@ -16,7 +16,7 @@ import {
   needsDiagnosis,
   withoutUrl,
 } from "./failure_reasons.ts";
-import { createDiagnoser } from "./handshake_diagnosis.ts";
+import type { Diagnoser } from "./handshake_diagnosis.ts";
 import type {
   Transport,
   TransportConnection,
@@ -42,7 +42,13 @@ export function createWebSocketTransport(
   maxDiagnosisMs: number = Math.min(config.backoffBase, MAX_DIAGNOSIS_MS),
 ): Transport {
   const { url, headers } = config;
-  const diagnoseDial = createDiagnoser(config, host);
+  let diagnoser: Promise<Diagnoser> | undefined;
+  const diagnoseDial: Diagnoser = async (subprotocol) => {
+    // Imported only here, because most dials need no diagnosis.
+    diagnoser ??= import("./handshake_diagnosis.ts")
+      .then(({ createDiagnoser }) => createDiagnoser(config, host));
+    return await (await diagnoser)(subprotocol);
+  };
   return {
     dial: (connectionId, subprotocol, emit) => {
       const readDialError = host.watchDialErrors();

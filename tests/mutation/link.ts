@@ -67,15 +67,24 @@ export const LINK: readonly Mutant[] = [
   {
     name: "a request waits for a daemon that refuses the connection",
     from: `
-      if ($refusing !== undefined && !$refusing.$askAgain(this.$now)) { $$answer }`,
-    to: "void $refusing;",
+      if (
+        $refusing !== undefined && !$isLongLived($method) &&
+        !$refusing.$askAgain(this.$now)
+      ) { $$answer }`,
+    to: "void [$refusing, $isLongLived];",
   },
   {
     name:
       "no request causes another dial after the daemon has refused the connection",
-    from:
-      "if ($refusing !== undefined && !$refusing.$askAgain(this.$now)) { $$answer }",
-    to: "if ($refusing?.$askAgain(-Infinity) === false) { $$answer }",
+    from: `
+      if (
+        $refusing !== undefined && !$isLongLived($method) &&
+        !$refusing.$askAgain(this.$now)
+      ) { $$answer }`,
+    to: `
+      if (
+        !$isLongLived($method) && $refusing?.$askAgain(-Infinity) === false
+      ) { $$answer }`,
   },
   {
     name: "close code 1008 on a connection that worked counts as a refusal",

@@ -95,10 +95,10 @@ export const REQUESTS: readonly Mutant[] = [
     name: "a response over --max-message is forwarded",
     from: `
       const $isTooLarge = $text.length > this.$config.$max;
-      if (!$isTooLarge) { $$record }`,
+      if (!$isTooLarge && $$listed) { $$record }`,
     to: `
       const $isTooLarge = $text.length > this.$config.$max * Infinity;
-      if (!$isTooLarge) { $$record }`,
+      if (!$isTooLarge && $$listed) { $$record }`,
   },
   {
     name: "a request gets no response after an exception in our own code",
@@ -133,6 +133,17 @@ export const REQUESTS: readonly Mutant[] = [
           ? $entry.$order + ($entry.writeCount > 0 ? 1e9 : 0)
           : Infinity,
       );`,
+  },
+  {
+    name: "a timeout that is far away never comes",
+    from: "if ($now >= this.$farAt) this.$updateAll($now);",
+    to: "void this.$updateAll;",
+  },
+  {
+    name: "nothing is due after a call, whatever else is going on",
+    from:
+      `if ($change === $plain && this.$isCalm && $now < this.$at) { $$skip }`,
+    to: `if ($change === $plain && $now < this.$at) { $$skip }`,
   },
   {
     name: "the queue has no limit",

@@ -162,6 +162,7 @@ export class McpHandshake implements Handshake {
   /** Records the session state that a successful client request has set. */
   onSuccess(request: Request): void {
     const { method, params } = request;
+    if (method === "tools/call") return;
     if (method === "logging/setLevel") this.#setLevelRequest = request;
     const uri = getMember(params, "uri");
     if (typeof uri !== "string") return;

@@ -43,7 +43,7 @@ import {
   type Request,
   type Response,
 } from "../../protocol/jsonrpc.ts";
-import type { Method } from "../../protocol/mcp_types.ts";
+import { MCP_SUBPROTOCOL, type Method } from "../../protocol/mcp_types.ts";
 
 /** Methods whose result only means success. SDK clients accept only `{}`. */
 const EMPTY_RESULT_METHODS: readonly Method[] = [
@@ -55,7 +55,7 @@ const EMPTY_RESULT_METHODS: readonly Method[] = [
 
 /** MCP over WebSocket, one JSON-RPC message per text frame. */
 export class Mcp implements Dialect {
-  readonly subprotocol = "mcp";
+  readonly subprotocol = MCP_SUBPROTOCOL;
   readonly handshake: McpHandshake;
   readonly #ownRequests: OwnRequests;
   readonly #subscriptions = new ListenSubscriptions();
