@@ -45,11 +45,11 @@ const IDEMPOTENT_METHODS: ReadonlySet<Method> = new Set<Method>([
   "tasks/result",
 ]);
 
-const UNPARSED_RESULT_METHODS: readonly Method[] = [
+const UNPARSED_RESULT_METHODS: ReadonlySet<Method> = new Set<Method>([
   "tools/call",
   "resources/read",
   "prompts/get",
-];
+]);
 
 /** Returns true if a request opens a notification stream (MCP 2026-07-28). */
 export function isSubscriptionMethod(method: Method | undefined): boolean {
@@ -62,7 +62,7 @@ export function isSubscriptionMethod(method: Method | undefined): boolean {
  * server use an older MCP version (MCP 2026-07-28).
  */
 export function isLongLived(method: Method): boolean {
-  return isSubscriptionMethod(method) || method === "server/discover";
+  return method === "subscriptions/listen" || method === "server/discover";
 }
 
 /**
@@ -80,7 +80,7 @@ export function mayKeepDaemonBusy(method: Method): boolean {
 
 /** Returns true if the proxy forwards the result without parsing it. */
 export function isResultUnparsed(method: Method): boolean {
-  return UNPARSED_RESULT_METHODS.includes(method);
+  return UNPARSED_RESULT_METHODS.has(method);
 }
 
 /** Returns true if a request may be executed twice; for tools, hints decide. */

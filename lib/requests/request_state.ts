@@ -207,7 +207,8 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
 
   /** True if the message is in the queue, in any of its three states. */
   get isQueued(): boolean {
-    return this.state !== "arrived" && this.state !== "sent";
+    const { kind } = this.#state;
+    return kind !== "arrived" && kind !== "sent";
   }
 
   /** True if the message may be written as soon as a link can carry it. */
@@ -257,10 +258,11 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
     now: number,
     writeNumber: number | "handshake",
   ): void {
-    const mayBeSent = this.state === "arrived" || this.isWritable;
+    const { kind } = this.#state;
+    const mayBeSent = kind === "arrived" || this.isWritable;
     if (!mayBeSent) throw this.#unexpected("send");
     // If this connection is lost, the next one must confirm the hint again.
-    if (this.state === "waiting-for-hint") this.requireHint(now);
+    if (kind === "waiting-for-hint") this.requireHint(now);
     // A handshake request makes the link usable only when it is answered.
     const isHandshakeRequest = writeNumber === "handshake";
     if (!isHandshakeRequest) this.stopQueueTimer(now);

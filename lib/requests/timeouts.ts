@@ -6,7 +6,11 @@
  */
 
 import { isLongLived, isSubscriptionMethod } from "../protocol/methods.ts";
-import { getMember, type OutboundMessage } from "../protocol/jsonrpc.ts";
+import {
+  getMember,
+  isRecord,
+  type OutboundMessage,
+} from "../protocol/jsonrpc.ts";
 
 /** A timeout with its source. */
 export interface Timeout {
@@ -88,13 +92,15 @@ export class TimeoutRules {
   /** Returns the timeouts of a message: the provider's, else the general ones. */
   timeoutsOf({ kind, method, params }: OutboundMessage): Timeouts {
     if (kind === "notification") return this.#notification;
-    if (isSubscriptionMethod(method)) return this.#subscription;
-    if (isLongLived(method)) return this.#discover;
-    if (method !== "tools/call" || this.#providers.length === 0) {
-      return this.#general;
+    if (method === "tools/call") {
+      if (this.#providers.length === 0 || !isRecord(params)) {
+        return this.#general;
+      }
+      return this.#providerTimeouts(getMember(params.arguments, "model")) ??
+        this.#providerTimeouts(params.name) ?? this.#general;
     }
-    return this.#providerTimeouts(getMember(params, "arguments", "model")) ??
-      this.#providerTimeouts(getMember(params, "name")) ?? this.#general;
+    if (isSubscriptionMethod(method)) return this.#subscription;
+    return isLongLived(method) ? this.#discover : this.#general;
   }
 
   /**

@@ -67,29 +67,27 @@ export class ClientMessages extends SessionPart {
   handleLine(line: string): "plain" | "other" {
     if (line.trim() === "") return "other";
     const messages = parseMessages(line);
-    if (messages.length === 1) return this.#handleMessage(messages[0]!, line);
-    for (const message of messages) this.#handleMessage(message, line);
-    return "other";
-  }
-
-  #handleMessage(message: Message, line: string): "plain" | "other" {
-    try {
-      switch (message.kind) {
-        case "request":
-          return this.#handleRequest(message);
-        case "notification":
-          this.#handleNotification(message);
-          break;
-        case "response":
-          this.#handleResponse(message);
-          break;
-        case "invalid":
-          this.#handleInvalid(message, line.length);
+    let change: "plain" | "other" = "other";
+    for (const message of messages) {
+      try {
+        switch (message.kind) {
+          case "request":
+            change = this.#handleRequest(message);
+            break;
+          case "notification":
+            this.#handleNotification(message);
+            break;
+          case "response":
+            this.#handleResponse(message);
+            break;
+          case "invalid":
+            this.#handleInvalid(message, line.length);
+        }
+      } catch (error) {
+        this.#onBug(message, error);
       }
-    } catch (error) {
-      this.#onBug(message, error);
     }
-    return "other";
+    return messages.length === 1 ? change : "other";
   }
 
   #onBug(message: Message, error: unknown): void {

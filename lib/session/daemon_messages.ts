@@ -80,33 +80,24 @@ export class DaemonMessages extends SessionPart {
     if (link === undefined) return "other";
     this.secondConnections.onFrame(link);
     const all = this.dialect.decode(connectionId, text, this.now);
-    if (all.length === 1) return this.#handleOne(link, all[0]!, text.length);
+    let change: "plain" | "other" = "other";
     for (const incoming of all) {
       // The previous message of the frame has ended the connection.
       if (link.connectionId !== connectionId) break;
-      this.#handleOne(link, incoming, text.length);
-    }
-    return "other";
-  }
-
-  #handleOne(
-    link: Link,
-    incoming: Incoming,
-    frameLength: number,
-  ): "plain" | "other" {
-    try {
-      if (incoming.kind === "response") {
-        return this.#handleResponse(link, incoming);
+      try {
+        if (incoming.kind === "response") {
+          change = this.#handleResponse(link, incoming);
+          continue;
+        }
+        this.#handleIncoming(link, incoming, text.length);
+        const isProgress = incoming.kind === "notification" &&
+          incoming.method === "notifications/progress";
+        if (isProgress) change = "plain";
+      } catch (error) {
+        this.#onBug(link, incoming, error);
       }
-      this.#handleIncoming(link, incoming, frameLength);
-      return incoming.kind === "notification" &&
-          incoming.method === "notifications/progress"
-        ? "plain"
-        : "other";
-    } catch (error) {
-      this.#onBug(link, incoming, error);
-      return "other";
     }
+    return all.length === 1 ? change : "other";
   }
 
   /** Handles a socket event other than a frame. */

@@ -24,13 +24,17 @@ export function dialEarly(
     subprotocol,
     (event) => emit(event),
   );
-  let isTaken = false;
+  let isFirst = true;
   return {
     dial: (connectionId, wanted, emitToOwner) => {
-      const isFirst = !isTaken && connectionId === FIRST_CONNECTION_ID &&
+      const wasFirst = isFirst;
+      isFirst = false;
+      const isSame = connectionId === FIRST_CONNECTION_ID &&
         wanted === subprotocol;
-      if (!isFirst) return transport.dial(connectionId, wanted, emitToOwner);
-      isTaken = true;
+      if (wasFirst && !isSame) void connection.close();
+      if (!wasFirst || !isSame) {
+        return transport.dial(connectionId, wanted, emitToOwner);
+      }
       emit = emitToOwner;
       // The caller expects no event before it has the connection.
       queueMicrotask(() => early.splice(0).forEach(emitToOwner));

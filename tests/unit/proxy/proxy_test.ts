@@ -161,6 +161,32 @@ test("Proxy: a daemon that does not read gets nothing more until it reads", asyn
   assertEquals(await setup.end(), 0);
 });
 
+test("Proxy: stdin is read more slowly while the daemon does not read, but it is read", async () => {
+  const setup = new MemorySetup();
+  const { client, daemon } = setup;
+  await client.initialize();
+  client.write({ id: 1, method: "tools/list" });
+  await client.waitForResponse(1);
+  const { connection } = daemon;
+  connection.backlog = 2 * 1024 * 1024;
+  let timersSet = client.timersSet;
+  setup.call("a", "write");
+  await client.waitForResponse("a");
+  setup.call("b", "write");
+  await client.waitForResponse("b");
+  assert(client.timersSet - timersSet >= 2, "stdin was paused");
+  connection.backlog = 0;
+  setup.call("c", "write");
+  await client.waitForResponse("c");
+  timersSet = client.timersSet;
+  setup.call("d", "write");
+  await client.waitForResponse("d");
+  assert(client.timersSet - timersSet <= 1, "stdin was not paused");
+  connection.backlog = 2 * 1024 * 1024;
+  setup.call("e", "write");
+  assertEquals(await setup.end(), 0);
+});
+
 test("Proxy: while the client does not read, there is no connection", async () => {
   const setup = new MemorySetup();
   const { client, daemon } = setup;

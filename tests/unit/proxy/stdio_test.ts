@@ -145,3 +145,65 @@ test("Line writer: a broken stream ends the wait for free space", async () => {
   await low;
   assertEquals(writer.backlog, 0);
 });
+
+limited(
+  "Line writer: lines that follow a write at once wait for other events, and are written together",
+  async () => {
+    const written: string[] = [];
+    const events = [Promise.withResolvers<void>()];
+    let yields = 0;
+    const writer = new LineWriter(
+      (bytes) => {
+        written.push(new TextDecoder().decode(bytes));
+        return bytes.length;
+      },
+      Infinity,
+      () => {},
+      () => {
+        yields++;
+        return events[0]!.promise;
+      },
+    );
+    const clock = performance.now;
+    let now = 1_000;
+    performance.now = () => now;
+    try {
+      writer.push("first");
+      await writer.drained();
+      now += 0.05;
+      writer.push("a");
+      await Promise.resolve();
+      writer.push("b");
+      assertEquals([written, yields], [["first\n"], 1]);
+      events[0]!.resolve();
+      await writer.drained();
+      assertEquals(written, ["first\n", "a\nb\n"]);
+      now += 1;
+      writer.push("later");
+      await writer.drained();
+      assertEquals([written.at(-1), yields], ["later\n", 1]);
+    } finally {
+      performance.now = clock;
+    }
+  },
+);
+
+limited(
+  "Line writer: bytes that cannot be written at once are written later, in order",
+  async () => {
+    const taken: number[] = [];
+    let isFull = false;
+    const write = (bytes: Uint8Array): number | Promise<number> => {
+      isFull = !isFull;
+      const part = bytes.subarray(0, isFull ? 2 : 5);
+      taken.push(...part);
+      return isFull ? part.length : Promise.resolve(part.length);
+    };
+    const writer = new LineWriter(write, Infinity, () => {});
+    const lines = ["one", "\u00e4".repeat(20_000), "three"];
+    for (const line of lines) writer.push(line);
+    await writer.drained();
+    const text = new TextDecoder().decode(new Uint8Array(taken));
+    assertEquals(text, `${lines.join("\n")}\n`);
+  },
+);

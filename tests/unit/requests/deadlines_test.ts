@@ -1,5 +1,6 @@
 /**
- * Tests `IndexedMinHeap`, which orders keys by priority, and `DeadlineMap`,
+ * Tests `IndexedMinHeap`, which orders keys by priority, `MostlyFarDeadlines`,
+ * which looks at far deadlines only when they come near, and `DeadlineMap`,
  * whose values have a deadline each.
  *
  * @module
@@ -8,8 +9,9 @@
 import {
   DeadlineMap,
   IndexedMinHeap,
+  MostlyFarDeadlines,
 } from "../../../lib/requests/deadlines.ts";
-import { assertEquals } from "../../helpers/assert.ts";
+import { assert, assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
 test("Indexed min heap: the smallest priority is first, and of equal ones the key that was added first", () => {
@@ -50,6 +52,64 @@ test("Indexed min heap: an infinite priority removes the key", () => {
   heap.set("a", 1);
   heap.set("a", Infinity);
   assertEquals([heap.size, heap.takeUpTo(Infinity)], [0, []]);
+});
+
+test("Mostly far deadlines: values are taken at their deadlines, and none is missed", () => {
+  // A Lehmer generator gives the same numbers in every run.
+  let seed = 7;
+  const randomBelow = (limit: number): number =>
+    (seed = seed * 48_271 % 2_147_483_647) % limit;
+  const values = new Set<{ deadline: number }>();
+  const deadlines = new MostlyFarDeadlines(values);
+  let now = 0;
+  for (let i = 0; i < 5_000; i++) {
+    now += randomBelow(100);
+    const value = [...values][randomBelow(20)] ?? { deadline: 0 };
+    switch (randomBelow(4)) {
+      case 0:
+        values.delete(value);
+        deadlines.delete(value);
+        break;
+      case 1:
+        for (const it of values) it.deadline += 50;
+        deadlines.postpone(50);
+        break;
+      default:
+        values.add(value);
+        value.deadline = randomBelow(5) === 0
+          ? Infinity
+          : now + randomBelow(4_000);
+        deadlines.update(value, now);
+    }
+    const all = [...values].map(({ deadline }) => deadline);
+    assert(deadlines.earliest <= Math.min(Infinity, ...all));
+    const due = all.filter((deadline) => deadline <= now);
+    const taken = deadlines.takeDue(now);
+    for (const it of taken) values.delete(it);
+    assertEquals(
+      taken.map(({ deadline }) => deadline),
+      due.sort((a, b) => a - b),
+    );
+  }
+});
+
+test("Mostly far deadlines: deadlines that are far away are looked through once a second", () => {
+  let scans = 0;
+  const values: { deadline: number }[] = [];
+  const deadlines = new MostlyFarDeadlines({
+    [Symbol.iterator]: () => {
+      scans++;
+      return values.values();
+    },
+  });
+  for (let now = 0; now < 10_000; now++) {
+    const value = { deadline: now + 1_500 };
+    values.push(value);
+    deadlines.update(value, now);
+    deadlines.takeDue(now);
+    if (values[0]!.deadline <= now) values.shift();
+  }
+  assert(scans >= 8 && scans <= 10, `${scans} times in 10 s`);
 });
 
 test("Deadline map: a value is taken at its deadline, which a sleep postpones", () => {
