@@ -122,6 +122,8 @@ async function compileByDeno(
   const command = new Deno.Command(Deno.execPath(), {
     args: [
       ...["compile", "--quiet", "--no-check", "--no-config", ...PERMISSIONS],
+      // Halves the peak of memory, and takes no time.
+      "--v8-flags=--max-semi-space-size=4",
       ...["--target", deno, "--output", `${DIST}${file}`, source],
     ],
     env: { NO_COLOR: "1" },

@@ -31,7 +31,11 @@ import type { SecondConnections } from "./second_connections.ts";
 import type { Sender } from "./sender.ts";
 import { CONTENT_LENGTH_ADVICE } from "./session_log.ts";
 import { clientNameOf } from "./snapshot.ts";
-import { SessionPart, type SharedObjects } from "./session_part.ts";
+import {
+  type Change,
+  SessionPart,
+  type SharedObjects,
+} from "./session_part.ts";
 
 /** A client's notification methods, except those that end the handshake. */
 const CLIENT_NOTIFICATIONS: readonly Method[] = [
@@ -64,10 +68,10 @@ export class ClientMessages extends SessionPart {
    * Handles a line, which contains one message or a batch. Returns `plain` if
    * it was one call, which was written to the daemon at once.
    */
-  handleLine(line: string): "plain" | "other" {
+  handleLine(line: string): Change {
     if (line.trim() === "") return "other";
     const messages = parseMessages(line);
-    let change: "plain" | "other" = "other";
+    let change: Change = "other";
     for (const message of messages) {
       try {
         switch (message.kind) {
@@ -134,7 +138,7 @@ export class ClientMessages extends SessionPart {
     }
   }
 
-  #handleRequest(request: Request): "plain" | "other" {
+  #handleRequest(request: Request): Change {
     const { id, method } = request;
     if (isInitializedMethod(method) || CLIENT_NOTIFICATIONS.includes(method)) {
       this.#handleNotificationWithId(request);

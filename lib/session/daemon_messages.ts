@@ -43,7 +43,11 @@ import type { SecondConnections } from "./second_connections.ts";
 import { isAttemptLogged } from "./session_log.ts";
 import { SubscriptionEnds } from "./subscription_ends.ts";
 import type { UnclearResponses } from "./unclear_responses.ts";
-import { SessionPart, type SharedObjects } from "./session_part.ts";
+import {
+  type Change,
+  SessionPart,
+  type SharedObjects,
+} from "./session_part.ts";
 
 /** The part of a session that handles the daemon's messages. */
 export class DaemonMessages extends SessionPart {
@@ -75,12 +79,12 @@ export class DaemonMessages extends SessionPart {
    * Handles a frame. Ignores a frame of a connection that has ended. Returns
    * `plain` if it was the result of a call, or progress.
    */
-  handleFrame(connectionId: number, text: string): "plain" | "other" {
+  handleFrame(connectionId: number, text: string): Change {
     const link = this.links.get(connectionId);
     if (link === undefined) return "other";
     this.secondConnections.onFrame(link);
     const all = this.dialect.decode(connectionId, text, this.now);
-    let change: "plain" | "other" = "other";
+    let change: Change = "other";
     for (const incoming of all) {
       // The previous message of the frame has ended the connection.
       if (link.connectionId !== connectionId) break;
@@ -243,7 +247,7 @@ export class DaemonMessages extends SessionPart {
     }
   }
 
-  #handleResponse(link: Link, response: Response): "plain" | "other" {
+  #handleResponse(link: Link, response: Response): Change {
     const { connectionId } = link;
     if (response.id === undefined) {
       this.#handleResponseWithoutId(link, response);

@@ -34,7 +34,7 @@ import { ResponseCache } from "./response_cache.ts";
 import { SecondConnections } from "./second_connections.ts";
 import { Sender } from "./sender.ts";
 import type { SessionConfig } from "./session_config.ts";
-import type { SharedObjects } from "./session_part.ts";
+import type { Change, SharedObjects } from "./session_part.ts";
 import { Shutdown } from "./shutdown.ts";
 import { connectionStateOf, type Snapshot } from "./snapshot.ts";
 import { UnclearResponses } from "./unclear_responses.ts";
@@ -167,18 +167,18 @@ export class Session {
   handle(event: SessionEvent, now: number): Effect[] {
     if (this.isOver) return [];
     this.#base.effects.now = now;
-    let effect: "plain" | "other" = "other";
+    let change: Change = "other";
     try {
       if (event.type === "line") {
-        effect = this.#clientMessages.handleLine(event.text);
+        change = this.#clientMessages.handleLine(event.text);
       } else if (event.type === "frame") {
         const { connectionId, text } = event;
-        effect = this.#daemonMessages.handleFrame(connectionId, text);
+        change = this.#daemonMessages.handleFrame(connectionId, text);
       } else this.#route(event);
     } catch (error) {
       this.#base.effects.log.bug(error);
     }
-    if (effect === "plain" && this.#isCalm && now < this.#deadline) {
+    if (change === "plain" && this.#isCalm && now < this.#deadline) {
       this.#deadline = Math.min(
         this.#deadline,
         this.#base.tracker.deadline(),

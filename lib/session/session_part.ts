@@ -21,6 +21,12 @@ import type { SessionConfig } from "./session_config.ts";
 /** The objects that all parts of a session share. */
 export type SharedObjects = Omit<SessionPart, "now">;
 
+/**
+ * What an event can have changed. With `plain`, that is only which calls are in
+ * flight, and when requests and probes are due.
+ */
+export type Change = "plain" | "other";
+
 /** A part of a session, with access to the shared objects. */
 export abstract class SessionPart {
   /** The settings of the session. */
