@@ -12,7 +12,7 @@ const FOLDER = `${DIST}npm/`;
 const BIN = `${FOLDER}alwaysup.js`;
 
 await Deno.mkdir(FOLDER, { recursive: true });
-await writeBundle(BIN);
+await writeBundle(BIN, ".ci/build/npm_main.ts");
 const source = await Deno.readTextFile(BIN);
 await Deno.writeTextFile(BIN, `#!/usr/bin/env node\n${source}`);
 await Deno.chmod(BIN, 0o755).catch((error) => {

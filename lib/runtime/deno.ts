@@ -15,6 +15,7 @@ import {
   isSameFile,
   noProxyWithLoopback,
   normalizeEnv,
+  openOwnWebSocket,
   retryWouldBlock,
 } from "./host.ts";
 
@@ -36,9 +37,15 @@ export function denoHost(): Host {
     proxyVariables,
     addCaCertificates: (certificates) =>
       Promise.try(() => addCaCertificates(certificates)),
-    webSocketOptions: () => httpClient ? { client: httpClient } : {},
-    // Deno's WebSocket itself reports why a dial failed.
-    watchDialErrors: () => () => undefined,
+    openWebSocket: (url, options) => ({
+      socket: openOwnWebSocket(
+        url,
+        options,
+        httpClient && { client: httpClient },
+      ),
+      // Deno's WebSocket itself reports why a dial failed.
+      readDialError: () => undefined,
+    }),
     handshakeFetchOptions,
     isTty: (stream) => Deno[stream].isTerminal(),
     readFile: (path) => decodeUtf8(Deno.readFileSync(path)),
