@@ -52,6 +52,16 @@ export interface WsEvents {
   close(code: number, reason: Buffer): void;
 }
 
+/** The request of a handshake, as far as {@linkcode openWsSocket} uses it. */
+interface HandshakeRequest {
+  on(event: "socket", listener: (socket: TlsSocket) => void): void;
+  end(): void;
+}
+
+interface TlsSocket {
+  on(event: "secureConnect", listener: () => void): void;
+}
+
 /** A stream that collects what is written between `cork` and `uncork`. */
 export interface CorkableStream {
   /** Begins to collect. */
@@ -80,7 +90,7 @@ const WS_OPTIONS = {
 
 let loadWsClass: (() => WsClass) | undefined;
 
-/** Makes Node use `ws`. `load` returns its class, and is called at most once per dial. */
+/** Makes Node use `ws`. Each dial calls `load`, which returns the class. */
 export function useWsPackage(load: () => WsClass): void {
   loadWsClass = load;
 }
@@ -100,9 +110,24 @@ export function openWsSocket(
     ...WS_OPTIONS,
     // Some firewalls reject a request without this header.
     headers: { "User-Agent": "node", ...headers },
+    finishRequest: url.startsWith("wss:") ? endOnceSecure : endRequest,
   });
   const socket = new WsSocket(ws);
   return { socket, readDialError: () => socket.dialError };
+}
+
+function endRequest(request: HandshakeRequest): void {
+  request.end();
+}
+
+/**
+ * Sends the request after the TLS handshake. If data waited during the TLS
+ * handshake, Node would report any error of TLS as a failed write.
+ */
+function endOnceSecure(request: HandshakeRequest): void {
+  request.on("socket", (socket) => {
+    socket.on("secureConnect", () => request.end());
+  });
 }
 
 /**
