@@ -93,10 +93,13 @@ const SHARED_HOST_MEMBERS: Omit<
     return isPackage ? ["npx", "-y", "alwaysup"] : [process.execPath, file];
   },
   getEnv: (name) => process.env[name] || undefined,
-  // Bun's WebSocket never uses a proxy; Node's does only with this variable.
+  // Bun's WebSocket never uses a proxy; Node's does only with this variable or
+  // flag.
   proxyVariables: (protocol) => {
+    const { NODE_USE_ENV_PROXY, NODE_OPTIONS = "" } = process.env;
+    const flags = [NODE_OPTIONS, ...process.execArgv].join(" ");
     const isUsed = !isBun &&
-      SHARED_HOST_MEMBERS.getEnv("NODE_USE_ENV_PROXY") === "1";
+      (NODE_USE_ENV_PROXY === "1" || flags.includes("--use-env-proxy"));
     const name = protocol === "wss:" ? "https_proxy" : "http_proxy";
     return isUsed ? [name, name.toUpperCase()] : [];
   },
