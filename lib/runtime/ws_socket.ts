@@ -84,6 +84,8 @@ const WS_OPTIONS = {
   maxPayload: 128 * 1024 * 1024,
   // These have no limit.
   ...{ maxFragments: 0, maxBufferedChunks: 0, maxPendingAutoPongs: 0 },
+  // How long the server may keep the connection after the close frames.
+  closeTimeout: 2_000,
   // A WebSocket needs HTTP/1.1.
   ALPNProtocols: ["http/1.1"],
 };

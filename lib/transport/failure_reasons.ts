@@ -131,7 +131,7 @@ const DIAL_FAILURES: readonly (readonly [
     "it does not speak HTTP",
   ],
   [
-    /upgrade header|connection header|accept header|Sec-WebSocket-|^Server sent .*subprotocol/i,
+    /upgrade header|connection header|accept header|Sec-WebSocket-|^Server sent .*subprotocol/im,
     "its response to the handshake is not a WebSocket response",
   ],
 ];
