@@ -48,7 +48,10 @@ const CLOSE_CODE_MEANINGS: Readonly<Record<number, string>> = {
  * and `ws`'s code (over 128 MiB). Node's own WebSocket has no such error.
  */
 const OVERSIZE_ERROR = /^(Frame too large|WS_ERR_UNSUPPORTED_MESSAGE_LENGTH)$/;
-/** Errors for an invalid frame: texts of Deno and Node 22, codes of Bun and `ws`. */
+/**
+ * Errors for an invalid frame: texts of Deno and Node 22, codes of Bun and of
+ * `ws`.
+ */
 const INVALID_FRAME_ERROR =
   /^(Reserved bits|Invalid|Control frame|Ping frame|Received (invalid|payload)|WS_ERR_)/;
 /** Errors for a certificate of another host; the message has its names. */
