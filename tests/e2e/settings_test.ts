@@ -131,9 +131,10 @@ for (const [variable, host] of PROXIES) {
   });
 }
 
-test("Settings: a daemon on another machine is dialed through the HTTP proxy that HTTP_PROXY names, except by Bun", async () => {
+test("Settings: a daemon on another machine is dialed through the HTTP proxy that HTTP_PROXY names, by Deno and Node 24", async () => {
+  // Bun and older versions of Node use no HTTP proxy.
   const { stdout } = await runToExit(["--version"]);
-  if (stdout.includes("(bun ")) return;
+  if (!/\((?:deno|node 24)\b/.test(stdout)) return;
   using listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
   await using _proxy = new ProxyProcess(["--url", "ws://nosuch.invalid:81/"], {
     HTTP_PROXY: `http://127.0.0.1:${listener.addr.port}`,
