@@ -492,7 +492,7 @@ test("architecture: a test's title begins with its subject and a colon", async (
 
 test("architecture: the tasks `run`, `demo`, `compile` and `npm` import only the packages in PACKAGES, so that a first start fetches no others", async () => {
   const starts = ["../main.ts", "demo.ts", "daemons/demo_daemon.ts"];
-  const build = ["compile", "npm", "install_packages"];
+  const build = ["compile", "npm", "install_packages", "npm_main"];
   starts.push(...build.map((name) => `../.ci/build/${name}.ts`));
   const waiting = starts.map((path) => new URL(path, import.meta.url).href);
   const seen = new Set<string>();

@@ -83,11 +83,18 @@ export function withoutCachePaths(bundle: string): string {
   );
 }
 
-/** Writes the bundle, including the commit, to a path. */
-export async function writeBundle(path: string): Promise<void> {
+/**
+ * Writes the bundle of a main module, including the commit, to a path.
+ *
+ * @param main the main module, relative to the project's folder
+ */
+export async function writeBundle(
+  path: string,
+  main: string = "main.ts",
+): Promise<void> {
   await runCommand(Deno.execPath(), [
     ...["bundle", "--quiet", "--output", path],
-    `${ROOT}main.ts`,
+    `${ROOT}${main}`,
   ]);
   const bundle = withoutCachePaths(await Deno.readTextFile(path));
   const parts = bundle.split(SOURCE_COMMIT_LITERAL);

@@ -11,9 +11,29 @@ import { DIST, ROOT, VERSION, writeBundle } from "./bundle.ts";
 const FOLDER = `${DIST}npm/`;
 const BIN = `${FOLDER}alwaysup.js`;
 
+/** The line of the bundle that defines how the package `ws` loads modules. */
+const REQUIRE = "var __require = " +
+  "__deno_internal_createRequire(import.meta.url);";
+/**
+ * Replaces {@linkcode REQUIRE}. A connection without TLS and compression needs
+ * none of the lazy modules, which would take 5 ms at the start. `ws` also tries
+ * to load two native packages, which must not come from a folder around the
+ * bundle.
+ */
+const LAZY_REQUIRE = `
+var requireBuiltin = __deno_internal_createRequire(import.meta.url);
+var __require = (name) => {
+  if (!name.startsWith("node:")) throw new Error(name + " is not loaded");
+  return /^node:(https|tls|zlib)$/.test(name)
+    ? new Proxy({}, { get: (_, member) => requireBuiltin(name)[member] })
+    : requireBuiltin(name);
+};`;
+
 await Deno.mkdir(FOLDER, { recursive: true });
-await writeBundle(BIN);
-const source = await Deno.readTextFile(BIN);
+await writeBundle(BIN, ".ci/build/npm_main.ts");
+const [before, after] = (await Deno.readTextFile(BIN)).split(REQUIRE);
+if (after === undefined) throw new Error(`the bundle lacks ${REQUIRE}`);
+const source = before + LAZY_REQUIRE + after;
 await Deno.writeTextFile(BIN, `#!/usr/bin/env node\n${source}`);
 await Deno.chmod(BIN, 0o755).catch((error) => {
   // Windows has no such permission. npm sets it for the files in "bin".
@@ -34,7 +54,7 @@ await Deno.writeTextFile(
         type: "module",
         bin: { alwaysup: "alwaysup.js" },
         engines: { node: ">=22" },
-        files: ["alwaysup.js"],
+        files: ["alwaysup.js", "LICENSE-ws"],
       },
       null,
       2,
@@ -44,3 +64,5 @@ await Deno.writeTextFile(
 for (const name of ["README.md", "LICENSE"]) {
   await Deno.copyFile(`${ROOT}${name}`, `${FOLDER}${name}`);
 }
+// The licence of `ws` must be in each copy of its code.
+await Deno.copyFile(`${ROOT}.ci/build/LICENSE-ws`, `${FOLDER}LICENSE-ws`);

@@ -16,7 +16,10 @@ import {
   isSameFile,
   noProxyWithLoopback,
   normalizeEnv,
+  type OpenedWebSocket,
+  openOwnWebSocket,
   retryWouldBlock,
+  type WebSocketOptions,
 } from "./host.ts";
 
 /** The most bytes per read of stdin: the capacity of a pipe. */
@@ -37,9 +40,7 @@ export function denoHost(): Host {
     proxyVariables,
     addCaCertificates: (certificates) =>
       Promise.try(() => addCaCertificates(certificates)),
-    webSocketOptions: () => httpClient ? { client: httpClient } : {},
-    // Deno's WebSocket itself reports why a dial failed.
-    watchDialErrors: () => () => undefined,
+    openWebSocket,
     handshakeFetchOptions,
     isTty: (stream) => Deno[stream].isTerminal(),
     readFile: (path) => decodeUtf8(Deno.readFileSync(path)),
@@ -98,6 +99,16 @@ function addCaCertificates(certificates: readonly string[]): void {
   }
   caCerts = [...certificates];
   httpClient = Deno.createHttpClient({ caCerts });
+}
+
+function openWebSocket(
+  url: string,
+  options: WebSocketOptions,
+): OpenedWebSocket {
+  const extra = httpClient && { client: httpClient };
+  const socket = openOwnWebSocket(url, options, extra);
+  // Deno's WebSocket itself reports why a dial failed.
+  return { socket, readDialError: () => undefined };
 }
 
 /** Returns a client without HTTP/2: a WebSocket handshake uses HTTP/1.1. */

@@ -7,6 +7,7 @@
  * @module
  */
 
+import { errorMessageOf } from "../text/error_message.ts";
 import { delay } from "./timeout.ts";
 
 /** Information about a file. */
@@ -45,6 +46,60 @@ export interface SocketErrorInfo {
   readonly hasTlsSucceeded?: true;
 }
 
+/** What a WebSocket offers to the server. */
+export interface WebSocketOptions {
+  /** The subprotocols (RFC 6455 section 1.9); none if empty. */
+  readonly protocols: string[];
+  /** The HTTP headers of the handshake, in addition to its own. */
+  readonly headers: Record<string, string>;
+}
+
+/** The members of the standard WebSocket that the transport uses. */
+export interface ClientSocket {
+  /** 0 while connecting, 1 while open, then 2 and 3. */
+  readonly readyState: number;
+  /** The subprotocol that the server has chosen; empty for none. */
+  readonly protocol: string;
+  /** The bytes that were given to `send` and are not yet sent. */
+  readonly bufferedAmount: number;
+  /** Is called when the connection opens. */
+  onopen: (() => void) | null;
+  /** Is called with each message: a text, or the bytes of a binary frame. */
+  onmessage: ((event: { readonly data: MessageData }) => void) | null;
+  /** Is called with an error, which ends the connection. */
+  onerror:
+    | ((event: { readonly message?: string; readonly error?: unknown }) => void)
+    | null;
+  /** Is called at the end; the code is 1006 if there was no close frame. */
+  onclose:
+    | ((event: { readonly code: number; readonly reason: string }) => void)
+    | null;
+  /** Sends a text frame. */
+  send(text: string): void;
+  /** Begins the closing handshake, or abandons the dial. */
+  close(code: number): void;
+  /** Ends the connection without a closing handshake; not in Deno. */
+  terminate?(): void;
+}
+
+/**
+ * The data of a message. Node 22.0 gives null for a frame that should be
+ * rejected.
+ */
+export type MessageData =
+  | string
+  | ArrayBuffer
+  | Uint8Array<ArrayBuffer>
+  | null;
+
+/** A WebSocket that is connecting. */
+export interface OpenedWebSocket {
+  /** The WebSocket. */
+  readonly socket: ClientSocket;
+  /** Returns a dial error that the WebSocket itself does not report, if any. */
+  readDialError(): SocketErrorInfo | undefined;
+}
+
 /** A runtime and its process. The messages of its errors are shown to users. */
 export interface Host {
   /** The runtime's name and version, e.g. `deno 2.9.6`. */
@@ -68,13 +123,8 @@ export interface Host {
   proxyVariables(protocol: string): readonly string[];
   /** Adds certificate authorities (each one as PEM) that `wss://` trusts. */
   addCaCertificates(certificates: readonly string[]): Promise<void>;
-  /** Returns WebSocket options in addition to subprotocols and headers. */
-  webSocketOptions(url: string): Record<string, unknown>;
-  /**
-   * Starts to watch dial errors that the WebSocket does not report. Returns a
-   * function that returns the latest of them, if any.
-   */
-  watchDialErrors(): () => SocketErrorInfo | undefined;
+  /** Opens a WebSocket. Throws if the runtime rejects the URL or a header. */
+  openWebSocket(url: string, options: WebSocketOptions): OpenedWebSocket;
   /**
    * Returns the options that make `fetch` perform a WebSocket handshake, with
    * the same authorities and proxies as a WebSocket. Returns `undefined` if
@@ -168,6 +218,29 @@ export async function retryWouldBlock<T>(run: () => Promise<T>): Promise<T> {
 /** Returns the error's code, e.g. `ENOENT`; an empty text if there is none. */
 export function systemErrorCode(error: unknown): string {
   return String((error as { code?: unknown } | null)?.code ?? "");
+}
+
+/** Returns an error's details, with the names of its certificate, if any. */
+export function dialErrorInfo(error: unknown): SocketErrorInfo {
+  const { cert } = error as { cert?: { subjectaltname?: string } };
+  const message = `${errorMessageOf(error)}\n${cert?.subjectaltname ?? ""}`
+    .trim();
+  return { message, errorCode: systemErrorCode(error) };
+}
+
+/**
+ * Opens a WebSocket of the runtime itself. `extra` are options that only this
+ * runtime has.
+ */
+export function openOwnWebSocket(
+  url: string,
+  options: WebSocketOptions,
+  extra: Record<string, unknown> = {},
+): ClientSocket {
+  // An options object as the second argument works in all three runtimes.
+  const socket = new WebSocket(url, { ...options, ...extra });
+  socket.binaryType = "arraybuffer";
+  return socket as ClientSocket;
 }
 
 /** Returns the result of `run`; `undefined` if the file does not exist. */

@@ -5,10 +5,10 @@
  * @module
  */
 
-import { errorMessageOf } from "../text/error_message.ts";
 import { decodeUtf8 } from "../text/utf8.ts";
 import {
   type ChunkHandler,
+  dialErrorInfo,
   type FileInfo,
   type Host,
   ignoreNotFound,
@@ -16,10 +16,14 @@ import {
   isSameFile,
   noProxyWithLoopback,
   normalizeEnv,
+  type OpenedWebSocket,
+  openOwnWebSocket,
   retryWouldBlock,
   type SocketErrorInfo,
   systemErrorCode,
+  type WebSocketOptions,
 } from "./host.ts";
+import { hasWsPackage, openWsSocket } from "./ws_socket.ts";
 
 /** Requests bigints, because inode numbers can exceed 2^53. */
 const BIGINT_STATS = { bigint: true } as const;
@@ -74,13 +78,13 @@ export async function nodeHost(): Promise<Host> {
     pid: process.pid,
     os,
     env: () => normalizeEnv(os, { ...process.env as Record<string, string> }),
-    watchDialErrors: isBun ? () => () => undefined : await watchUndiciErrors(),
+    openWebSocket: isBun ? openBunWebSocket : await nodeWebSocketOpener(),
   };
 }
 
 const SHARED_HOST_MEMBERS: Omit<
   Host,
-  "runtime" | "args" | "pid" | "os" | "env" | "watchDialErrors"
+  "runtime" | "args" | "pid" | "os" | "env" | "openWebSocket"
 > = {
   launchCommand: () => {
     const main = process.argv[1]!;
@@ -93,10 +97,13 @@ const SHARED_HOST_MEMBERS: Omit<
     return isPackage ? ["npx", "-y", "alwaysup"] : [process.execPath, file];
   },
   getEnv: (name) => process.env[name] || undefined,
-  // Bun's WebSocket never uses a proxy; Node's does only with this variable.
+  // Bun's WebSocket never uses a proxy; Node's does only with this variable or
+  // flag.
   proxyVariables: (protocol) => {
+    const { NODE_USE_ENV_PROXY, NODE_OPTIONS = "" } = process.env;
+    const flags = [NODE_OPTIONS, ...process.execArgv].join(" ");
     const isUsed = !isBun &&
-      SHARED_HOST_MEMBERS.getEnv("NODE_USE_ENV_PROXY") === "1";
+      (NODE_USE_ENV_PROXY === "1" || flags.includes("--use-env-proxy"));
     const name = protocol === "wss:" ? "https_proxy" : "http_proxy";
     return isUsed ? [name, name.toUpperCase()] : [];
   },
@@ -131,11 +138,9 @@ const SHARED_HOST_MEMBERS: Omit<
       ...certificates,
     ]);
   },
-  webSocketOptions: (url) =>
-    isBun && url.startsWith("wss:") ? { tls: bunTlsOptions() } : {},
   handshakeFetchOptions: async () => {
     // Node's `fetch` cannot make the handshake. Node does not need it, because
-    // `watchDialErrors` reports why a dial failed.
+    // `readDialError` reports why a dial failed.
     if (!isBun) return undefined;
     // Without this function, Bun's error lacks the certificate's names.
     const { checkServerIdentity } = await import("node:tls");
@@ -323,11 +328,38 @@ interface CaCertificatesApi {
   setDefaultCACertificates?(certificates: string[]): void;
 }
 
+function openBunWebSocket(
+  url: string,
+  options: WebSocketOptions,
+): OpenedWebSocket {
+  const extra = url.startsWith("wss:") ? { tls: bunTlsOptions() } : {};
+  const socket = openOwnWebSocket(url, options, extra);
+  return { socket, readDialError: () => undefined };
+}
+
+/**
+ * Returns what opens WebSockets under Node: the package `ws`, or else Node's
+ * own WebSocket, because only that one supports HTTP proxies.
+ */
+async function nodeWebSocketOpener(): Promise<Host["openWebSocket"]> {
+  const { proxyVariables, getEnv } = SHARED_HOST_MEMBERS;
+  const names = [...proxyVariables("ws:"), ...proxyVariables("wss:")];
+  if (hasWsPackage() && !names.some(getEnv)) return openWsSocket;
+  const watchDialErrors = await watchUndiciErrors();
+  return (url, options) => {
+    const readDialError = watchDialErrors();
+    return { socket: openOwnWebSocket(url, options), readDialError };
+  };
+}
+
 /**
  * Watches the events of undici, on which Node's WebSocket is built. Only undici
- * reports why a dial failed.
+ * reports why a dial failed. Returns a function that begins to watch a dial,
+ * and returns a function that returns the latest error since then, if any.
  */
-async function watchUndiciErrors(): Promise<Host["watchDialErrors"]> {
+async function watchUndiciErrors(): Promise<
+  () => () => SocketErrorInfo | undefined
+> {
   const { subscribe } = await import("node:diagnostics_channel");
   let last: SocketErrorInfo | undefined;
   for (const name of ["undici:client:connectError", "undici:request:error"]) {
@@ -352,12 +384,4 @@ async function watchUndiciErrors(): Promise<Host["watchDialErrors"]> {
 function bunTlsOptions(): Record<string, unknown> {
   const ca = bunAuthorities && { ca: bunAuthorities };
   return { rejectUnauthorized: true, ...ca };
-}
-
-/** Returns an error's details, with the names of its certificate, if any. */
-function dialErrorInfo(error: unknown): SocketErrorInfo {
-  const { cert } = error as { cert?: { subjectaltname?: string } };
-  const message = `${errorMessageOf(error)}\n${cert?.subjectaltname ?? ""}`
-    .trim();
-  return { message, errorCode: systemErrorCode(error) };
 }

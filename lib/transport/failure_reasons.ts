@@ -45,10 +45,13 @@ const CLOSE_CODE_MEANINGS: Readonly<Record<number, string>> = {
 
 /**
  * Errors for a message that is too large: Deno's text (over 64 MiB) and Bun's
- * code (over 128 MiB). Node has no such error.
+ * and `ws`'s code (over 128 MiB). Node's own WebSocket has no such error.
  */
 const OVERSIZE_ERROR = /^(Frame too large|WS_ERR_UNSUPPORTED_MESSAGE_LENGTH)$/;
-/** Errors for an invalid frame: texts of Deno and Node 22, codes of Bun. */
+/**
+ * Errors for an invalid frame: texts of Deno and Node 22, codes of Bun and of
+ * `ws`.
+ */
 const INVALID_FRAME_ERROR =
   /^(Reserved bits|Invalid|Control frame|Ping frame|Received (invalid|payload)|WS_ERR_)/;
 /** Errors for a certificate of another host; the message has its names. */
@@ -131,7 +134,7 @@ const DIAL_FAILURES: readonly (readonly [
     "it does not speak HTTP",
   ],
   [
-    /upgrade header|connection header|accept header|Sec-WebSocket-/i,
+    /upgrade header|connection header|accept header|Sec-WebSocket-|^Server sent .*subprotocol/im,
     "its response to the handshake is not a WebSocket response",
   ],
 ];

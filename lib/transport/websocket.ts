@@ -1,5 +1,5 @@
 /**
- * The transport that uses the runtime's own WebSocket.
+ * The transport that uses a WebSocket.
  *
  * @module
  */
@@ -7,7 +7,9 @@
 import type { Config } from "../config/config.ts";
 import { waitAtMost } from "../runtime/timeout.ts";
 import {
+  type ClientSocket,
   type Host,
+  type MessageData,
   type SocketErrorInfo,
   systemErrorCode,
 } from "../runtime/host.ts";
@@ -28,10 +30,14 @@ const CLOSE_TIMEOUT_MS = 2_000;
 /** How long a diagnosis may delay the `closed` event of a failed dial. */
 const MAX_DIAGNOSIS_MS = 1_000;
 
+/** States of a WebSocket. A runtime loads its own WebSocket to know them. */
+const CONNECTING = 0;
+const OPEN = 1;
+
 const STRICT_UTF_8 = new TextDecoder("utf-8", { fatal: true });
 
 /**
- * Creates the transport that uses the runtime's WebSocket.
+ * Creates the transport that uses the host's WebSocket.
  *
  * @param maxDiagnosisMs how long a diagnosis may delay the `closed` event of a
  * failed dial, in milliseconds; short enough not to delay the next dial
@@ -51,20 +57,17 @@ export function createWebSocketTransport(
   };
   return {
     dial: (connectionId, subprotocol, emit) => {
-      const readDialError = host.watchDialErrors();
-      const explain: DialErrorExplainer = async (error) => {
-        const known = readDialError() ?? error;
-        if (!needsDiagnosis(url, known)) return known;
-        const diagnosis = diagnoseDial(subprotocol);
-        return await waitAtMost(maxDiagnosisMs, diagnosis) ?? known;
-      };
       try {
-        // An options object as the second argument works in all three runtimes.
-        const socket = new WebSocket(url, {
+        const { socket, readDialError } = host.openWebSocket(url, {
           protocols: subprotocol === undefined ? [] : [subprotocol],
           headers: Object.fromEntries(headers),
-          ...host.webSocketOptions(url),
         });
+        const explain: DialErrorExplainer = async (error) => {
+          const known = readDialError() ?? error;
+          if (!needsDiagnosis(url, known)) return known;
+          const diagnosis = diagnoseDial(subprotocol);
+          return await waitAtMost(maxDiagnosisMs, diagnosis) ?? known;
+        };
         return new WebSocketConnection(socket, connectionId, emit, explain);
       } catch {
         const reason = "the runtime does not accept the URL or a header";
@@ -90,8 +93,7 @@ type DialErrorExplainer = (error: SocketErrorInfo) => Promise<SocketErrorInfo>;
  * | `open`    | the WebSocket closes                    | `closed`  |
  */
 class WebSocketConnection implements TransportConnection {
-  /** Only Bun's WebSocket has `terminate`. */
-  readonly #socket: WebSocket & { terminate?(): void };
+  readonly #socket: ClientSocket;
   readonly #connectionId: number;
   readonly #emit: (event: TransportEvent) => void;
   readonly #closed = Promise.withResolvers<void>();
@@ -99,7 +101,7 @@ class WebSocketConnection implements TransportConnection {
   #lastError: SocketErrorInfo = { message: "", errorCode: "" };
 
   constructor(
-    socket: WebSocket,
+    socket: ClientSocket,
     connectionId: number,
     emit: (event: TransportEvent) => void,
     explain: DialErrorExplainer,
@@ -107,7 +109,6 @@ class WebSocketConnection implements TransportConnection {
     this.#socket = socket;
     this.#connectionId = connectionId;
     this.#emit = emit;
-    socket.binaryType = "arraybuffer";
     socket.onopen = () => {
       this.#phase = "open";
       emit({ type: "open", connectionId, subprotocol: socket.protocol });
@@ -133,17 +134,17 @@ class WebSocketConnection implements TransportConnection {
   }
 
   send(text: string): void {
-    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(text);
+    if (this.#socket.readyState === OPEN) this.#socket.send(text);
   }
 
   get backlog(): number {
-    const isOpen = this.#socket.readyState === WebSocket.OPEN;
+    const isOpen = this.#socket.readyState === OPEN;
     return isOpen ? this.#socket.bufferedAmount : 0;
   }
 
   close(): Promise<void> {
     const { promise, resolve } = this.#closed;
-    if (this.#socket.readyState === WebSocket.CONNECTING) resolve();
+    if (this.#socket.readyState === CONNECTING) resolve();
     this.#socket.close(1000);
     // A daemon that never answers the close frame keeps the connection open.
     if (this.#socket.terminate !== undefined) {
@@ -170,11 +171,11 @@ class WebSocketConnection implements TransportConnection {
 
 /**
  * Decodes a binary frame as text, because many daemons send JSON in binary
- * frames. `data` is null under Node 22.0 for a frame that should be rejected.
+ * frames.
  */
 function decodeBinaryFrame(
   connectionId: number,
-  data: ArrayBuffer | null,
+  data: Exclude<MessageData, string>,
 ): TransportEvent {
   try {
     const text = data && STRICT_UTF_8.decode(data);
@@ -185,8 +186,9 @@ function decodeBinaryFrame(
   return { type: "binary", connectionId, bytes: data?.byteLength ?? 0 };
 }
 
-function errorEventInfo(event: Event): SocketErrorInfo {
-  const { message, error } = event as Partial<ErrorEvent>;
-  const text = String(message || error?.message || "");
+function errorEventInfo(
+  { message, error }: { readonly message?: string; readonly error?: unknown },
+): SocketErrorInfo {
+  const text = String(message || (error as Error | null)?.message || "");
   return { message: withoutUrl(text), errorCode: systemErrorCode(error) };
 }

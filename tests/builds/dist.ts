@@ -43,10 +43,11 @@ test("Checksums: SHA256SUMS lists exactly the five files, and each checksum matc
 });
 
 /**
- * Matches our own files, two of the standard library, and those of the parsers.
+ * Matches our own files, two of the standard library, and those of the parsers
+ * and of `ws`.
  */
 const BUNDLED =
-  /^(?:main\.ts|deno\.json|lib\/[\w/]+\.ts|npm\/deno-std\/[\d.]+\/(?:async\/delay|text\/levenshtein_distance)\.js|npm\/(?:jsonc-parser|toml-eslint-parser|eslint-visitor-keys)\/\S+)$/;
+  /^(?:main\.ts|deno\.json|\.ci\/build\/(?:use_ws\.ts|ws\.cjs)|lib\/[\w/]+\.ts|npm\/deno-std\/[\d.]+\/(?:async\/delay|text\/levenshtein_distance)\.js|npm\/(?:jsonc-parser|ws|toml-eslint-parser|eslint-visitor-keys)\/\S+)$/;
 
 test("Bundle: it contains only our own files and those of the allowed packages", async () => {
   const text = await Deno.readTextFile(`${DIST}npm/alwaysup.js`);
@@ -54,6 +55,9 @@ test("Bundle: it contains only our own files and those of the allowed packages",
   const names = [...files].map(([, name]) => name!);
   assert(names.length > 80);
   assertEquals(names.filter((name) => !BUNDLED.test(name)), []);
+  // The licence of `ws` requires its text in every copy.
+  const licence = await Deno.readTextFile(`${DIST}npm/LICENSE-ws`);
+  assertMatch(licence, /^Copyright .*Einar Otto Stangvik/);
   const imports = text.matchAll(/\bfrom "([^"]+)"|\bimport\("([^"]+)"\)/g);
   const targets = [...imports].map(([, staticTarget, dynamicTarget]) =>
     staticTarget ?? dynamicTarget!
@@ -136,7 +140,9 @@ test("npm package: it installs offline, and its command starts outside the proje
 });
 
 test("npm package: it runs on the oldest supported Node, and on an older one it gives an error that names the needed version", async () => {
-  await using daemon = new FakeWebSocketServer();
+  // A server that picks no subprotocol ends a process that uses the WebSocket of
+  // Node 22.0.
+  await using daemon = new FakeWebSocketServer({ subprotocol: undefined });
   const file = `${DIST}npm/alwaysup.js`;
   await using proxy = new ProxyProcess([], {}, () => [
     `${nodeFolder(22)}/node`,

@@ -1,20 +1,15 @@
 /**
- * Tests the logged reasons of lost connections and failed dials. With one
- * exception in Node, each reason is the same on every runtime.
+ * Tests the logged reasons of lost connections and failed dials. Each reason is
+ * the same on every runtime.
  *
  * @module
  */
 
-import { assert, assertEquals } from "../helpers/assert.ts";
+import { assertEquals } from "../helpers/assert.ts";
 import { FakeWebSocketServer } from "../helpers/fake_websocket_server.ts";
 import { TcpRelay } from "../helpers/tcp_relay.ts";
 import { test } from "../helpers/time_limit.ts";
-import {
-  freePort,
-  INITIALIZE_LINE,
-  ProxyProcess,
-  runsOnNode,
-} from "../helpers/process.ts";
+import { freePort, INITIALIZE_LINE, ProxyProcess } from "../helpers/process.ts";
 
 /**
  * Returns the reason in the first log line that matches `start`, without the
@@ -62,12 +57,7 @@ for (const [last, reason] of LOSSES) {
     await daemon.waitForMessages(2);
     await relay.writeAndClose(last);
     const found = await reasonOf(proxy, /Lost the WebSocket daemon/);
-    const possible = [reason];
-    // Some versions of Node report an invalid frame as a closed connection.
-    if (/an invalid/.test(reason) && await runsOnNode()) {
-      possible.push(LOSSES[0]![1]);
-    }
-    assert(possible.includes(found), found);
+    assertEquals(found, reason);
   });
 }
 

@@ -8,7 +8,12 @@ import metadata from "../../deno.json" with { type: "json" };
 import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
 import { FakeWebSocketServer } from "../helpers/fake_websocket_server.ts";
 import { test } from "../helpers/time_limit.ts";
-import { freePort, ProxyProcess, runsOnNode } from "../helpers/process.ts";
+import {
+  freePort,
+  ProxyProcess,
+  runsOnNode,
+  runToExit,
+} from "../helpers/process.ts";
 
 test("Settings: --version and --help", async () => {
   await using version = new ProxyProcess(["--version"]);
@@ -125,6 +130,23 @@ for (const [variable, host] of PROXIES) {
     assertEquals((await proxy.closeStdin()).code, 0);
   });
 }
+
+test("Settings: a daemon on another machine is dialed through the HTTP proxy that HTTP_PROXY names, by Deno and Node 24", async () => {
+  // Bun and older versions of Node use no HTTP proxy.
+  const { stdout } = await runToExit(["--version"]);
+  if (!/\((?:deno|node 24)\b/.test(stdout)) return;
+  using listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
+  await using _proxy = new ProxyProcess(["--url", "ws://nosuch.invalid:81/"], {
+    HTTP_PROXY: `http://127.0.0.1:${listener.addr.port}`,
+    NODE_USE_ENV_PROXY: "1",
+  });
+  using connection = await listener.accept();
+  const buffer = new Uint8Array(1024);
+  const size = await connection.read(buffer);
+  const request = new TextDecoder().decode(buffer.subarray(0, size ?? 0));
+  // Deno sends the handshake itself, and Node a request for a tunnel.
+  assertMatch(request, /^(GET http:\/\/|CONNECT )nosuch\.invalid:81/);
+});
 
 test("Settings: the log is JSON lines of the chosen level", async () => {
   await using daemon = new FakeWebSocketServer();

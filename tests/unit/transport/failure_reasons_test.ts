@@ -174,6 +174,10 @@ const REASONS: readonly (readonly [CloseDetails, readonly SocketClose[]])[] = [
     failed("Missing upgrade header"),
     failed("Mismatch websocket accept header"),
     failed("Incorrect hash received in Sec-WebSocket-Accept header.", "", 0),
+    failed("no upgrade header"),
+    failed("Invalid Sec-WebSocket-Accept header"),
+    failed("Server sent an invalid subprotocol"),
+    failed("Server sent a subprotocol but none was requested"),
   ]],
   [{
     reason: "it does not speak TLS (wss://): check the port, or give the " +

@@ -13,7 +13,7 @@ import { runningCheck } from "../../../../lib/commands/doctor/running_checks.ts"
 import { type Config, readConfig } from "../../../../lib/config/config.ts";
 import { isRecord } from "../../../../lib/protocol/jsonrpc.ts";
 import { runProxy } from "../../../../lib/proxy/proxy.ts";
-import type { Host } from "../../../../lib/runtime/host.ts";
+import { type Host, openOwnWebSocket } from "../../../../lib/runtime/host.ts";
 import type { Snapshot } from "../../../../lib/session/snapshot.ts";
 import { assertEquals } from "../../../helpers/assert.ts";
 import { test } from "../../../helpers/no_permissions.ts";
@@ -228,7 +228,10 @@ class HostWithTimers {
   readonly host = {
     ...{ os: "linux", pid: 1, runtime: "test" },
     ...{ getEnv: () => undefined, proxyVariables: () => [], env: () => ({}) },
-    ...{ webSocketOptions: () => ({}), watchDialErrors: () => () => undefined },
+    openWebSocket: (url, options) => ({
+      socket: openOwnWebSocket(url, options),
+      readDialError: () => undefined,
+    }),
     yieldToEvents: () => Promise.resolve(),
     setTimer: (ms, callback) => void this.#timers.add(setTimeout(callback, ms)),
   } as Partial<Host> as Host;
