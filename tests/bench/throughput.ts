@@ -39,6 +39,7 @@ import {
   minuteStep,
   type Step,
   STEPS,
+  warmUp,
 } from "./throughput/steps.ts";
 
 /** Writes a line to stderr, so that stdout has the results only. */
@@ -158,7 +159,8 @@ async function main(): Promise<void> {
   const daemon = Daemon.start(folder);
   const bench = { daemon, rows: options.rows, folder };
   try {
-    warmUp(bench, programs);
+    const [first] = programs.filter(({ usesHttp }) => !usesHttp);
+    if (first !== undefined) warmUp({ ...bench, record: () => {} }, first);
     for (let round = 1; round <= options.rounds; round++) {
       // Every other round goes backwards, so that nobody is always the last.
       const order = round % 2 === 1 ? programs : programs.toReversed();
@@ -193,15 +195,6 @@ async function main(): Promise<void> {
   print((options.isMarkdown ? markdownReport : textReport)(measured));
   const reasons = reasonLines(measured);
   if (reasons.length > 0) print(`\n${reasons.join("\n")}`);
-}
-
-/** Lets the daemon compile its code, so that the first program is not slower. */
-function warmUp(
-  bench: Omit<Bench, "record">,
-  [program]: readonly Program[],
-): void {
-  const rows = new Set<RowName>(["p50", "burst", "16mb"]);
-  STEPS[0]!.run({ ...bench, rows, record: () => {} }, program!);
 }
 
 /** Writes all single figures. */

@@ -85,12 +85,14 @@ export class Child {
       const { canRead, canWrite } = waitReady(stdout, writeFd, left);
       if (canWrite) {
         const count = write(stdin, input.subarray(sent));
-        if (count < 0) throw new Error(`the program reads no more`);
+        if (count < 0) {
+          throw new Error(`the program reads no more${this.#log()}`);
+        }
         sent += count;
       }
       if (!canRead) continue;
       const count = read(stdout, buffer);
-      if (count <= 0) throw new Error(`the program has ended`);
+      if (count <= 0) throw new Error(`the program has ended${this.#log()}`);
       at = performance.now();
       const chunk = buffer.subarray(0, count);
       for (let i = chunk.indexOf(LF); i !== -1; i = chunk.indexOf(LF, i + 1)) {
@@ -140,14 +142,11 @@ export class Child {
     return sum(processTree(this.pid).map((pid) => statusMiB(pid, "VmHWM")));
   }
 
-  /** The last lines of stderr. */
-  log(): string {
-    try {
-      const text = Deno.readTextFileSync(this.#stderrFile).trimEnd();
-      return text.split("\n").slice(-3).join("\n").slice(-600);
-    } catch {
-      return "";
-    }
+  /** Returns the last line of stderr for an error message. */
+  #log(): string {
+    const text = Deno.readTextFileSync(this.#stderrFile).trimEnd();
+    const line = text.slice(text.lastIndexOf("\n") + 1).slice(0, 200);
+    return line === "" ? "" : ` (${line})`;
   }
 
   /** Kills the program as `kill -9` does, and waits until it is gone. */

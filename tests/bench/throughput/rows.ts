@@ -25,6 +25,8 @@ export const MANY_OPEN = 10_000;
 export const ANSWERED = 5_000;
 /** How many calls are answered before these rows measure. */
 export const OPEN_WARM_UP = 15_000;
+/** How often these are sent. The median counts. */
+export const REPEATED = 5;
 /** How many of those are on their way at the same time. */
 export const WINDOW = 100;
 /** How many calls wait while there is no daemon. */

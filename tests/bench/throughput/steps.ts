@@ -23,6 +23,7 @@ import {
   OPEN_WARM_UP,
   OUTAGE_MS,
   QUEUED,
+  REPEATED,
   REPORTS,
   type RowName,
   SEQUENTIAL,
@@ -37,6 +38,8 @@ const MANY_LIMIT_MS = 60_000;
 /** A pause after which a program has nothing left to do. */
 const SETTLE_MS = 250;
 const IDLE_MS = 1_000;
+/** How long a program has to notice that its connection is closed. */
+const NOTICE_MS = 50;
 
 /** A figure, or why there is none. `no`: the program cannot do it. */
 export type Figure =
@@ -55,7 +58,7 @@ export interface Bench {
   readonly record: (row: RowName, figure: Figure) => void;
 }
 
-/** A program under test. It makes the handshake of MCP when it starts. */
+/** A program under test. */
 type Session = Child;
 
 const encoder = new TextEncoder();
@@ -169,12 +172,14 @@ function startProgram(
   const command: Command = program.command(urls);
   const session = new Child(command, env, channel, `${home}/stderr.log`);
   const wanted = channel === "pipe" ? "pipe" : "socket";
-  const kinds = session.stdioKinds();
-  if (kinds.some((kind) => kind !== wanted)) {
-    session.kill();
+  try {
+    const kinds = session.stdioKinds();
+    if (kinds.every((kind) => kind === wanted)) return session;
     throw new Error(`stdin and stdout are ${kinds}, not ${wanted}`);
+  } catch (error) {
+    session.kill();
+    throw error;
   }
-  return session;
 }
 
 /** Makes the handshake of MCP. Returns the time of the answer. */
@@ -190,18 +195,21 @@ function initialize(session: Session): number {
   return at;
 }
 
-/** Starts a program, makes the handshake, and waits until it is idle. */
-function startSession(
-  ...args: Parameters<typeof startProgram>
-): Session {
+/**
+ * Starts a program, makes the handshake, waits until it is idle, and uses it.
+ * The program is killed in the end.
+ */
+function withSession(
+  args: Parameters<typeof startProgram>,
+  use: (session: Session) => void,
+): void {
   const session = startProgram(...args);
   try {
     initialize(session);
     session.drain(SETTLE_MS);
-    return session;
-  } catch (error) {
+    use(session);
+  } finally {
     session.kill();
-    throw error;
   }
 }
 
@@ -253,6 +261,12 @@ function measureBurst(bench: Bench, program: Program, session: Session): void {
   record("burst-daemon", { value: daemonMs * scale });
 }
 
+/** Rows that are measured after the sequential calls, or by them. */
+const AFTER_SEQUENTIAL = [
+  ...["p50", "p99", "burst", "burst-cpu", "burst-daemon"] as const,
+  ...["peak-burst", "structured", "1mb", "16mb"] as const,
+];
+
 /** Measures a session whose stdin and stdout are pipes. */
 function pipeStep(bench: Bench, program: Program): Session {
   const { rows, record } = bench;
@@ -266,7 +280,7 @@ function pipeStep(bench: Bench, program: Program): Session {
     session.drain(wants("idle-1s") ? IDLE_MS : SETTLE_MS);
     record("idle-1s", { value: session.memoryMiB() });
     const wantsPeak = wants("peak", "minute");
-    if (wantsPeak || wants("p50", "p99")) {
+    if (wantsPeak || wants(...AFTER_SEQUENTIAL)) {
       const { p50, p99 } = measureSequential(session);
       record("p50", { value: p50 });
       record("p99", { value: p99 });
@@ -302,14 +316,11 @@ function pipeStep(bench: Bench, program: Program): Session {
 /** Measures calls over socketpairs, as from a client that runs on Node. */
 function socketpairStep(bench: Bench, program: Program): void {
   const { urls } = bench.daemon;
-  const session = startSession(bench, program, urls, "socketpair");
-  try {
+  withSession([bench, program, urls, "socketpair"], (session) => {
     const { p50, p99 } = measureSequential(session);
     bench.record("p50-socketpair", { value: p50 });
     bench.record("p99-socketpair", { value: p99 });
-  } finally {
-    session.end();
-  }
+  });
 }
 
 /** Sends calls, a window at a time. Returns the CPU per call, in microseconds. */
@@ -317,117 +328,144 @@ function measureWindows(session: Session, calls: number): number {
   const lines = callLines(WINDOW, 1_000_000, "search");
   const cpu = session.cpuMs();
   for (let sent = 0; sent < calls; sent += WINDOW) {
-    ask(session, lines, WINDOW, CALL_LIMIT_MS);
+    ask(session, lines, WINDOW, MANY_LIMIT_MS);
   }
   return (session.cpuMs() - cpu) * 1e3 / calls;
 }
 
-/** Measures what a call costs while others are open. */
-function openStep(bench: Bench, program: Program): void {
-  const session = startSession(bench, program, bench.daemon.urls, "pipe");
-  const answered = ANSWERED / divisorOf(program);
-  const hold = (count: number, first: number): void => {
-    const lines = callLines(count, first, "hold");
-    session.exchange(lines, 0, MANY_LIMIT_MS);
-    // These are answered after the held calls were sent.
+/**
+ * Measures what a call costs while others are open. All programs do the same
+ * work before: of the calls that are sent at once, only the answers differ.
+ */
+function measureOpen(bench: Bench, program: Program, open: number): number {
+  const divisor = divisorOf(program);
+  let cost = 0;
+  withSession([bench, program, bench.daemon.urls, "pipe"], (session) => {
+    const hold = callLines(FEW_OPEN, 1, "hold");
+    session.exchange(hold, 0, CALL_LIMIT_MS);
+    measureWindows(session, OPEN_WARM_UP / divisor);
+    const others = MANY_OPEN - FEW_OPEN;
+    const [tool, answers] = open === FEW_OPEN
+      ? ["search", others] as const
+      : ["hold", 0] as const;
+    const lines = callLines(others, FEW_OPEN + 1, tool);
+    ask(session, lines, answers, MANY_LIMIT_MS);
+    // These are answered after all others were sent.
     measureWindows(session, WINDOW);
     session.drain(SETTLE_MS);
-  };
-  try {
-    hold(FEW_OPEN, 1);
-    // Without these, the code would still get faster from one to the other.
-    measureWindows(session, OPEN_WARM_UP / divisorOf(program));
-    const few = measureWindows(session, answered);
-    bench.record("open-10", { value: few });
-    hold(MANY_OPEN - FEW_OPEN, FEW_OPEN + 1);
-    const many = measureWindows(session, answered);
-    bench.record("open-10000", { value: many });
-    bench.record("open-ratio", { value: many / few });
-  } finally {
-    session.kill();
-  }
+    const costs = Array.from(
+      { length: REPEATED },
+      () => measureWindows(session, ANSWERED / divisor),
+    );
+    costs.sort((a, b) => a - b);
+    cost = costs[REPEATED >> 1]!;
+  });
+  return cost;
 }
 
-/** Kills a daemon, and starts it again on its port after some time. */
-function withOutage(
-  bench: Bench,
-  daemon: Daemon,
-  whileDown: () => void,
-  afterReturn: () => void,
-): { readonly listensAt: number } {
+/** Compares what a call costs while few and while many others are open. */
+function openStep(bench: Bench, program: Program): void {
+  const few = measureOpen(bench, program, FEW_OPEN);
+  bench.record("open-10", { value: few });
+  const many = measureOpen(bench, program, MANY_OPEN);
+  bench.record("open-10000", { value: many });
+  bench.record("open-ratio", { value: many / few });
+}
+
+/** What is done in an outage. */
+interface Outage {
+  readonly whileDown: () => void;
+  /** The daemon is starting when this is called. */
+  readonly afterReturn: () => void;
+}
+
+/**
+ * Kills a daemon, and starts it again on its port after some time. Returns when
+ * it listened again, in milliseconds since 1970.
+ */
+function makeOutage(bench: Bench, daemon: Daemon, outage: Outage): number {
   daemon.child.kill();
   const from = performance.now();
-  whileDown();
+  outage.whileDown();
   sleep(OUTAGE_MS - (performance.now() - from));
   const returned = Daemon.spawn(bench.folder, daemon.port);
   try {
-    afterReturn();
-    // The line was written long ago. It is read now, so as not to delay us.
+    outage.afterReturn();
+    // The line was written long ago. To wait for it earlier would delay us.
     const { text } = returned.exchange(new Uint8Array(), 1, CALL_LIMIT_MS);
-    return { listensAt: Number(text.split(" ")[1]) };
+    return Number(text.split(" ")[1]);
   } finally {
     returned.kill();
   }
 }
 
-/** Measures how calls that were queued during an outage are answered. */
-function queuedStep(bench: Bench, program: Program): void {
+/** Starts a daemon of its own for a step, and uses it. */
+function withDaemon(bench: Bench, use: (daemon: Daemon) => void): void {
   const daemon = Daemon.start(bench.folder);
-  // By default, 1,000 messages may wait.
-  const settings = { ALWAYSUP_QUEUE_LIMIT: `${QUEUED}` };
-  let session: Session | undefined;
   try {
-    session = startSession(bench, program, daemon.urls, "pipe", settings);
-    const { exchange, cpuMs } = boundTo(session);
-    let [cpu, at] = [0, 0];
-    const { listensAt } = withOutage(bench, daemon, () => {
-      sleep(SETTLE_MS / 5);
-      exchange(callLines(QUEUED, 1, "search"), 0, MANY_LIMIT_MS);
-    }, () => {
-      cpu = cpuMs();
-      at = ask(session!, new Uint8Array(), QUEUED, MANY_LIMIT_MS).at;
-      cpu = cpuMs() - cpu;
-    });
-    const value = performance.timeOrigin + at - listensAt;
-    bench.record("queued", { value });
-    bench.record("queued-cpu", { value: cpu });
+    use(daemon);
   } finally {
-    session?.kill();
     daemon.child.kill();
   }
+}
+
+/** Measures how calls that were queued during an outage are answered. */
+function queuedStep(bench: Bench, program: Program): void {
+  // By default, 1,000 messages may wait.
+  const settings = { ALWAYSUP_QUEUE_LIMIT: `${QUEUED}` };
+  withDaemon(bench, (daemon) => {
+    const args = [bench, program, daemon.urls, "pipe", settings] as const;
+    withSession([...args], (session) => {
+      let [cpu, at] = [0, 0];
+      const listensAt = makeOutage(bench, daemon, {
+        whileDown: () => {
+          // The program must have noticed that the daemon is gone.
+          sleep(NOTICE_MS);
+          const lines = callLines(QUEUED, 1, "search");
+          session.exchange(lines, 0, MANY_LIMIT_MS);
+        },
+        afterReturn: () => {
+          cpu = session.cpuMs();
+          at = ask(session, new Uint8Array(), QUEUED, MANY_LIMIT_MS).at;
+          cpu = session.cpuMs() - cpu;
+        },
+      });
+      const value = performance.timeOrigin + at - listensAt;
+      bench.record("queued", { value });
+      bench.record("queued-cpu", { value: cpu });
+    });
+  });
 }
 
 /** Measures how a call that meets a dead daemon is answered. */
 function recoveryStep(bench: Bench, program: Program): void {
-  const daemon = Daemon.start(bench.folder);
-  let session: Session | undefined;
-  try {
-    session = startSession(bench, program, daemon.urls, "pipe");
-    // Only a client that has seen the tools lets the proxy repeat a safe call.
-    const list = `{"jsonrpc":"2.0","id":1,"method":"tools/list"}\n`;
-    ask(session, encoder.encode(list), 1, CALL_LIMIT_MS);
-    const { exchange } = boundTo(session);
-    let at = 0;
-    const { listensAt } = withOutage(bench, daemon, () => {
-      exchange(callLines(1, 2, "search"), 0, CALL_LIMIT_MS);
-    }, () => {
-      at = ask(session!, new Uint8Array(), 1, CALL_LIMIT_MS).at;
+  withDaemon(bench, (daemon) => {
+    withSession([bench, program, daemon.urls, "pipe"], (session) => {
+      // Only a client that has seen the tools lets the proxy repeat a safe call.
+      const list = `{"jsonrpc":"2.0","id":1,"method":"tools/list"}\n`;
+      ask(session, encoder.encode(list), 1, CALL_LIMIT_MS);
+      let at = 0;
+      const listensAt = makeOutage(bench, daemon, {
+        whileDown: () => {
+          session.exchange(callLines(1, 2, "search"), 0, CALL_LIMIT_MS);
+        },
+        afterReturn: () => {
+          at = ask(session, new Uint8Array(), 1, CALL_LIMIT_MS).at;
+        },
+      });
+      const value = performance.timeOrigin + at - listensAt;
+      bench.record("recovery", { value });
     });
-    bench.record("recovery", {
-      value: performance.timeOrigin + at - listensAt,
-    });
-  } finally {
-    session?.kill();
-    daemon.child.kill();
-  }
+  });
 }
 
-/** Returns the functions of a session, for use in closures. */
-function boundTo(session: Session): Pick<Session, "exchange" | "cpuMs"> {
-  return {
-    exchange: (...args) => session.exchange(...args),
-    cpuMs: () => session.cpuMs(),
-  };
+/** Keeps the daemon busy until its code is compiled. */
+export function warmUp(bench: Bench, program: Program): void {
+  const lines = callLines(BURST, 1, "search");
+  withSession([bench, program, bench.daemon.urls, "pipe"], (session) => {
+    for (let i = 0; i < 20; i++) ask(session, lines, BURST, MANY_LIMIT_MS);
+    measureEcho(session, 16_000_000);
+  });
 }
 
 /** A step and the rows that it records. */
