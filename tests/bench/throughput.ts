@@ -23,7 +23,7 @@ import {
 import {
   markdownReport,
   type Measured,
-  reasonLines,
+  noteLines,
   textReport,
 } from "./throughput/report.ts";
 import {
@@ -166,7 +166,8 @@ async function main(): Promise<void> {
       const order = round % 2 === 1 ? programs : programs.toReversed();
       for (const step of STEPS) {
         for (const program of order) {
-          if (program.usesHttp && round > HTTP_ROUNDS) continue;
+          const httpRounds = step.isSlowWithHttp ? 1 : HTTP_ROUNDS;
+          if (program.usesHttp && round > httpRounds) continue;
           runStep(step, program, bench, collected);
         }
       }
@@ -188,13 +189,13 @@ async function main(): Promise<void> {
   const rows = ROWS.filter(({ name }) => options.rows.has(name));
   const measured: Measured = { programs, rows, results: collected.results };
   if (options.json !== undefined) {
-    await writeJson(options.json, measured, machine, startedAt);
+    await writeJson(options.json, measured, machine, startedAt, folder);
   }
   print(JSON.stringify(machine));
   print(`medians of ${options.rounds} rounds, with the quartiles\n`);
   print((options.isMarkdown ? markdownReport : textReport)(measured));
-  const reasons = reasonLines(measured);
-  if (reasons.length > 0) print(`\n${reasons.join("\n")}`);
+  const notes = noteLines(measured);
+  if (notes.length > 0) print(`\n${notes.join("\n")}`);
 }
 
 /** Writes all single figures. */
@@ -203,6 +204,7 @@ async function writeJson(
   { programs, rows, results }: Measured,
   machine: Record<string, unknown>,
   startedAt: Date,
+  folder: string,
 ): Promise<void> {
   const figures = Object.fromEntries(
     programs.map(({ name }) => [
@@ -220,6 +222,7 @@ async function writeJson(
   const command = (program: Program): string =>
     program.command({ webSocket: "WS_URL", http: "HTTP_URL" }).join(" ")
       .replaceAll(DIST, "dist/").replaceAll(ROOT, "")
+      .replaceAll(`${folder}/`, "")
       .replaceAll(Deno.execPath(), "deno");
   const text = JSON.stringify(
     {

@@ -16,6 +16,7 @@ import {
   installFolder,
   npmFile,
 } from "../../../.ci/build/install_packages.ts";
+import { HTTP_DIVISOR, HTTP_ROUNDS } from "./rows.ts";
 
 /** A command with its arguments. */
 export type Command = readonly [command: string, ...args: string[]];
@@ -36,9 +37,15 @@ export interface Program {
   readonly floor?: string;
   /** Speaks Streamable HTTP to the daemon. The others use a WebSocket. */
   readonly usesHttp?: true;
+  /** What a reader must know about its figures. */
+  readonly note?: string;
   readonly command: (urls: DaemonUrls) => Command;
 }
 
+const HTTP_NOTE =
+  `speaks Streamable HTTP; gets 1/${HTTP_DIVISOR} of the calls at once, of ` +
+  `which time and CPU are multiplied; takes part in ${HTTP_ROUNDS} rounds, ` +
+  "and in one with open calls";
 const DAEMONS = `${ROOT}tests/daemons`;
 
 /** Returns the path of Node 24, with which peers, floor and daemon run. */
@@ -128,6 +135,7 @@ export function listPrograms(folder: string): Program[] {
       label: "bare bridge on the package ws, Node 24",
       role: "peer",
       floor: "node-floor",
+      note: "parses nothing; ends with its connection",
       command: ({ webSocket }) => [
         ...[node, `${DAEMONS}/ws_bridge.mjs`] as const,
         webSocket,
@@ -138,6 +146,7 @@ export function listPrograms(folder: string): Program[] {
       label: "supergateway 4.0.0, Node 24",
       role: "peer",
       floor: "node-floor",
+      note: HTTP_NOTE,
       usesHttp: true,
       command: ({ http }) => [
         ...[node, peer("supergateway/dist/index.js")] as const,
@@ -149,6 +158,7 @@ export function listPrograms(folder: string): Program[] {
       label: "mcp-remote 0.15.1, Node 24",
       role: "peer",
       floor: "node-floor",
+      note: HTTP_NOTE,
       usesHttp: true,
       command: ({ http }) => [
         ...[node, peer("mcp-remote/dist/proxy.js")] as const,
@@ -160,6 +170,8 @@ export function listPrograms(folder: string): Program[] {
       label: "mcp-proxy 6.7.19, Node 24",
       role: "peer",
       floor: "node-floor",
+      note: `${HTTP_NOTE}; its command serves HTTP only, so startStdioServer ` +
+        "of its library runs here",
       usesHttp: true,
       command: ({ http }) => [
         ...[node, `${DAEMONS}/mcp_proxy_stdio.mjs`] as const,

@@ -128,9 +128,15 @@ export function markdownReport(measured: Measured): string {
   ].join("\n");
 }
 
-/** Returns a line for each cell without a figure: why there is none. */
-export function reasonLines({ programs, rows, results }: Measured): string[] {
-  return programs.flatMap(({ name }) =>
+/**
+ * Returns a line for each program that needs a note, and for each cell without
+ * a figure: why there is none.
+ */
+export function noteLines({ programs, rows, results }: Measured): string[] {
+  const notes = programs.flatMap(({ name, note }) =>
+    note === undefined ? [] : [`${name}: ${note}`]
+  );
+  const reasons = programs.flatMap(({ name }) =>
     rows.flatMap((row) => {
       const figures = results.get(name)?.get(row.name as RowName) ?? [];
       const reasons = figures.flatMap((it) =>
@@ -141,4 +147,5 @@ export function reasonLines({ programs, rows, results }: Measured): string[] {
       return [`${name}, ${row.name} (${rounds}): ${reasons[0]}`];
     })
   );
+  return [...notes, ...reasons];
 }

@@ -9,8 +9,8 @@ import {
   formatFigure,
   markdownReport,
   type Measured,
+  noteLines,
   ratioOf,
-  reasonLines,
   spreadOf,
   textReport,
 } from "../../bench/throughput/report.ts";
@@ -25,9 +25,16 @@ const FLOOR: Program = {
   name: "floor",
   label: "the floor",
   role: "floor",
+  note: "forwards",
   command: () => ["floor"],
 };
-const OURS: Program = { ...FLOOR, name: "ours", role: "ours", floor: "floor" };
+const OURS: Program = {
+  name: "ours",
+  label: "the program",
+  role: "ours",
+  floor: "floor",
+  command: () => ["ours"],
+};
 const START: Row = { name: "start", label: "start", unit: "ms" };
 
 /** Returns what one row has measured. */
@@ -96,11 +103,14 @@ Deno.test("Benchmark: the reports", () => {
   );
   assertEquals(
     markdownReport(all),
-    "|  | the floor | the floor |\n" +
+    "|  | the floor | the program |\n" +
       "| --- | ---: | ---: |\n" +
       "| start, ms | 10.0 | 25.0 (2.50) |",
   );
-  assertEquals(reasonLines(all), ["ours, start (1 of 2 rounds): it hangs"]);
+  assertEquals(noteLines(all), [
+    "floor: forwards",
+    "ours, start (1 of 2 rounds): it hangs",
+  ]);
 });
 
 Deno.test("Benchmark: columns bring their floors", () => {
