@@ -121,7 +121,7 @@ export function listPrograms(folder: string): Program[] {
       ],
     },
     {
-      name: "npm",
+      name: "npm-package",
       label: "alwaysup from npm, Node 24",
       role: "ours",
       floor: "node-floor",
@@ -221,7 +221,7 @@ export async function buildPrograms(
     const args = ["run", "-A", `${build}/compile.ts`, "--runtime", "bun"];
     await runCommand(deno, args, quiet);
   }
-  if (names.includes("npm")) {
+  if (names.includes("npm-package")) {
     await runCommand(deno, ["run", "-A", `${build}/npm.ts`], quiet);
   }
   if (names.includes("bun-floor")) {

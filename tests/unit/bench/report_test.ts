@@ -1,4 +1,5 @@
 import { assertEquals, assertThrows } from "../../helpers/assert.ts";
+import { test } from "../../helpers/time_limit.ts";
 import {
   listPrograms,
   type Program,
@@ -52,7 +53,7 @@ function values(...all: number[]): Figure[] {
   return all.map((value) => ({ value }));
 }
 
-Deno.test("Benchmark: the spread is the median and the quartiles", () => {
+test("Benchmark: the spread is the median and the quartiles", () => {
   const cases: [number[], [number, number, number]][] = [
     [[7], [7, 7, 7]],
     [[4, 2], [2.5, 3, 3.5]],
@@ -64,7 +65,7 @@ Deno.test("Benchmark: the spread is the median and the quartiles", () => {
   }
 });
 
-Deno.test("Benchmark: large figures have no digits after the point", () => {
+test("Benchmark: large figures have no digits after the point", () => {
   const cases: [number, string][] = [
     [0.123, "0.12"],
     [9.876, "9.88"],
@@ -75,7 +76,7 @@ Deno.test("Benchmark: large figures have no digits after the point", () => {
   for (const [value, text] of cases) assertEquals(formatFigure(value), text);
 });
 
-Deno.test("Benchmark: a cell needs half of its rounds", () => {
+test("Benchmark: a cell needs half of its rounds", () => {
   const [one] = values(1);
   const failed = { failed: "it hangs" };
   assertEquals(cellOf(undefined), "-");
@@ -85,7 +86,7 @@ Deno.test("Benchmark: a cell needs half of its rounds", () => {
   assertEquals(cellOf([{ no: "an error" }]), "no");
 });
 
-Deno.test("Benchmark: a ratio compares the medians", () => {
+test("Benchmark: a ratio compares the medians", () => {
   const all = measured(values(10, 30, 20), values(50, 30, 40));
   assertEquals(ratioOf(all, OURS, "start"), 2);
   assertEquals(ratioOf(all, FLOOR, "start"), undefined);
@@ -93,7 +94,7 @@ Deno.test("Benchmark: a ratio compares the medians", () => {
   assertEquals(ratioOf(broken, OURS, "start"), undefined);
 });
 
-Deno.test("Benchmark: the reports", () => {
+test("Benchmark: the reports", () => {
   const all = measured(values(10), [{ value: 25 }, { failed: "it hangs" }]);
   assertEquals(
     textReport(all),
@@ -113,17 +114,17 @@ Deno.test("Benchmark: the reports", () => {
   ]);
 });
 
-Deno.test("Benchmark: columns bring their floors", () => {
+test("Benchmark: columns bring their floors", () => {
   const names = (list: Program[]): string[] => list.map(({ name }) => name);
   const all = listPrograms("/folder");
   assertEquals(selectPrograms(all, undefined), all);
-  assertEquals(names(selectPrograms(all, ["npm", "source"])), [
-    ...["deno-floor", "source", "node-floor", "npm"],
+  assertEquals(names(selectPrograms(all, ["npm-package", "source"])), [
+    ...["deno-floor", "source", "node-floor", "npm-package"],
   ]);
   assertThrows(() => selectPrograms(all, ["none"]), Error, "must be one of");
 });
 
-Deno.test("Benchmark: the minute is measured only on request", () => {
+test("Benchmark: the minute is measured only on request", () => {
   assertEquals(selectRows(undefined).has("minute"), false);
   assertEquals([...selectRows(["minute", "p50"])], ["minute", "p50"]);
   assertThrows(() => selectRows(["none"]), Error, "must be one of");
