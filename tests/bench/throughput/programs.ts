@@ -45,7 +45,8 @@ export interface Program {
 const HTTP_NOTE =
   `speaks Streamable HTTP; gets 1/${HTTP_DIVISOR} of the calls at once, of ` +
   `which time and CPU are multiplied; takes part in ${HTTP_ROUNDS} rounds, ` +
-  "and in one with open calls";
+  "and in one with open calls; its peak and minute are without the 16 MB, " +
+  "and with the fewer calls at once";
 const DAEMONS = `${ROOT}tests/daemons`;
 
 /** Returns the path of Node 24, with which peers, floor and daemon run. */
