@@ -40,6 +40,13 @@ const OTHER_FLAGS = new Set([
   "--repo",
   "--version",
   "--quiet",
+  // Options of the benchmark.
+  "--columns",
+  "--rows",
+  "--rounds",
+  "--minute",
+  "--markdown",
+  "--json",
 ]);
 
 function readPage(name: string): Promise<string> {

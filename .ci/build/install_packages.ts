@@ -9,6 +9,7 @@
  * - `nodes`: the versions of Node on which the npm package is tested, for Linux
  *   x64
  * - `bun`: compiles the executables if Deno cannot download their bases
+ * - `bench`: the bridges that `deno task bench` compares with the proxy
  *
  * @module
  */
@@ -17,7 +18,7 @@ import { errorMessageOf } from "../../lib/text/error_message.ts";
 import { openLocked, ROOT } from "./bundle.ts";
 import { print } from "../../tests/helpers/print.ts";
 
-const NPM_FOLDERS = ["peers", "nodes", "bun"] as const;
+const NPM_FOLDERS = ["peers", "nodes", "bun", "bench"] as const;
 
 /** A folder of `tests/npm/`. */
 export type NpmFolder = typeof NPM_FOLDERS[number];

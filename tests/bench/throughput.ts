@@ -1,185 +1,253 @@
 /**
- * Measures what the proxy costs. Each figure is the ratio of two medians: the
- * proxy's, and that of a bare forwarder of the same runtime. Both run in turn.
+ * Measures what the proxy costs: time, CPU and memory of each form of the
+ * program, as ratios to a bare forwarder of the same runtime, and other
+ * bridges for comparison. It builds the forms first. Linux x64 only.
  *
- *     deno task bench [ROUNDS]
+ *     deno task bench [--rounds N] [--rows NAME,NAME] [--columns NAME,NAME]
+ *                     [--minute] [--markdown] [--json FILE]
+ *
+ * All programs run in turn in each round, so that they meet the same machine.
  *
  * @module
  */
 
-import {
-  FakeWebSocketServer,
-  respondToAll,
-} from "../helpers/fake_websocket_server.ts";
-import {
-  ChildProcess,
-  INITIALIZE_LINE,
-  proxyCommand,
-} from "../helpers/process.ts";
+import { DIST, ROOT, VERSION } from "../../.ci/build/bundle.ts";
+import { errorMessageOf } from "../../lib/text/error_message.ts";
 import { print } from "../helpers/print.ts";
+import {
+  buildPrograms,
+  listPrograms,
+  type Program,
+  selectPrograms,
+} from "./throughput/programs.ts";
+import {
+  markdownReport,
+  type Measured,
+  noteLines,
+  textReport,
+} from "./throughput/report.ts";
+import {
+  HTTP_ROUNDS,
+  type RowName,
+  ROWS,
+  selectRows,
+} from "./throughput/rows.ts";
+import {
+  type Bench,
+  Daemon,
+  type Figure,
+  minuteStep,
+  type Step,
+  STEPS,
+  warmUp,
+} from "./throughput/steps.ts";
 
-const ROUNDS = Number(Deno.args[0] ?? 11);
-const SEQUENTIAL = 1_000;
-const PIPELINED = 20_000;
-const STRUCTURED = 40;
-/** The records of a structured response: 82 kB of JSON. */
-const RECORDS = JSON.stringify(Array.from({ length: 720 }, (_, i) => ({
-  path: `src/module-${i}/index.ts`,
-  line: i * 7,
-  isExported: i % 3 === 0,
-  tags: ["a", `b${i}`, null],
-  score: i / 7,
-})));
-/** The unit of the CPU time that Linux reports: 100 ticks per second. */
-const TICK_MS = 10;
-
-/** The figures of one round: times in milliseconds, memory in MiB. */
-interface RoundFigures {
-  start: number;
-  p50: number;
-  p99: number;
-  pipelined: number;
-  cpu: number;
-  structured: number;
-  large: number;
-  idle: number;
-  after: number;
+/** Writes a line to stderr, so that stdout has the results only. */
+function printProgress(line: string): void {
+  Deno.stderr.writeSync(new TextEncoder().encode(`${line}\n`));
 }
 
-function startProgram(
-  which: "forwarder" | "alwaysup",
-  url: string,
-  stateFolder: string,
-): ChildProcess {
-  const flags = ["--url", url];
-  if (which === "alwaysup") {
-    // With the default settings, the cache is on. It gets its own folder.
-    const env = { XDG_STATE_HOME: stateFolder };
-    return new ChildProcess(...proxyCommand(flags), env);
+/** What the command line says. */
+interface Options {
+  readonly rounds: number;
+  readonly rows: ReadonlySet<RowName>;
+  readonly columns: readonly string[] | undefined;
+  readonly json: string | undefined;
+  readonly isMarkdown: boolean;
+}
+
+function parseOptions(args: readonly string[]): Options {
+  const values = new Map<string, string>();
+  const known = /^--(rounds|rows|columns|json|minute|markdown)$/;
+  for (let i = 0; i < args.length; i++) {
+    const [flag, next] = [args[i]!, args[i + 1]];
+    if (!known.test(flag)) throw new Error(`${flag}: unknown option`);
+    if (flag === "--minute" || flag === "--markdown") {
+      values.set(flag, "");
+    } else if (next === undefined) {
+      throw new Error(`${flag} needs a value`);
+    } else {
+      values.set(flag, next);
+      i++;
+    }
   }
-  const script = `${import.meta.dirname}/../daemons/forwarder.ts`;
-  const args = ["run", "--quiet", "--allow-net", script, ...flags];
-  return new ChildProcess(Deno.execPath(), args, {});
-}
-
-function callLine(id: number, text: string): string {
-  return `{"jsonrpc":"2.0","id":${id},"method":"x","params":{"t":"${text}"}}\n`;
-}
-
-function toolCallLine(id: number): string {
-  const params = `{"name":"search","arguments":{"query":"x"}}`;
-  return `{"jsonrpc":"2.0","id":${id},"method":"tools/call","params":${params}}\n`;
-}
-
-/** Answers tool calls with 82 kB of structured content. */
-function respond(message: { id?: number; method?: string }): unknown {
-  if (message.id === undefined) return undefined;
-  if (message.method !== "tools/call") return respondToAll(message);
-  return `{"jsonrpc":"2.0","id":${message.id},"result":{"content":[],` +
-    `"structuredContent":{"records":${RECORDS}}}}`;
-}
-
-function median(values: number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1]!;
-}
-
-/** Returns the CPU time that a process has used so far, in milliseconds. */
-async function cpuMs(child: ChildProcess): Promise<number> {
-  const stat = await Deno.readTextFile(`/proc/${child.process.pid}/stat`);
-  const [user, system] = stat.slice(stat.lastIndexOf(")")).split(" ")
-    .slice(12, 14);
-  return (Number(user) + Number(system)) * TICK_MS;
-}
-
-async function memoryMiB(child: ChildProcess): Promise<number> {
-  const status = await Deno.readTextFile(`/proc/${child.process.pid}/status`);
-  return Number(/VmRSS:\s+(\d+)/.exec(status)![1]) / 1024;
-}
-
-async function measureRound(
-  which: "forwarder" | "alwaysup",
-  url: string,
-  stateFolder: string,
-): Promise<RoundFigures> {
-  const startedAt = performance.now();
-  await using child = startProgram(which, url, stateFolder);
-  await child.write(INITIALIZE_LINE);
-  let seen = 0;
-  const answered = async (): Promise<number> =>
-    (await child.stdout.waitForLine(() => true, seen++)).at;
-  const startMs = await answered() - startedAt;
-  await child.write('{"jsonrpc":"2.0","method":"notifications/initialized"}\n');
-  const idle = await memoryMiB(child);
-  const laps: number[] = [];
-  for (let id = 1; id <= SEQUENTIAL; id++) {
-    const at = performance.now();
-    await child.write(callLine(id, "small"));
-    laps.push(await answered() - at);
+  const rounds = Number(values.get("--rounds") ?? 7);
+  if (!Number.isInteger(rounds) || rounds < 1) {
+    throw new Error(`--rounds ${values.get("--rounds")}: must be 1 or more`);
   }
-  laps.sort((a, b) => a - b);
-  let at = performance.now();
-  const cpuBefore = await cpuMs(child);
-  await child.write(
-    Array.from({ length: PIPELINED }, (_, i) => callLine(i, "small")).join(""),
-  );
-  for (let i = 1; i < PIPELINED; i++) await answered();
-  const pipelined = await answered() - at;
-  const cpu = await cpuMs(child) - cpuBefore;
-  at = performance.now();
-  for (let id = 1; id < STRUCTURED; id++) {
-    await child.write(toolCallLine(id));
-    await answered();
-  }
-  await child.write(toolCallLine(STRUCTURED));
-  const structured = await answered() - at;
-  at = performance.now();
-  await child.write(callLine(1, "x".repeat(20_000_000)));
-  const large = await answered() - at;
-  const after = await memoryMiB(child);
-  await child.closeStdin();
+  const rows = selectRows(values.get("--rows")?.split(","));
+  if (values.has("--minute")) rows.add("minute");
   return {
-    start: startMs,
-    p50: laps[SEQUENTIAL >> 1]!,
-    p99: laps[Math.floor(SEQUENTIAL * 0.99)]!,
-    pipelined,
-    cpu,
-    structured,
-    large,
-    idle,
-    after,
+    rounds,
+    rows,
+    columns: values.get("--columns")?.split(","),
+    json: values.get("--json"),
+    isMarkdown: values.has("--markdown"),
   };
 }
 
-const ROWS: [name: keyof RoundFigures, label: string][] = [
-  ["start", "start to the response to initialize, ms"],
-  ["p50", "one call after the other, median, ms"],
-  ["p99", "one call after the other, 99th percentile, ms"],
-  ["pipelined", `${PIPELINED} calls at once, ms`],
-  ["cpu", "CPU for these, ms"],
-  ["structured", `${STRUCTURED} structured responses of 82 kB, ms`],
-  ["large", "20 MB to the daemon and back, ms"],
-  ["idle", "memory when idle, MiB"],
-  ["after", "memory after all that, MiB"],
-];
+/** The figures, while they are collected. */
+class Collected {
+  readonly results = new Map<string, Map<RowName, Figure[]>>();
 
-await using daemon = new FakeWebSocketServer({ respond });
-const stateFolder = await Deno.makeTempDir();
-const rounds = {
-  forwarder: [] as RoundFigures[],
-  alwaysup: [] as RoundFigures[],
-};
-for (let i = 0; i < ROUNDS; i++) {
-  for (const which of ["forwarder", "alwaysup"] as const) {
-    rounds[which].push(await measureRound(which, daemon.url, stateFolder));
+  constructor(programs: readonly Program[]) {
+    for (const { name } of programs) this.results.set(name, new Map());
+  }
+
+  add(program: Program, row: RowName, figure: Figure): void {
+    const rows = this.results.get(program.name)!;
+    rows.set(row, [...rows.get(row) ?? [], figure]);
+  }
+
+  /** Returns whether a program has shown that it cannot do a row. */
+  cannot(program: Program, row: RowName): boolean {
+    const figures = this.results.get(program.name)!.get(row) ?? [];
+    return figures.some((figure) => "no" in figure);
   }
 }
-print(`medians of ${ROUNDS} rounds${" ".repeat(25)}forwarder  alwaysup  ratio`);
-for (const [name, label] of ROWS) {
-  const [bare, ours] = [rounds.forwarder, rounds.alwaysup]
-    .map((all) => median(all.map((one) => one[name])));
-  print(
-    label.padEnd(46) + bare!.toFixed(2).padStart(9) +
-      ours!.toFixed(2).padStart(10) + (ours! / bare!).toFixed(2).padStart(7),
-  );
+
+/** Runs one step of one program. Each wanted row gets one figure. */
+function runStep(
+  step: Step,
+  program: Program,
+  bench: Omit<Bench, "record">,
+  collected: Collected,
+): void {
+  const wanted = step.rows.filter((row) => bench.rows.has(row));
+  if (wanted.length === 0) return;
+  if (step.isOutage && program.role === "floor") return;
+  if (wanted.every((row) => collected.cannot(program, row))) return;
+  const missing = new Set(wanted);
+  const record = (row: RowName, figure: Figure): void => {
+    if (missing.delete(row)) collected.add(program, row, figure);
+  };
+  try {
+    step.run({ ...bench, record }, program);
+  } catch (error) {
+    const reason = errorMessageOf(error);
+    const isInability = step.isOutage && program.role === "peer";
+    for (const row of missing) {
+      const figure = isInability ? { no: reason } : { failed: reason };
+      collected.add(program, row, figure);
+    }
+  }
 }
-await Deno.remove(stateFolder, { recursive: true });
+
+/** Returns the machine and the versions. */
+function describeMachine(): Record<string, unknown> {
+  const cpu = /model name\s*: (.*)/.exec(
+    Deno.readTextFileSync("/proc/cpuinfo"),
+  );
+  return {
+    cpu: cpu?.[1] ?? "unknown",
+    cores: navigator.hardwareConcurrency,
+    system: `${Deno.build.os} ${Deno.osRelease()} ${Deno.build.arch}`,
+    alwaysup: VERSION,
+    deno: Deno.version.deno,
+    load: Deno.loadavg().map((it) => Number(it.toFixed(2))),
+  };
+}
+
+async function main(): Promise<void> {
+  const options = parseOptions(Deno.args);
+  const folder = await Deno.makeTempDir({ prefix: "bench-" });
+  const startedAt = new Date();
+  const programs = selectPrograms(listPrograms(folder), options.columns);
+  await buildPrograms(programs, folder);
+  const machine = describeMachine();
+  const collected = new Collected(programs);
+  const daemon = Daemon.start(folder);
+  const bench = { daemon, rows: options.rows, folder };
+  try {
+    const [first] = programs.filter(({ usesHttp }) => !usesHttp);
+    if (first !== undefined) warmUp({ ...bench, record: () => {} }, first);
+    for (let round = 1; round <= options.rounds; round++) {
+      // Every other round goes backwards, so that nobody is always the last.
+      const order = round % 2 === 1 ? programs : programs.toReversed();
+      for (const step of STEPS) {
+        for (const program of order) {
+          const httpRounds = step.isSlowWithHttp ? 1 : HTTP_ROUNDS;
+          if (program.usesHttp && round > httpRounds) continue;
+          runStep(step, program, bench, collected);
+        }
+      }
+      const seconds = (Date.now() - startedAt.getTime()) / 1e3;
+      printProgress(
+        `round ${round} of ${options.rounds}, ${seconds.toFixed()} s`,
+      );
+    }
+    if (options.rows.has("minute")) {
+      minuteStep(programs, (program) => ({
+        ...bench,
+        record: (row, figure) => collected.add(program, row, figure),
+      }));
+    }
+  } finally {
+    daemon.child.kill();
+    await Deno.remove(folder, { recursive: true });
+  }
+  const rows = ROWS.filter(({ name }) => options.rows.has(name));
+  const measured: Measured = { programs, rows, results: collected.results };
+  if (options.json !== undefined) {
+    await writeJson(options.json, measured, machine, startedAt, folder);
+  }
+  print(JSON.stringify(machine));
+  print(`medians of ${options.rounds} rounds, with the quartiles\n`);
+  print((options.isMarkdown ? markdownReport : textReport)(measured));
+  const notes = noteLines(measured);
+  if (notes.length > 0) print(`\n${notes.join("\n")}`);
+}
+
+/** Writes all single figures. */
+async function writeJson(
+  file: string,
+  { programs, rows, results }: Measured,
+  machine: Record<string, unknown>,
+  startedAt: Date,
+  folder: string,
+): Promise<void> {
+  const figures = Object.fromEntries(
+    programs.map(({ name }) => [
+      name,
+      Object.fromEntries(
+        rows.map((row) => [
+          row.name,
+          (results.get(name)?.get(row.name as RowName) ?? [])
+            .map((it) => "value" in it ? it.value : it),
+        ]),
+      ),
+    ]),
+  );
+  // The paths of this machine are of no use to others.
+  const command = (program: Program): string =>
+    program.command({ webSocket: "WS_URL", http: "HTTP_URL" }).join(" ")
+      .replaceAll(DIST, "dist/").replaceAll(ROOT, "")
+      .replaceAll(`${folder}/`, "")
+      .replaceAll(Deno.execPath(), "deno");
+  const text = JSON.stringify(
+    {
+      date: startedAt.toISOString(),
+      seconds: (Date.now() - startedAt.getTime()) / 1e3,
+      command: ["deno task bench", ...Deno.args].join(" "),
+      machine,
+      programs: programs.map((program) => ({
+        name: program.name,
+        label: program.label,
+        floor: program.floor,
+        command: command(program),
+      })),
+      rows,
+      figures,
+    },
+    null,
+    2,
+  );
+  await Deno.writeTextFile(file, `${text}\n`);
+}
+
+try {
+  await main();
+} catch (error) {
+  printProgress(`bench: ${errorMessageOf(error)}`);
+  Deno.exit(1);
+}
