@@ -146,7 +146,7 @@ const SHARED_HOST_MEMBERS: Omit<
     const { checkServerIdentity } = await import("node:tls");
     return { tls: { ...bunTlsOptions(), checkServerIdentity } };
   },
-  isTty: (stream) => process[stream].isTTY === true,
+  isTty,
 
   readFile: (path) => decodeUtf8(fs.readFileSync(path)),
   readIfUnchanged: (path, expected) => {
@@ -248,7 +248,31 @@ function usesOutputStreams(): boolean {
   return !isBun && !isWindows;
 }
 
+function isTty(stream: "stdin" | "stdout" | "stderr"): boolean {
+  // Bun needs some milliseconds to create the stream, so this looks at the file
+  // first.
+  const fd = { stdin: 0, stdout: 1, stderr: 2 }[stream];
+  const mayBeTty = !isBun || isWindows || fs.fstatSync(fd).isCharacterDevice();
+  return mayBeTty && process[stream].isTTY === true;
+}
+
+/** Reads stdin with Bun's own stream, which starts sooner than Node's. */
+async function readBunStdin(handleChunk: ChunkHandler): Promise<void> {
+  const { Bun } = globalThis as unknown as {
+    Bun: { readonly stdin: { stream(): AsyncIterable<Uint8Array> } };
+  };
+  try {
+    for await (const chunk of Bun.stdin.stream()) {
+      const handled = handleChunk(chunk);
+      if (handled !== undefined) await handled;
+    }
+  } catch {
+    // An error on stdin counts as its end.
+  }
+}
+
 function readStdinStream(handleChunk: ChunkHandler): Promise<void> {
+  if (isBun && !isWindows) return readBunStdin(handleChunk);
   const { stdin } = process;
   return new Promise((resolve) => {
     stdin.on("data", (chunk: Uint8Array) => {

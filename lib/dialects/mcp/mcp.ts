@@ -55,7 +55,7 @@ const EMPTY_RESULT_METHODS: readonly Method[] = [
 
 /** MCP over WebSocket, one JSON-RPC message per text frame. */
 export class Mcp implements Dialect {
-  readonly subprotocol = MCP_SUBPROTOCOL;
+  readonly subprotocol: string = MCP_SUBPROTOCOL;
   readonly handshake: McpHandshake;
   readonly #ownRequests: OwnRequests;
   readonly #subscriptions = new ListenSubscriptions();
