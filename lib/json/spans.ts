@@ -133,10 +133,11 @@ function readChildren(
 ): { readonly children: MemberSpan[]; readonly end: number | undefined } {
   const children: MemberSpan[] = [];
   const isObject = text[start] === "{";
+  const close = isObject ? "}" : "]";
   let at = start;
   do {
     at = skipChars(text, at + 1);
-    if (children.length === 0 && isClosingBracket(text[at])) break;
+    if (children.length === 0 && text[at] === close) break;
     const first = at;
     let nameEnd = at;
     let name: unknown = "";
@@ -153,11 +154,7 @@ function readChildren(
     children.push({ name, start: first, nameEnd, value });
     at = skipChars(text, value.end);
   } while (text[at] === ",");
-  return { children, end: isClosingBracket(text[at]) ? at + 1 : undefined };
-}
-
-function isClosingBracket(char: string | undefined): boolean {
-  return char === "}" || char === "]";
+  return { children, end: text[at] === close ? at + 1 : undefined };
 }
 
 /**

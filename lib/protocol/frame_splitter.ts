@@ -97,7 +97,7 @@ function splitLines(
       return { jsonPieces, otherTexts, isTruncated: true };
     }
     const messages = readMessagesAt(text, at, isMessage, remaining);
-    TEXT_SEPARATOR.lastIndex = messages.end;
+    TEXT_SEPARATOR.lastIndex = messages.otherEnd;
     const { index: end } = TEXT_SEPARATOR.exec(text) ?? { index: text.length };
     if (messages.isBroken) {
       const rest = text.slice(messages.end, end);
@@ -125,13 +125,21 @@ function splitLines(
   return { jsonPieces, otherTexts, isTruncated: false };
 }
 
-/** Reads consecutive messages. If `isBroken`, a broken object is at `end`. */
+/**
+ * Reads consecutive messages. If `isBroken`, a broken object is at `end`.
+ * Another object at `end` reaches to `otherEnd`, possibly on a later line.
+ */
 function readMessagesAt(
   text: string,
   start: number,
   isMessage: MessagePredicate,
   limit: number,
-): { pieces: JsonPiece[]; end: number; isBroken: boolean } {
+): {
+  pieces: JsonPiece[];
+  end: number;
+  otherEnd: number;
+  isBroken: boolean;
+} {
   const pieces: JsonPiece[] = [];
   let at = start;
   while (text[at] === "{" && pieces.length < limit) {
@@ -139,14 +147,16 @@ function readMessagesAt(
     const pieceText = text.slice(at, end);
     const value = end === undefined ? undefined : tryParseJson(pieceText);
     if (end === undefined || !isRecord(value)) {
-      return { pieces, end: at, isBroken: true };
+      return { pieces, end: at, otherEnd: at, isBroken: true };
     }
     const piece = unescapeMemberNames(value, pieceText);
-    if (!isMessage(piece.value)) break;
+    if (!isMessage(piece.value)) {
+      return { pieces, end: at, otherEnd: end, isBroken: false };
+    }
     pieces.push(piece);
     at = skipChars(text, end, " \t");
   }
-  return { pieces, end: at, isBroken: false };
+  return { pieces, end: at, otherEnd: at, isBroken: false };
 }
 
 /** Matches escapes from 0050 to 007f, which include `_` and small letters. */

@@ -170,8 +170,31 @@ export const FORMS: readonly Mutant[] = [
   },
   {
     name: "forms: a member after a large result counts as a part of it",
-    from: "const $isPlain = !$starts($$tail) && !$parts.some",
-    to: "const $isPlain = $starts.name !== '' && !$parts.some",
+    from: "const $isPlain = $count($$tail) !== 0 && !$parts.some",
+    to: "const $isPlain = $count.name !== '' && !$parts.some",
+  },
+  {
+    name: "forms: an error behind a large result counts as a part of it",
+    from: "!($sign.test($body) && $part.test($body) && $count($body) !== 1)",
+    to:
+      "!($sign.test($body) && $part.test($body) && $count($body) === Infinity)",
+  },
+  {
+    name:
+      "forms: of two ids of a large response that is not JSON the last counts",
+    from: "if (!$isUnchanged || $isRepeated) return undefined;",
+    to: "void $isRepeated; if (!$isUnchanged) return undefined;",
+  },
+  {
+    name: "forms: a message inside an object that is no message counts",
+    from: `
+      if (!$isMessage($piece.$value)) {
+        return { $pieces, $end: $at, $otherEnd: $until, $isBroken: false };
+      }`,
+    to: `
+      if (!$isMessage($piece.$value)) {
+        return { $pieces, $end: $at, $otherEnd: $at, $isBroken: false };
+      }`,
   },
   {
     name: "forms: the id of a large response is not found behind the body",

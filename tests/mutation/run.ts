@@ -22,6 +22,7 @@ const SLOW_TESTS = [
   "tests/unit/clients/toml_edit_test.ts",
   "tests/unit/commands/doctor/rewording_test.ts",
   "tests/unit/commands/install_test.ts",
+  "tests/unit/protocol/message_fuzz_test.ts",
   "tests/unit/session/reconnect_test.ts",
   "tests/simulation/liveness_outcomes_test.ts",
 ];

@@ -36,6 +36,8 @@ const FRAMES: [frame: string, found: string[], others: number][] = [
   ["Content-Length: 7\r\n\r\n{}", ["{}"], 1],
   ['{"level":"info"}\n{"a":1}', ['{"a":1}'], 1],
   ['"{}"\n{}', ["{}"], 1],
+  ['{"level":[\n{"a":1}\n]}\n{"a":2}', ['{"a":2}'], 1],
+  ['{"a":1}{"level":\n"info"} end\n{"a":2}', ['{"a":1}', '{"a":2}'], 1],
   ["", [], 0],
   ["\n \0", [], 0],
 ];

@@ -303,6 +303,7 @@ const TABLE: [text: string, kind: string, id: string | undefined][] = [
     "invalid response",
     "12345678901234567890",
   ],
+  ['{"jsonrpc":"2.0","id":7,"result":{}]', "invalid response", "7"],
   [
     '{"jsonrpc":"2.0","id":7,"method":"m","x":NaN}',
     "invalid request-or-notification",
@@ -395,6 +396,13 @@ const LARGE_FRAMES: readonly string[] = [
   '{"jsonrpc":"2.0","id":1,"result":LARGE,"y":null,"x":{"a":"{\\" }"}}',
   '{"jsonrpc":"2.0","id":1,"result":LARGE,"y":null,"x":[[],{"a":{}}],"z":{}}',
   '{"jsonrpc":"2.0","id":1,"result":{"a":{"jsonrpc":"2.0"},"x":LARGE}}',
+  '{"jsonrpc":"2.0","id":1,"result":{},"error":{"code":1,"message":"no","data":LARGE}}',
+  '{"jsonrpc":"2.0","id":1,"result":{},"_meta":{},"error":{"code":1,"data":LARGE}}',
+  '{"jsonrpc":"2.0","id":1,"result":{},"\\u0065rror":{"code":1,"data":LARGE}}',
+  '{"jsonrpc":"2.0","id":1,"result":{},"a":[1],"error":{"code":1,"data":LARGE}}',
+  '{"jsonrpc":"2.0","id":1,"result":{},"id":2,"_meta":LARGE}',
+  '{"jsonrpc":"2.0","id":1,"result":{},"a":5,"id":true,"_meta":LARGE}',
+  '{"jsonrpc":"2.0","id":1,"result":{} , "params":LARGE}',
   '{"jsonrpc":"1.0","id":1,"result":LARGE}',
   '{"id":1,"result":LARGE}',
   '[{"jsonrpc":"2.0","id":1,"result":LARGE},{"jsonrpc":"2.0","id":2,"result":{}}]',
@@ -438,6 +446,9 @@ test("Envelope: with other text, a large frame gives the same messages as a smal
       '{"jsonrpc":"2.0","id":1,"result":{"y":LARGE,"x":-Infinity}}',
       '{"jsonrpc":"2.0","id":1x,"result":LARGE}',
       '{"jsonrpc":"2.0","id":1,"result":LARGE,}',
+      '{"jsonrpc":"2.0","id":1,"result":{"x":oops,"y":LARGE},"id":2}',
+      '{"jsonrpc":"2.0","id":1,"result":{}}{"id":2,"result":LARGE}',
+      '{"jsonrpc":"2.0","id":1,"result":{}} {"result":LARGE,"id":2}',
     ]
   ) {
     const outcome = (result: string): unknown =>
