@@ -348,12 +348,14 @@ export class Liveness {
 
   /** Returns true if a probe after this call is unanswered for 1 s or more. */
   hasUnansweredProbeAfter(callNumber: number, now: number): boolean {
+    if (this.#unansweredProbes.length === 0) return false;
     return this.#unansweredProbes.some(({ writeNumber, sentAt }) =>
       writeNumber > callNumber && now - sentAt >= 1_000
     );
   }
 
   get #firstProbeWithoutFrame(): Probe | undefined {
+    if (this.#unansweredProbes.length === 0) return undefined;
     return this.#unansweredProbes.find(({ hasFrameSince }) => !hasFrameSince);
   }
 

@@ -175,7 +175,8 @@ export function isPresent(value: unknown): boolean {
 
 /** Returns the value at a path of names; `undefined` if a name is missing. */
 export function getNested(value: unknown, ...path: readonly string[]): unknown {
-  for (const name of path) {
+  for (let i = 0; i < path.length; i++) {
+    const name = path[i]!;
     if (!isRecord(value) || !Object.hasOwn(value, name)) return undefined;
     value = value[name];
   }

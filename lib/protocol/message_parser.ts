@@ -31,6 +31,8 @@ import {
 } from "./jsonrpc.ts";
 import type { Method } from "./mcp_types.ts";
 
+const BYTE_ORDER_MARK = 0xfeff;
+
 /**
  * Parses one line. A batch (JSON-RPC 2.0 section 6; in MCP only 2025-03-26)
  * gives one message for each element. Some peers write null instead of leaving
@@ -39,7 +41,7 @@ import type { Method } from "./mcp_types.ts";
  */
 export function parseMessages(text: string): Message[] {
   // A parser may ignore a byte order mark (RFC 8259 section 8.1).
-  if (text.startsWith("\ufeff")) text = text.slice(1);
+  if (text.charCodeAt(0) === BYTE_ORDER_MARK) text = text.slice(1);
   const value = tryParseJson(text);
   return value === undefined
     ? [diagnoseInvalidJson(text)]

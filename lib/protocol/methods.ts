@@ -45,12 +45,6 @@ const IDEMPOTENT_METHODS: ReadonlySet<Method> = new Set<Method>([
   "tasks/result",
 ]);
 
-const UNPARSED_RESULT_METHODS: ReadonlySet<Method> = new Set<Method>([
-  "tools/call",
-  "resources/read",
-  "prompts/get",
-]);
-
 /** Returns true if a request opens a notification stream (MCP 2026-07-28). */
 export function isSubscriptionMethod(method: Method | undefined): boolean {
   return method === "subscriptions/listen";
@@ -80,7 +74,8 @@ export function mayKeepDaemonBusy(method: Method): boolean {
 
 /** Returns true if the proxy forwards the result without parsing it. */
 export function isResultUnparsed(method: Method): boolean {
-  return UNPARSED_RESULT_METHODS.has(method);
+  return method === "tools/call" || method === "resources/read" ||
+    method === "prompts/get";
 }
 
 /** Returns true if a request may be executed twice; for tools, hints decide. */

@@ -105,6 +105,7 @@ export class LateResponses {
   /** Returns when the first abandoned call no longer counts as running. */
   deadline(): number {
     let earliest = Infinity;
+    if (this.#calls.size === 0) return earliest;
     for (const calls of this.#calls.values()) {
       const [first] = calls.values();
       if (first !== undefined) earliest = Math.min(earliest, first.until);

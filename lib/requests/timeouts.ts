@@ -113,7 +113,8 @@ export class TimeoutRules {
     let isFound = false;
     let total: Timeout | undefined;
     let idle: Timeout | undefined;
-    for (const provider of this.#providers) {
+    for (let i = 0; i < this.#providers.length; i++) {
+      const provider = this.#providers[i]!;
       if (!provider.pattern.test(text)) continue;
       isFound = true;
       total ??= limited({

@@ -69,10 +69,12 @@ export class ClientMessages extends SessionPart {
    * it was one call, which was written to the daemon at once.
    */
   handleLine(line: string): Change {
-    if (line.trim() === "") return "other";
+    // Almost every line starts with a brace, and is not blank.
+    if (!line.startsWith("{") && line.trim() === "") return "other";
     const messages = parseMessages(line);
     let change: Change = "other";
-    for (const message of messages) {
+    for (let i = 0; i < messages.length; i++) {
+      const message = messages[i]!;
       try {
         switch (message.kind) {
           case "request":

@@ -85,7 +85,8 @@ export class DaemonMessages extends SessionPart {
     this.secondConnections.onFrame(link);
     const all = this.dialect.decode(connectionId, text, this.now);
     let change: Change = "other";
-    for (const incoming of all) {
+    for (let i = 0; i < all.length; i++) {
+      const incoming = all[i]!;
       // The previous message of the frame has ended the connection.
       if (link.connectionId !== connectionId) break;
       try {

@@ -27,9 +27,12 @@ import { SessionLog } from "./session_log.ts";
 /** The longest text of the daemon in a log line or error, in UTF-16 units. */
 const MAX_DAEMON_TEXT_CHARS = 400;
 
+/** No effects. The first effect of an event makes a new array. */
+const NO_EFFECTS = Object.freeze([]) as readonly Effect[] as Effect[];
+
 /** The effects of the event that is being handled. */
 export class Effects {
-  #effects: Effect[] = [];
+  #effects: Effect[] = NO_EFFECTS;
   readonly #redact: Redactor;
   /** Adds log lines to the effects. */
   readonly log: SessionLog;
@@ -42,12 +45,14 @@ export class Effects {
 
   /** Adds an effect. */
   push(effect: Effect): void {
-    this.#effects.push(effect);
+    // An empty array would get room for many effects at the first one.
+    if (this.#effects.length === 0) this.#effects = [effect];
+    else this.#effects.push(effect);
   }
 
   /** Sends a message to the client as one line. */
   toClient(text: string): void {
-    this.#effects.push({ type: "send-to-client", text: toSingleLine(text) });
+    this.push({ type: "send-to-client", text: toSingleLine(text) });
   }
 
   /** Sends an error response to the client. */
@@ -57,7 +62,7 @@ export class Effects {
 
   /** Sends a message, and returns its write number; 0 before `ready`. */
   toDaemon({ connectionId, liveness }: Link, text: string): number {
-    this.#effects.push({ type: "send-to-daemon", connectionId, text });
+    this.push({ type: "send-to-daemon", connectionId, text });
     return liveness?.assignWriteNumber() ?? 0;
   }
 
@@ -68,13 +73,13 @@ export class Effects {
 
   /** Closes a connection, or aborts its dial. */
   close(connectionId: number): void {
-    this.#effects.push({ type: "close", connectionId });
+    this.push({ type: "close", connectionId });
   }
 
   /** Returns the collected effects, and empties the collection. */
   takeEffects(): Effect[] {
     const effects = this.#effects;
-    this.#effects = [];
+    this.#effects = NO_EFFECTS;
     return effects;
   }
 
