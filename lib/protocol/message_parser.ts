@@ -183,18 +183,23 @@ function countOpenObjects(text: string): number {
     if (code === CLOSING_BRACE) depth++;
     else if (code === OPENING_BRACE) depth--;
     else if (code === QUOTE) {
-      // The string's opening quote has an even number of backslashes before it.
-      for (let isOpen = false; !isOpen;) {
+      // The text is not JSON if a string ends with an escaped quote.
+      if (isEscaped(text, at)) return 0;
+      do {
         // A negative offset would count as 0.
         at = at === 0 ? -1 : text.lastIndexOf('"', at - 1);
-        if (at === -1) return -depth;
-        let slashes = 0;
-        while (text[at - 1 - slashes] === "\\") slashes++;
-        isOpen = slashes % 2 === 0;
-      }
+      } while (at !== -1 && isEscaped(text, at));
+      if (at === -1) return -depth;
     }
   }
   return depth;
+}
+
+/** Returns true if an odd number of backslashes is before an offset. */
+function isEscaped(text: string, at: number): boolean {
+  let slashes = 0;
+  while (text[at - 1 - slashes] === "\\") slashes++;
+  return slashes % 2 === 1;
 }
 
 const QUOTE = 0x22;

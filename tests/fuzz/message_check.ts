@@ -4,8 +4,8 @@
  *
  * - `JSON.parse` confuses names with escapes (V8 in Deno 2.9.6). Names of small
  *   letters are repaired at the top level of a message. Inside a result, params
- *   or an error, values may differ if a name has an escape. At the top level, a null
- *   member whose name has an escape may be forwarded.
+ *   or an error, values may differ if a name has an escape. At the top level, a
+ *   null member whose name has an escape may be forwarded.
  * - If a frame has a broken object, the messages before it are compared. Behind
  *   it there may only be responses that are in the frame, and invalid messages
  *   with ids that are in the frame.
@@ -247,10 +247,14 @@ function differs(
     if (!expected.hasEscapedNames) return `another value of ${name}`;
     count(tally, "misread by JSON.parse");
   }
-  const difference =
-    (actual.kind === "response"
-      ? differsInError(actual, expected.error)
-      : undefined) ?? differsInText(actual.text, expected);
+  const errorDifference = actual.kind === "response"
+    ? differsInError(actual, expected.error)
+    : undefined;
+  if (errorDifference !== undefined && expected.hasEscapedNames) {
+    count(tally, "misread by JSON.parse");
+    return undefined;
+  }
+  const difference = errorDifference ?? differsInText(actual.text, expected);
   // The runtime may read another name than that of a null member.
   const isMissed = difference !== undefined &&
     expected.unchangedText === undefined &&

@@ -447,6 +447,7 @@ test("Envelope: with other text, a large frame gives the same messages as a smal
       '{"jsonrpc":"2.0","id":1x,"result":LARGE}',
       '{"jsonrpc":"2.0","id":1,"result":LARGE,}',
       '{"jsonrpc":"2.0","id":1,"result":{"x":oops,"y":LARGE},"id":2}',
+      '{"jsonrpc":"2.0","result":{"\\"":1},"id":""Id":LARGE},"id":"0"}',
       '{"jsonrpc":"2.0","id":1,"result":{}}{"id":2,"result":LARGE}',
       '{"jsonrpc":"2.0","id":1,"result":{}} {"result":LARGE,"id":2}',
     ]
