@@ -36,8 +36,8 @@ let process: typeof import("node:process");
 let fs: typeof import("node:fs");
 let isBun: boolean;
 let isWindows: boolean;
-/** A file descriptor of stdout whose writes never block, if there is one. */
-let nonBlockingStdout: number | undefined;
+/** Bun's own writer of stdout, if stdout is a pipe or a socket. */
+let bunStdout: BunWriter | undefined;
 /** All trusted authorities, if any were added; Bun needs them at each dial. */
 let bunAuthorities: string[] | undefined;
 
@@ -63,7 +63,7 @@ export async function nodeHost(): Promise<Host> {
   if (noProxy !== undefined) process.env.no_proxy = noProxy;
   // Bun's WebSocket never uses a proxy, so its `fetch` must not either.
   if (isBun) process.env.no_proxy = "*";
-  if (isBun) nonBlockingStdout = openNonBlockingStdout();
+  if (isBun) bunStdout = openBunStdout();
   if (usesOutputStreams()) {
     // `write` reports the error. Without a listener, the event would also end
     // the process.
@@ -256,11 +256,17 @@ function isTty(stream: "stdin" | "stdout" | "stderr"): boolean {
   return mayBeTty && process[stream].isTTY === true;
 }
 
+/** The members of Bun that this file uses. */
+interface BunGlobal {
+  readonly Bun: {
+    readonly stdin: { stream(): AsyncIterable<Uint8Array> };
+    readonly stdout: { writer(): BunWriter };
+  };
+}
+
 /** Reads stdin with Bun's own stream, which starts sooner than Node's. */
 async function readBunStdin(handleChunk: ChunkHandler): Promise<void> {
-  const { Bun } = globalThis as unknown as {
-    Bun: { readonly stdin: { stream(): AsyncIterable<Uint8Array> } };
-  };
+  const { Bun } = globalThis as unknown as BunGlobal;
   try {
     for await (const chunk of Bun.stdin.stream()) {
       const handled = handleChunk(chunk);
@@ -299,32 +305,28 @@ function writeStdout(bytes: Uint8Array): number | Promise<number> {
       ? bytes.length
       : promise;
   }
-  if (nonBlockingStdout !== undefined) {
-    try {
-      return fs.writeSync(nonBlockingStdout, bytes);
-    } catch (error) {
-      if (systemErrorCode(error) !== "EAGAIN") throw error;
-    }
+  if (bunStdout !== undefined) {
+    void bunStdout.write(bytes);
+    const flushed = bunStdout.flush();
+    return flushed instanceof Promise
+      ? flushed.then(() => bytes.length)
+      : bytes.length;
   }
   return write("stdout", bytes);
 }
 
-/**
- * Opens the pipe of stdout a second time, so that a write never blocks, while
- * the client's own end of it stays as it is. Returns `undefined` if stdout is
- * not a pipe, or the system cannot do this.
- */
-function openNonBlockingStdout(): number | undefined {
-  if (process.platform !== "linux" || !fs.fstatSync(1).isFIFO()) {
-    return undefined;
-  }
-  try {
-    const { O_WRONLY, O_NONBLOCK } = fs.constants;
-    return fs.openSync("/proc/self/fd/1", O_WRONLY | O_NONBLOCK);
-  } catch {
-    // `/proc` is not mounted, or the pipe belongs to another user.
-    return undefined;
-  }
+/** Bun's writer for a pipe or a socket, which never blocks the program. */
+interface BunWriter {
+  /** Takes the bytes. */
+  write(bytes: Uint8Array): number | Promise<number>;
+  /** Writes what it can at once; returns a promise if that was not all. */
+  flush(): number | Promise<number>;
+}
+
+function openBunStdout(): BunWriter | undefined {
+  const stats = fs.fstatSync(1);
+  if (isWindows || !stats.isFIFO() && !stats.isSocket()) return undefined;
+  return (globalThis as unknown as BunGlobal).Bun.stdout.writer();
 }
 
 function write(name: "stdout" | "stderr", bytes: Uint8Array): Promise<number> {
