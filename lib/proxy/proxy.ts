@@ -75,8 +75,9 @@ export function runProxy(
 /**
  * A session with its stdio, connections and files. Events are handled in turns.
  * A turn begins with one event, or with several lines of stdin. It also handles
- * the events that occur during the turn. It reads the clocks only once, at its
- * start. Work that is not needed after each event is done at its end.
+ * the events that occur during the turn. Turns that follow each other without a
+ * pause, for example those of the frames in one chunk, read the clocks once.
+ * After them, when their messages are written, the rest of the work is done.
  */
 class Proxy {
   readonly #config: Config;
@@ -94,6 +95,10 @@ class Proxy {
   /** The events of the current turn, or of the next one. */
   readonly #queue: SessionEvent[] = [];
   #isInTurn = false;
+  /** True from the end of a turn until {@linkcode #endTurns} runs. */
+  #isEndQueued = false;
+  /** True if the status file may be out of date. */
+  #hasChanged = false;
   /** When the current turn began, by the monotonic clock. */
   #now = performance.now();
   /** The closing handshakes that this turn has begun, one per connection. */
@@ -228,25 +233,18 @@ class Proxy {
    */
   #runTurn(): void {
     this.#isInTurn = true;
-    const now = performance.now();
-    this.#now = now;
+    if (!this.#isEndQueued) this.#readClocks();
+    const now = this.#now;
     this.#closingConnections = [];
-    const resumed = this.#sleepDetector.detect(
-      now,
-      Date.now(),
-      this.#timerDueAt,
-    );
-    if (resumed !== undefined) this.#queue.unshift(resumed);
-    let hasChanged = false;
     // The effects may add events, which this loop handles, too.
     for (let i = 0; i < this.#queue.length; i++) {
       const event = this.#queue[i]!;
       if (event.type === "end") this.#endRequestedAt ??= now;
       const effects = this.#session.handle(event, now);
-      hasChanged ||= event.type !== "tick" || effects.length > 0;
-      for (const effect of effects) {
+      if (event.type !== "tick" || effects.length > 0) this.#hasChanged = true;
+      for (let k = 0; k < effects.length; k++) {
         try {
-          this.#perform(effect);
+          this.#perform(effects[k]!);
         } catch (error) {
           this.#log.write(bugReport(error), now);
         }
@@ -255,14 +253,34 @@ class Proxy {
     }
     this.#queue.length = 0;
     this.#isInTurn = false;
+    if (this.#isEndQueued) return;
+    this.#isEndQueued = true;
+    queueMicrotask(this.#endTurns);
+  }
+
+  #readClocks(): void {
+    this.#now = performance.now();
+    const resumed = this.#sleepDetector.detect(
+      this.#now,
+      Date.now(),
+      this.#timerDueAt,
+    );
+    if (resumed !== undefined) this.#queue.unshift(resumed);
+  }
+
+  /** Does what the messages of the last turns need not wait for. */
+  readonly #endTurns = (): void => {
+    const now = this.#now;
+    this.#isEndQueued = false;
     this.#log.writeSummaries(now);
     this.#onSnapshot?.(this.#session.snapshot());
-    if (hasChanged) this.#statusFile?.markDirty(now);
+    if (this.#hasChanged) this.#statusFile?.markDirty(now);
+    this.#hasChanged = false;
     if (this.#statusFile && now >= this.#statusFile.nextWriteAt) {
       this.#updateStatusFile(this.#statusFile);
     }
     this.#setTimer();
-  }
+  };
 
   /** Checks the readers of the output of this turn. This may add events. */
   #checkBacklogs(): void {

@@ -36,6 +36,8 @@ let process: typeof import("node:process");
 let fs: typeof import("node:fs");
 let isBun: boolean;
 let isWindows: boolean;
+/** For Node: a file descriptor of stdout whose writes never block, if any. */
+let nonBlockingStdout: number | undefined;
 /** Bun's own writer of stdout, if stdout is a pipe or a socket. */
 let bunStdout: BunWriter | undefined;
 /** All trusted authorities, if any were added; Bun needs them at each dial. */
@@ -64,6 +66,7 @@ export async function nodeHost(): Promise<Host> {
   // Bun's WebSocket never uses a proxy, so its `fetch` must not either.
   if (isBun) process.env.no_proxy = "*";
   if (isBun) bunStdout = openBunStdout();
+  else nonBlockingStdout = openNonBlockingStdout();
   if (usesOutputStreams()) {
     // `write` reports the error. Without a listener, the event would also end
     // the process.
@@ -293,6 +296,13 @@ function readStdinStream(handleChunk: ChunkHandler): Promise<void> {
 }
 
 function writeStdout(bytes: Uint8Array): number | Promise<number> {
+  if (nonBlockingStdout !== undefined) {
+    try {
+      return fs.writeSync(nonBlockingStdout, bytes);
+    } catch (error) {
+      if (systemErrorCode(error) !== "EAGAIN") throw error;
+    }
+  }
   if (usesOutputStreams()) {
     const { stdout } = process;
     const { promise, resolve, reject } = Promise.withResolvers<number>();
@@ -313,6 +323,24 @@ function writeStdout(bytes: Uint8Array): number | Promise<number> {
       : bytes.length;
   }
   return write("stdout", bytes);
+}
+
+/**
+ * Opens the pipe of stdout a second time, so that a direct write never blocks.
+ * It takes less time than Node's stream. Returns `undefined` if stdout is not a
+ * pipe, or the system cannot do this.
+ */
+function openNonBlockingStdout(): number | undefined {
+  if (process.platform !== "linux" || !fs.fstatSync(1).isFIFO()) {
+    return undefined;
+  }
+  try {
+    const { O_WRONLY, O_NONBLOCK } = fs.constants;
+    return fs.openSync("/proc/self/fd/1", O_WRONLY | O_NONBLOCK);
+  } catch {
+    // `/proc` is not mounted, or the pipe belongs to another user.
+    return undefined;
+  }
 }
 
 /** Bun's writer for a pipe or a socket, which never blocks the program. */
