@@ -174,6 +174,8 @@ async function compileByBun(
     `--outfile=${DIST}${file}`,
     // Bytecode halves the time of the start, because nothing is parsed.
     ...["--minify", "--bytecode", "--format=esm"],
+    // Collects garbage sooner, so the peak of memory is lower.
+    "--compile-exec-argv=--smol",
     // Files in the working folder must not change the program's behavior.
     ...["--no-compile-autoload-dotenv", "--no-compile-autoload-bunfig"],
   ], { stdout: "null" });

@@ -105,8 +105,11 @@ const RESULT_START = new RegExp(
   `^\\s*\\{\\s*(?:${ID_OR_VERSION},\\s*)*"result"\\s*:\\s*\\{`,
 );
 const RESULT_END = new RegExp(`\\}\\s*(?:,\\s*${ID_OR_VERSION})*\\}\\s*$`);
-/** Signs of a second message, and of values from Python that are not JSON. */
-const SLOW_PATH_SIGNS: readonly string[] = ['"jsonrpc"', "NaN", "Infinity"];
+/**
+ * Signs of a second message, and of values from Python that are not JSON. The
+ * search for a text that begins with a quote would take much longer.
+ */
+const SLOW_PATH_SIGNS: readonly string[] = ['jsonrpc"', "NaN", "Infinity"];
 /**
  * Signs that the result ends before the body does, and that what follows may be
  * another text, or may change the message. Only spaces are between the tokens.

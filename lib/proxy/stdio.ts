@@ -14,10 +14,10 @@ const LF = 0x0a;
 const CR = 0x0d;
 /** How many bytes are kept of each end of a line that is too long. */
 const EDGE_BYTES = 1024;
-/** The most UTF-16 units per write, except for a longer line. */
-const MAX_WRITE_UNITS = 1024 * 1024;
-/** The most UTF-16 units per write for which a buffer is kept. */
-const SMALL_WRITE_UNITS = 16 * 1024;
+/** The most UTF-16 units that are joined, except for a longer line. */
+const MAX_JOINED_UNITS = 1024 * 1024;
+/** The most bytes per write. */
+const WRITE_BUFFER_BYTES = 256 * 1024;
 /** After a write, lines that follow within this time are written together. */
 const BUSY_MS = 0.1;
 /** The least bytes of the lines that are decoded together. */
@@ -198,7 +198,7 @@ export class LineWriter {
   readonly #onError: () => void;
   readonly #yieldToEvents: () => Promise<void>;
   readonly #encoder = new TextEncoder();
-  /** Takes the bytes of most writes, so they need no new buffer. */
+  /** Takes the bytes of each write, so that none needs a new buffer. */
   #buffer: Uint8Array<ArrayBuffer> | undefined;
   #pending: string[] = [];
   #backlog = 0;
@@ -257,16 +257,21 @@ export class LineWriter {
     // last write was just now, many lines arrive, so it waits for the others.
     const idleMs = performance.now() - this.#wroteAtOnceAt;
     await (idleMs < BUSY_MS ? this.#yieldToEvents() : Promise.resolve());
+    const buffer = this.#buffer ??= new Uint8Array(WRITE_BUFFER_BYTES);
     while (this.#pending.length > 0) {
       const batch = this.#takeBatch();
       try {
-        const bytes = this.#encode(batch);
-        for (let at = 0; at < bytes.length;) {
-          const size = this.#write(bytes.subarray(at));
-          if (typeof size === "number") {
-            at += size;
-            this.#wroteAtOnceAt = performance.now();
-          } else at += await size;
+        for (let at = 0; at < batch.length;) {
+          const rest = at === 0 ? batch : batch.slice(at);
+          const { read, written } = this.#encoder.encodeInto(rest, buffer);
+          for (let start = 0; start < written;) {
+            const size = this.#write(buffer.subarray(start, written));
+            if (typeof size === "number") {
+              start += size;
+              this.#wroteAtOnceAt = performance.now();
+            } else start += await size;
+          }
+          at += read;
         }
         this.#backlog -= batch.length;
       } catch {
@@ -282,23 +287,16 @@ export class LineWriter {
     this.#isWriting = false;
   }
 
-  #encode(batch: string): Uint8Array {
-    if (batch.length > SMALL_WRITE_UNITS) return this.#encoder.encode(batch);
-    this.#buffer ??= new Uint8Array(3 * SMALL_WRITE_UNITS);
-    const { written } = this.#encoder.encodeInto(batch, this.#buffer);
-    return this.#buffer.subarray(0, written);
-  }
-
   /** Removes and returns the lines for one write, at least one. */
   #takeBatch(): string {
     const lines = this.#pending;
-    if (this.#backlog <= MAX_WRITE_UNITS) {
+    if (this.#backlog <= MAX_JOINED_UNITS) {
       this.#pending = [];
       return lines.length === 1 ? `${lines[0]}\n` : `${lines.join("\n")}\n`;
     }
     let units = 0;
     const end = lines.findIndex((line) =>
-      (units += line.length + 1) > MAX_WRITE_UNITS
+      (units += line.length + 1) > MAX_JOINED_UNITS
     );
     const taken = lines.splice(0, end === -1 ? Infinity : end || 1);
     return `${taken.join("\n")}\n`;
