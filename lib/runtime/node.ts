@@ -274,6 +274,9 @@ async function readBunStdin(handleChunk: ChunkHandler): Promise<void> {
     for await (const chunk of Bun.stdin.stream()) {
       const handled = handleChunk(chunk);
       if (handled !== undefined) await handled;
+      // Otherwise, if stdin never ends or pauses, the stream yields chunks
+      // without a turn of the event loop.
+      await SHARED_HOST_MEMBERS.yieldToEvents();
     }
   } catch {
     // An error on stdin counts as its end.
