@@ -197,11 +197,6 @@ export const FORMS: readonly Mutant[] = [
       }`,
   },
   {
-    name: "forms: the id of a large response is not found behind the body",
-    from: "$envelope.id !== undefined && $envelope.$text === $envelopeText",
-    to: "$envelope.$text === $envelopeText",
-  },
-  {
     name: "forms: a secret in a large error that is not JSON is shown",
     from: "if ($response.$result === undefined) return this.$redact($text);",
     to: "if ($response.$result === undefined) return $text;",

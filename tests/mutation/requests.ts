@@ -211,7 +211,7 @@ export const REQUESTS: readonly Mutant[] = [
       if (typeof $text !== "string") return undefined;
       let $isFound = false;`,
     to: `
-      if (typeof $text !== "number") return undefined;
+      if (typeof $text !== "string" || $text !== "") return undefined;
       let $isFound = false;`,
   },
   {

@@ -416,6 +416,14 @@ for (const small of LARGE_FRAMES) {
   });
 }
 
+test("Envelope: a null member between a large result and a small object is removed", () => {
+  const result = `{"a":"${"x".repeat(70_000)}"}`;
+  const frame = `{"jsonrpc":"2.0","id":1,"result":${result},"y":null,"x":{}}`;
+  const [message] = parseFrame(frame);
+  assert(message?.kind === "response");
+  assertEquals(message.text.length, frame.length - `,"y":null`.length);
+});
+
 test("Envelope: a large result is parsed only on first use", () => {
   const text = `{"jsonrpc":"2.0","id":1,"result":${LARGE}}`;
   const [message] = parseFrame(text);
