@@ -85,8 +85,10 @@ export function listPrograms(folder: string): Program[] {
       role: "ours",
       floor: "deno-floor",
       command: ({ webSocket }) => [
-        ...[deno, ...denoRun, "--cached-only", ...permissions] as const,
-        ...[`${ROOT}main.ts`, "--url", webSocket],
+        // The flag is that of `deno task run`.
+        ...[deno, ...denoRun, "--v8-flags=--max-semi-space-size=4"] as const,
+        ...["--cached-only", ...permissions, `${ROOT}main.ts`],
+        ...["--url", webSocket],
       ],
     },
     {
