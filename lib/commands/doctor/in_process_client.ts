@@ -75,6 +75,9 @@ export type ReconnectOutcome =
   /** No new connection was ready in time; `why` is the last error. */
   | { readonly kind: "not reached"; readonly why: string };
 
+/** An unanswered handshake of this length counts as hung, in milliseconds. */
+const HUNG_HANDSHAKE_MS = 1_000;
+
 /** An MCP client, and the proxy that it uses, in this process. */
 export class InProcessClient {
   /** The types of the ids in the daemon's responses: `typeof`, or `null`. */
@@ -226,13 +229,25 @@ export class InProcessClient {
     await this.#dropConnection?.();
     // A pending request makes the proxy dial at once.
     void this.request("tools/list");
-    const isBack = ({ connectionState, reconnects }: Snapshot): boolean =>
-      reconnects > 0 && connectionState.phase === "ready";
+    // The proxy may give up a handshake before doctor's timeout.
+    let handshakingSince: number | undefined;
+    let longestHandshakeMs = 0;
+    const isBack = ({ connectionState, reconnects }: Snapshot): boolean => {
+      const now = performance.now();
+      const handshakeMs = now - (handshakingSince ?? now);
+      longestHandshakeMs = Math.max(longestHandshakeMs, handshakeMs);
+      const { phase } = connectionState;
+      handshakingSince = phase === "handshaking"
+        ? handshakingSince ?? now
+        : undefined;
+      return reconnects > 0 && phase === "ready";
+    };
     const snapshot = await this.waitFor(isBack, timeoutMs);
     const ms = performance.now() - startedAt;
     if (isBack(snapshot)) return { kind: "reconnected", ms };
-    const { connectionState, lastError = "no answer" } = snapshot;
-    return connectionState.phase === "handshaking"
+    const { lastError = "no answer" } = snapshot;
+    // A daemon that refuses the connection closes it sooner.
+    return longestHandshakeMs >= HUNG_HANDSHAKE_MS
       ? { kind: "own unanswered" }
       : { kind: "not reached", why: sanitizeLine(lastError) };
   }
