@@ -240,9 +240,13 @@ function findClosedStringEnd(text: string, start: number): number | undefined {
   for (let at = start;;) {
     at = text.indexOf('"', at + 1);
     if (at === -1) return undefined;
-    let slashes = 0;
-    while (text[at - 1 - slashes] === "\\") slashes++;
-    // An odd number of backslashes escapes the quote.
-    if (slashes % 2 === 0) return at + 1;
+    if (!isEscaped(text, at)) return at + 1;
   }
+}
+
+/** Returns true if an odd number of backslashes is before an offset. */
+export function isEscaped(text: string, at: number): boolean {
+  let slashes = 0;
+  while (text[at - 1 - slashes] === "\\") slashes++;
+  return slashes % 2 === 1;
 }

@@ -8,6 +8,7 @@
 import {
   elementTextsOf,
   findValue,
+  isEscaped,
   prependMember,
   recoverLeadingMembers,
   removeMembers,
@@ -196,13 +197,6 @@ function countOpenObjects(text: string): number {
     }
   }
   return depth;
-}
-
-/** Returns true if an odd number of backslashes is before an offset. */
-function isEscaped(text: string, at: number): boolean {
-  let slashes = 0;
-  while (text[at - 1 - slashes] === "\\") slashes++;
-  return slashes % 2 === 1;
 }
 
 const QUOTE = 0x22;

@@ -63,12 +63,10 @@ interface ProviderRule extends Provider {
 export class TimeoutRules {
   /** The providers, longest name first (`GLM_AIR` before `GLM`). */
   readonly #providers: readonly ProviderRule[];
-  readonly #generalTotal: Timeout;
-  readonly #generalIdle: Timeout;
   /** The timeouts of most messages, which no provider changes. */
   readonly #general: Timeouts;
-  readonly #notification: Timeouts;
-  readonly #discover: Timeouts;
+  /** Those of notifications and of `server/discover`. */
+  readonly #withoutTotal: Timeouts;
   readonly #subscription: Timeouts;
 
   /** Prepares the rules, because each message is checked against them. */
@@ -78,20 +76,17 @@ export class TimeoutRules {
       .map((provider) => ({ ...provider, pattern: prefixOf(provider.name) }));
     const total = { setting: "--request-timeout", ms: config.requestTimeout };
     const idle = { setting: "--idle-timeout", ms: config.idleTimeout };
-    this.#generalTotal = total;
-    this.#generalIdle = idle;
     this.#general = { total: limited(total), idle };
-    this.#notification = { total: undefined, idle };
     // A long-lived request waits until there is a daemon. An error would end a
     // subscription, or suggest that the daemon has an older protocol version.
-    this.#discover = { total: undefined, idle };
+    this.#withoutTotal = { total: undefined, idle };
     // A subscription gets its response only when it ends.
     this.#subscription = { total: undefined, idle: { ...idle, ms: Infinity } };
   }
 
   /** Returns the timeouts of a message: the provider's, else the general ones. */
   timeoutsOf({ kind, method, params }: OutboundMessage): Timeouts {
-    if (kind === "notification") return this.#notification;
+    if (kind === "notification") return this.#withoutTotal;
     if (method === "tools/call") {
       if (this.#providers.length === 0 || !isRecord(params)) {
         return this.#general;
@@ -100,7 +95,7 @@ export class TimeoutRules {
         this.#providerTimeouts(params.name) ?? this.#general;
     }
     if (isSubscriptionMethod(method)) return this.#subscription;
-    return isLongLived(method) ? this.#discover : this.#general;
+    return isLongLived(method) ? this.#withoutTotal : this.#general;
   }
 
   /**
@@ -128,8 +123,8 @@ export class TimeoutRules {
     }
     if (!isFound) return undefined;
     return {
-      total: total ?? limited(this.#generalTotal),
-      idle: idle ?? this.#generalIdle,
+      total: total ?? this.#general.total,
+      idle: idle ?? this.#general.idle,
     };
   }
 }

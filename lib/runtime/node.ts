@@ -306,18 +306,6 @@ function writeStdout(bytes: Uint8Array): number | Promise<number> {
       if (systemErrorCode(error) !== "EAGAIN") throw error;
     }
   }
-  if (usesOutputStreams()) {
-    const { stdout } = process;
-    const { promise, resolve, reject } = Promise.withResolvers<number>();
-    stdout.write(bytes, (error) => {
-      if (error) reject(error);
-      else resolve(bytes.length);
-    });
-    // The stream tries to write at once.
-    return stdout.writableLength === 0 && stdout.errored === null
-      ? bytes.length
-      : promise;
-  }
   if (bunStdout !== undefined) {
     void bunStdout.write(bytes);
     const flushed = bunStdout.flush();
@@ -325,7 +313,11 @@ function writeStdout(bytes: Uint8Array): number | Promise<number> {
       ? flushed.then(() => bytes.length)
       : bytes.length;
   }
-  return write("stdout", bytes);
+  const written = write("stdout", bytes);
+  if (!usesOutputStreams()) return written;
+  // The stream tries to write at once.
+  const { writableLength, errored } = process.stdout;
+  return writableLength === 0 && errored === null ? bytes.length : written;
 }
 
 /**

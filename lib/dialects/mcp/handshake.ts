@@ -162,16 +162,15 @@ export class McpHandshake implements Handshake {
   /** Records the session state that a successful client request has set. */
   onSuccess(request: Request): void {
     const { method, params } = request;
-    if (method === "tools/call") return;
     if (method === "logging/setLevel") this.#setLevelRequest = request;
+    if (
+      method !== "resources/subscribe" && method !== "resources/unsubscribe"
+    ) return;
     const uri = getMember(params, "uri");
     if (typeof uri !== "string") return;
     if (method === "resources/subscribe") {
       this.#resourceSubscriptions.set(uri, request);
-    }
-    if (method === "resources/unsubscribe") {
-      this.#resourceSubscriptions.delete(uri);
-    }
+    } else this.#resourceSubscriptions.delete(uri);
   }
 
   /** Evaluates the response to the probe that opened a connection. */
