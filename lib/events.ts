@@ -8,6 +8,7 @@ import type {
   ContentLengthEvent,
   InputLine,
 } from "./protocol/content_length.ts";
+import type { Id } from "./protocol/jsonrpc.ts";
 import type { CachedResults } from "./cache/cache.ts";
 import type { Failure } from "./link/link.ts";
 
@@ -116,6 +117,8 @@ export type Effect =
     readonly type: "send-to-daemon";
     readonly connectionId: number;
     readonly text: string;
+    /** The client's request in this frame; undefined for any other frame. */
+    readonly requestId: Id | undefined;
   }
   /** Close an open connection with close code 1000, or abort its dial. */
   | { readonly type: "close"; readonly connectionId: number }
@@ -141,16 +144,142 @@ export interface LogEffect {
   readonly type: "log";
   /** The severity. */
   readonly level: LogLevel;
-  /** The name of the log event, in kebab case, for programs. */
-  readonly event: string;
+  /** The name of the log event, for programs. */
+  readonly event: LogEventName;
   /** The text for people. No part of the program parses it. */
   readonly message: string;
-  /**
-   * Why the main connection was lost, or why its dial failed. Undefined for
-   * any other line, and if another client took over the connection.
-   */
-  readonly failure?: Failure;
+  /** What the line reports, for programs; undefined for most lines. */
+  readonly fact?: LogFact;
 }
+
+/**
+ * The names of all log events, in kebab case. `lib/telemetry/log_events.ts`
+ * describes them.
+ */
+export type LogEventName =
+  // The connection to the daemon.
+  | "opened"
+  | "connected"
+  | "reconnected"
+  | "lost"
+  | "displaced"
+  | "attempt-failed"
+  | "circuit"
+  | "resumed"
+  | "suspected"
+  | "standby-failed"
+  | "busy"
+  | "capacity-determined"
+  | "keeps-one"
+  | "pool-connected"
+  | "pool-lost"
+  | "pool-attempt-failed"
+  | "retired"
+  | "unread"
+  | "health-file"
+  | "gave-up"
+  // Requests and other messages.
+  | "message"
+  | "request-failed"
+  | "request-repeated"
+  | "duplicate-id"
+  | "dropped-notification"
+  | "overlong-line"
+  | "framed-input"
+  | "invalid-from-client"
+  | "invalid-from-daemon"
+  | "stray-from-client"
+  | "stray-from-daemon"
+  | "unnamed-error"
+  | "unnamed-result"
+  | "binary-frame"
+  // The client's session.
+  | "initialized-locally"
+  | "list-changed"
+  | "not-restored"
+  | "withheld"
+  // The program itself.
+  | "bad-setting"
+  | "cache"
+  | "unseen"
+  | "log-file"
+  | "metrics"
+  | "broken-stdout"
+  | "bug";
+
+/** The state of the circuit breaker (`lib/session/circuit_breaker.ts`). */
+export type CircuitState = "closed" | "open" | "half-open";
+
+/** Why a connection was lost, as one of a few words. */
+export type LossCause =
+  | "closed" // the daemon sent a close frame
+  | "aborted" // the connection ended without a close frame
+  | "timeout" // the daemon did not answer in time
+  | "refused" // the daemon refuses the proxy
+  | "displaced" // another client took the connection
+  | "too-large" // a message was too large
+  | "second-connection" // the proxy's own second connection ended the first
+  | "stdout-full" // the client does not read
+  | "unreachable"; // the daemon was not reached since the start
+
+/** A request that the proxy answered with an error of its own. */
+export interface FailedRequest {
+  /** The method. */
+  readonly method: string;
+  /** The name of the tool, of the prompt or of the resource, if any. */
+  readonly name?: string | undefined;
+  /** The code of the error. */
+  readonly code: number;
+  /** The reason in the error's `data`, in snake case. */
+  readonly reason: string;
+}
+
+/** What a log line reports; durations are in milliseconds. */
+export type LogFact =
+  /** The daemon is connected, after `attempts` attempts. */
+  | {
+    readonly type: "connected";
+    readonly attempts: number;
+    /** How long the main link was down. */
+    readonly downMs: number;
+    readonly isReconnect: boolean;
+  }
+  /** The main connection was lost. */
+  | {
+    readonly type: "lost";
+    readonly cause: LossCause;
+    /** The cause for the code that handles it, as in {@linkcode Failure}. */
+    readonly failure: Failure;
+    /** How many requests ended with an error because of it. */
+    readonly failedRequests: number;
+    /** How long the connection was ready. */
+    readonly readyMs: number;
+    /** How long before this line the connection was found to be silent. */
+    readonly silentMs: number;
+  }
+  /** A dial of the main link failed. */
+  | {
+    readonly type: "attempt-failed";
+    readonly attempt: number;
+    readonly failure: Failure;
+  }
+  /** A request ended with an error of the proxy. */
+  | {
+    readonly type: "request-failed";
+    readonly request: FailedRequest;
+    /** True if it was on its way when the connection was lost. */
+    readonly wasInFlight: boolean;
+  }
+  /** A request was sent once more, on another connection. */
+  | {
+    readonly type: "request-repeated";
+    readonly method: string;
+    readonly name: string | undefined;
+  }
+  /** The circuit breaker changed its state. */
+  | { readonly type: "circuit"; readonly state: CircuitState }
+  /** The program slept, and the clock counted `monotonicGapMs` of it. */
+  | { readonly type: "resumed"; readonly monotonicGapMs: number };
 
 /** An event of one connection. */
 export type SocketEvent = Extract<SessionEvent, { connectionId: number }>;

@@ -36,6 +36,7 @@ const FOLDERS: readonly Folder[] = [
   { name: "dialects/mcp", kind: "pure" },
   { name: "dialects/exai", kind: "pure" },
   { name: "session", kind: "pure" },
+  { name: "telemetry", kind: "pure" },
   { name: "transport", kind: "edge" },
   { name: "proxy", kind: "edge" },
   { name: "clients", kind: "pure" },

@@ -141,6 +141,8 @@ export interface DisconnectCause extends Failure, DialEnd {
    * `unclear` if a request may be the cause.
    */
   readonly displaced?: "likely" | "unclear" | "no";
+  /** The close code; undefined if the proxy itself ended the connection. */
+  readonly closeCode?: number;
   /** The message that was too large: a request, or the response to one. */
   readonly tooLarge?: "request" | "response" | undefined;
   /** True if the daemon may have rejected the offered subprotocol. */
@@ -162,6 +164,7 @@ export class Link {
   #downSince: number;
   #handshakeMs = 0;
   #lastFailure: DisconnectCause | undefined;
+  #lastFailureAt: number | undefined;
   /** When the pool link was last used; `Infinity` for any other role. */
   #lastUsedAt = Infinity;
   #isBacklogged = false;
@@ -245,6 +248,11 @@ export class Link {
   /** Why the last dial or connection ended, for people. */
   get lastFailure(): string | undefined {
     return this.#lastFailure?.reason;
+  }
+
+  /** When the last dial or connection ended; `undefined` if none has. */
+  get lastFailureAt(): number | undefined {
+    return this.#lastFailureAt;
   }
 
   /** Why the last dial or connection ended, for code. */
@@ -511,6 +519,7 @@ export class Link {
     this.#lastOneWayNumber = -Infinity;
     this.#lastAnsweredNumber = 0;
     this.#lastFailure = cause;
+    this.#lastFailureAt = now - (cause.agoMs ?? 0);
     // A dial that was not urgent may have hung for its full timeout. It must
     // not make the next urgent timeout longer, so it does not count.
     const wasNotUrgent = "urgentUntil" in state && now - state.since >

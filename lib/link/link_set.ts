@@ -162,6 +162,11 @@ export class LinkSet {
       this.#find(role, () => true);
   }
 
+  /** True while the daemon refuses the main link. */
+  get isMainRefused(): boolean {
+    return this.#main.refusal !== undefined;
+  }
+
   /** When the main link's outage began; `Infinity` if usable or unneeded. */
   get downSince(): number {
     const { main } = this;

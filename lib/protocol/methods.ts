@@ -91,6 +91,18 @@ export function isIdempotent(
   return params.task === undefined && isToolIdempotent(params.name);
 }
 
+/** The longest name of a tool or a prompt in a text, in UTF-16 units. */
+const MAX_NAME_CHARS = 80;
+
+/** Returns the name of the tool or prompt of a request, if it has one. */
+export function nameOf(
+  { method, params }: Pick<Request, "method" | "params">,
+): string | undefined {
+  if (method !== "tools/call" && method !== "prompts/get") return undefined;
+  const name = getMember(params, "name");
+  return typeof name === "string" ? name.slice(0, MAX_NAME_CHARS) : undefined;
+}
+
 /** The lists with change notifications, named by their capabilities. */
 export const LIST_CHANGED_KINDS = [
   "tools",

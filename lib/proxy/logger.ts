@@ -6,7 +6,19 @@
  */
 
 import type { LogEffect, LogLevel } from "../events.ts";
+import { fieldsOf, type LogFields } from "../telemetry/log_events.ts";
 import type { Redactor } from "../config/secrets.ts";
+
+/** An entry for the log, as the session and the proxy write it. */
+export type LogEntry = Omit<LogEffect, "type">;
+
+/** An entry without secrets. */
+interface LogLine {
+  readonly level: LogLevel;
+  readonly event: LogEffect["event"];
+  readonly message: string;
+  readonly fields: LogFields | undefined;
+}
 
 const LEVEL_RANK = { debug: 0, info: 1, warn: 2, error: 3 } as const;
 /** How many lines of a kind are written before others are only counted. */
@@ -20,17 +32,37 @@ export function createLogger(
   format: "text" | "json",
   write: (line: string) => void,
   redact: Redactor,
-): (entry: Omit<LogEffect, "type">) => void {
-  return ({ level: entryLevel, event, message: unredacted }) => {
-    if (LEVEL_RANK[entryLevel] < LEVEL_RANK[level]) return;
-    const message = redact(unredacted);
-    const time = new Date().toISOString();
-    write(
-      format === "json"
-        ? JSON.stringify({ time, level: entryLevel, event, message })
-        : `${time} ${entryLevel.toUpperCase().padEnd(5)} alwaysup: ${message}`,
-    );
+): (entry: LogEntry) => void {
+  return (entry) => {
+    if (LEVEL_RANK[entry.level] < LEVEL_RANK[level]) return;
+    write(formatLine(redactLogEntry(entry, redact), format, new Date()));
   };
+}
+
+/** Removes secrets from the text and from the fields of an entry. */
+function redactLogEntry(
+  { level, event, message, fact }: LogEntry,
+  redact: Redactor,
+): LogLine {
+  const fields = fact && Object.fromEntries(
+    Object.entries(fieldsOf(fact)).map(([name, value]) => [
+      name,
+      typeof value === "string" ? redact(value) : value,
+    ]),
+  );
+  return { level, event, message: redact(message), fields };
+}
+
+/** Returns a line of the log, without the end of the line. */
+function formatLine(
+  { level, event, message, fields }: LogLine,
+  format: "text" | "json",
+  date: Date,
+): string {
+  const time = date.toISOString();
+  return format === "json"
+    ? JSON.stringify({ time, level, event, message, ...fields })
+    : `${time} ${level.toUpperCase().padEnd(5)} alwaysup: ${message}`;
 }
 
 interface LineGroup {

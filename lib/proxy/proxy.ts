@@ -11,7 +11,13 @@
 import { errorMessageOf } from "../text/error_message.ts";
 import { waitAtMost } from "../runtime/timeout.ts";
 import type { Config } from "../config/config.ts";
-import type { Effect, LogEffect, LogLevel, SessionEvent } from "../events.ts";
+import type {
+  Effect,
+  LogEffect,
+  LogEventName,
+  LogLevel,
+  SessionEvent,
+} from "../events.ts";
 import { type Host, pause } from "../runtime/host.ts";
 import type { Dialect } from "../dialects/dialect.ts";
 import { Exai, isExaiClose } from "../dialects/exai/exai.ts";
@@ -22,6 +28,8 @@ import { StatusFile, statusFolder } from "./status_file.ts";
 import { LogRateLimiter } from "./logger.ts";
 import { bugReport, createLogEffect } from "../session/session_log.ts";
 import { Session } from "../session/session.ts";
+import { HistoryRecorder } from "../telemetry/history.ts";
+import type { LiveStatus } from "./status_format.ts";
 import type { Snapshot } from "../session/snapshot.ts";
 import { cacheKeyOf, CacheWriter, readCacheFile } from "./cache_file.ts";
 import { UntrustedFileError } from "../runtime/own_files.ts";
@@ -59,17 +67,17 @@ const MIN_DRAIN_STDOUT_MS = 300;
 
 /**
  * Runs a session until it exits, and resolves with the process's exit code.
- * `onSnapshot` is called at the end of each turn.
+ * `onTurn` is called at the end of each turn.
  */
 export function runProxy(
   config: Config,
   version: string,
   host: Host,
   log: (entry: Omit<LogEffect, "type">) => void,
-  onSnapshot?: (snapshot: Snapshot) => void,
+  onTurn?: (takeSnapshot: () => Snapshot) => void,
   transport: Transport = createWebSocketTransport(config, host),
 ): Promise<number> {
-  return new Proxy(config, version, host, log, onSnapshot, transport).run();
+  return new Proxy(config, version, host, log, onTurn, transport).run();
 }
 
 /**
@@ -83,12 +91,13 @@ class Proxy {
   readonly #config: Config;
   readonly #host: Host;
   readonly #log: LogRateLimiter;
-  readonly #onSnapshot: ((snapshot: Snapshot) => void) | undefined;
+  readonly #onTurn: ((takeSnapshot: () => Snapshot) => void) | undefined;
   readonly #transport: Transport;
   readonly #session: Session;
   readonly #connections = new Map<number, TransportConnection>();
   readonly #stdout: LineWriter;
   readonly #sleepDetector: SleepDetector;
+  readonly #history: HistoryRecorder;
   readonly #cacheFile: ReturnType<typeof readCacheFile>;
   readonly #cacheWriter: CacheWriter | undefined;
   readonly #exitCode = Promise.withResolvers<number>();
@@ -118,13 +127,13 @@ class Proxy {
     version: string,
     host: Host,
     log: (entry: Omit<LogEffect, "type">) => void,
-    onSnapshot: ((snapshot: Snapshot) => void) | undefined,
+    onTurn: ((takeSnapshot: () => Snapshot) => void) | undefined,
     transport: Transport,
   ) {
     this.#config = config;
     this.#host = host;
     this.#log = new LogRateLimiter(log);
-    this.#onSnapshot = onSnapshot;
+    this.#onTurn = onTurn;
     this.#transport = transport;
     const cacheFile = readCacheFile(config.cache, cacheKeyOf(config), host);
     this.#cacheFile = cacheFile;
@@ -143,6 +152,7 @@ class Proxy {
       Math.random,
       this.#now,
     );
+    this.#history = new HistoryRecorder(this.#now);
     this.#sleepDetector = new SleepDetector(this.#now, Date.now());
     const folder = config.status === "on" ? statusFolder(host) : undefined;
     if (folder !== undefined) {
@@ -273,7 +283,7 @@ class Proxy {
     const now = this.#now;
     this.#isEndQueued = false;
     this.#log.writeSummaries(now);
-    this.#onSnapshot?.(this.#session.snapshot());
+    this.#onTurn?.(this.#takeSnapshot);
     if (this.#hasChanged) this.#statusFile?.markDirty(now);
     this.#hasChanged = false;
     if (this.#statusFile && now >= this.#statusFile.nextWriteAt) {
@@ -320,6 +330,7 @@ class Proxy {
   #perform(effect: Effect): void {
     switch (effect.type) {
       case "dial": {
+        this.#history.record(effect, this.#now, Date.now());
         const { connectionId, subprotocol } = effect;
         const connection = this.#transport.dial(
           connectionId,
@@ -349,6 +360,7 @@ class Proxy {
       case "send-to-client":
         return this.#stdout.push(effect.text);
       case "log":
+        this.#history.record(effect, this.#now, Date.now());
         return this.#log.write(effect, this.#now);
       case "save-cache":
         return this.#cacheWriter?.save(effect.results);
@@ -371,7 +383,7 @@ class Proxy {
   #updateStatusFile(file: StatusFile): void {
     const wallClockOffsetMs = Date.now() - this.#now;
     try {
-      file.update(this.#session.snapshot(), this.#now, wallClockOffsetMs);
+      file.update(this.#liveStatus(), this.#now, wallClockOffsetMs);
     } catch (error) {
       const isNotOwned = error instanceof UntrustedFileError;
       if (isNotOwned) this.#statusFile = undefined;
@@ -387,7 +399,16 @@ class Proxy {
     }
   }
 
-  #writeLog(level: LogLevel, event: string, text: string): void {
+  readonly #takeSnapshot = (): Snapshot => this.#session.snapshot();
+
+  #liveStatus(): LiveStatus {
+    return {
+      ...this.#session.snapshot(),
+      history: this.#history.snapshot(),
+    };
+  }
+
+  #writeLog(level: LogLevel, event: LogEventName, text: string): void {
     this.#log.write(createLogEffect(level, event, text), this.#now);
   }
 

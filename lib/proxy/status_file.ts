@@ -8,12 +8,12 @@
 import { errorMessageOf } from "../text/error_message.ts";
 import { type Host } from "../runtime/host.ts";
 import {
+  type LiveStatus,
   parseStatus,
   type ProxyInfo,
   type ProxyStatus,
   serializeStatus,
 } from "./status_format.ts";
-import type { Snapshot } from "../session/snapshot.ts";
 import {
   readTrusted,
   secureOwnFolder,
@@ -31,7 +31,7 @@ const MIN_WRITE_INTERVAL_MS = 1_000;
 const REFRESH_INTERVAL_MS = 5_000;
 /** The age from which a file's proxy counts as ended, in milliseconds. */
 const STALE_STATUS_MS = 3 * REFRESH_INTERVAL_MS;
-const MAX_STATUS_FILE_BYTES = 64 * 1024;
+const MAX_STATUS_FILE_BYTES = 1024 * 1024;
 /** The name of a proxy's file, or of the temporary file before its rename. */
 const STATUS_FILE_NAME = /^\d+-[0-9a-z]+\.json(\.\d+-[0-9a-z]+\.tmp)?$/;
 
@@ -46,7 +46,7 @@ export class StatusFile {
   readonly #host: Host;
   readonly #info: ProxyInfo;
   readonly #path: string;
-  #writtenSnapshot = "";
+  #writtenStatus = "";
   #hasFailed = false;
   /** When the file may be written again, and when it must be. */
   #earliestWriteAt: number;
@@ -82,9 +82,9 @@ export class StatusFile {
    * @throws {UntrustedFileError} if another user may have written the file
    * @throws {Error} at the first of several failures in a row
    */
-  update(snapshot: Snapshot, now: number, wallClockOffsetMs: number): void {
-    const text = JSON.stringify(snapshot);
-    const isDue = text !== this.#writtenSnapshot || now >= this.#refreshAt;
+  update(status: LiveStatus, now: number, wallClockOffsetMs: number): void {
+    const text = JSON.stringify(status);
+    const isDue = text !== this.#writtenStatus || now >= this.#refreshAt;
     if (isDue) this.#refreshAt = now + REFRESH_INTERVAL_MS;
     this.#nextWriteAt = this.#refreshAt;
     if (!isDue) return;
@@ -94,7 +94,7 @@ export class StatusFile {
       writeAtomic(
         this.#host,
         this.#path,
-        serializeStatus(this.#info, snapshot, wallClockOffsetMs),
+        serializeStatus(this.#info, status, wallClockOffsetMs),
       );
     } catch (error) {
       if (this.#hasFailed && !(error instanceof UntrustedFileError)) return;
@@ -102,7 +102,7 @@ export class StatusFile {
       throw error;
     }
     this.#hasFailed = false;
-    this.#writtenSnapshot = text;
+    this.#writtenStatus = text;
     this.#earliestWriteAt = now + MIN_WRITE_INTERVAL_MS;
   }
 

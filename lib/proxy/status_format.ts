@@ -7,6 +7,8 @@
 import { isRecord } from "../protocol/jsonrpc.ts";
 import { tryParseJson } from "../json/spans.ts";
 import { FAILURE_CAUSES } from "../link/link.ts";
+import { EMPTY_HISTORY, type History } from "../telemetry/history.ts";
+import type { MessageFigures } from "../telemetry/figures.ts";
 import type { ConnectionState, Snapshot } from "../session/snapshot.ts";
 
 /** The properties of a proxy that do not change while it runs. */
@@ -25,8 +27,18 @@ export interface ProxyInfo {
   readonly startedAt: number;
 }
 
+/** What changes while a proxy runs; times are on the session's clock. */
+export interface LiveStatus extends Snapshot {
+  /** What was lost, when and why. */
+  readonly history: History;
+  /** The figures of all messages, if they are collected (`--metrics`). */
+  readonly figures?: MessageFigures | undefined;
+  /** The URL of the metrics, if they are served. */
+  readonly metricsUrl?: string | undefined;
+}
+
 /** The status of a running proxy; all times are in milliseconds since 1970. */
-export interface ProxyStatus extends ProxyInfo, Snapshot {}
+export interface ProxyStatus extends ProxyInfo, LiveStatus {}
 
 /** Returns the status for `status --json`, without its internal members. */
 export function toPublicStatus(
@@ -40,14 +52,14 @@ const STATUS_FORMAT_VERSION = 2;
 /** Returns the text of a status file, with all times by the wall clock. */
 export function serializeStatus(
   info: ProxyInfo,
-  snapshot: Snapshot,
+  live: LiveStatus,
   wallClockOffsetMs: number,
 ): string {
   const toWallClock = (name: string, value: unknown): unknown =>
-    /^(since|nextAt)$/.test(name)
+    /^(since|nextAt|lastErrorAt|downSince)$/.test(name)
       ? Math.round(Number(value) + wallClockOffsetMs)
       : value;
-  const status = { alwaysup: STATUS_FORMAT_VERSION, ...info, ...snapshot };
+  const status = { alwaysup: STATUS_FORMAT_VERSION, ...info, ...live };
   return `${JSON.stringify(status, toWallClock)}\n`;
 }
 
@@ -69,19 +81,36 @@ export function parseStatus(text: string): ProxyStatus | undefined {
     return undefined;
   }
   const { client = "", lastError = "", lastErrorCause: cause } = parsed;
-  // Both may be absent: `answersDuringCalls` is while it is unknown.
+  // All may be absent, in a file of an older version or while they are unknown.
   const { connections = "unknown", answersDuringCalls = false } = parsed;
+  const { circuit = "closed", queuedMessages = 0 } = parsed;
+  const { history = EMPTY_HISTORY, daemon = "", lastErrorAt = 0 } = parsed;
   const isStatus = isConnectionState(parsed.connectionState) &&
     Object.entries(MEMBER_TYPES).every(([name, type]) =>
       typeof parsed[name] === type
     ) &&
     typeof client === "string" && typeof lastError === "string" &&
     /^(one|many|unknown)$/.test(String(connections)) &&
-    typeof answersDuringCalls === "boolean";
+    typeof answersDuringCalls === "boolean" &&
+    /^(closed|open|half-open)$/.test(String(circuit)) &&
+    typeof queuedMessages === "number" && typeof daemon === "string" &&
+    typeof lastErrorAt === "number" && isHistory(history);
   if (!isStatus) return undefined;
   // Drops a cause that only newer versions know.
   const lastErrorCause = FAILURE_CAUSES.find((it) => it === cause);
-  return { ...parsed, connections, lastErrorCause } as unknown as ProxyStatus;
+  return {
+    ...parsed,
+    ...{ connections, lastErrorCause, circuit, queuedMessages, history },
+  } as unknown as ProxyStatus;
+}
+
+function isHistory(value: unknown): value is History {
+  return isRecord(value) &&
+    Object.entries(EMPTY_HISTORY).every(([name, empty]) =>
+      Array.isArray(empty)
+        ? Array.isArray(value[name]) && value[name].every(isRecord)
+        : typeof value[name] === typeof empty && value[name] !== null
+    );
 }
 
 function isConnectionState(value: unknown): value is ConnectionState {

@@ -36,6 +36,11 @@ export class MessageQueue {
       .filter((it) => it.hintRequirement?.connectionId === connectionId);
   }
 
+  /** The number of messages. */
+  get size(): number {
+    return this.#entries.size;
+  }
+
   /** True if some entry may be written as soon as a link can carry it. */
   get hasWritable(): boolean {
     return this.#nextRole(NO_ROLES) !== undefined;

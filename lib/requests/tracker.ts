@@ -80,6 +80,11 @@ export class RequestTracker {
     return this.#requestCount;
   }
 
+  /** The number of messages that wait in the queue. */
+  get queuedCount(): number {
+    return this.#queue.size;
+  }
+
   /** Returns how many responses a shutdown waits for, without subscriptions. */
   awaitedResponseCount(daemon: "up" | "down"): number {
     // A queued `server/discover` waits until the daemon is up.

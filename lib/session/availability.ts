@@ -16,12 +16,6 @@ import type { LinkOutage } from "./errors.ts";
 import type { SessionConfig } from "./session_config.ts";
 import { timeoutReason } from "./session_log.ts";
 
-/**
- * The longest queue time of a request that arrives after the daemon was down
- * for longer than the queue timeout. A container needs 10 to 15 s to boot.
- */
-const LONG_OUTAGE_QUEUE_MS = 20_000;
-
 /** The availability of the daemon for one session. */
 export class Availability {
   #timesConnected = 0;
@@ -66,10 +60,11 @@ export class Availability {
   hasUsableLink(message: OutboundMessage): boolean {
     return this.roleOf(message) === "pool"
       ? this.#hasUsablePool
-      : this.#hasUsableMain;
+      : this.hasUsableMain;
   }
 
-  get #hasUsableMain(): boolean {
+  /** True if the main link is usable and not backlogged. */
+  get hasUsableMain(): boolean {
     const { main } = this.links;
     return main.isUsable && !main.isBacklogged;
   }
@@ -89,13 +84,13 @@ export class Availability {
   get isCalm(): boolean {
     const { links, tracker } = this;
     return links.isMainAlone && links.main.liveness?.isCalm === true &&
-      this.#hasUsableMain && !links.capacity.isChecking &&
+      this.hasUsableMain && !links.capacity.isChecking &&
       !tracker.hasWritable && this.dialect.scheduling === undefined;
   }
 
   /** Starts or stops the queue timers after links became usable or unusable. */
   updateQueueTimers(): void {
-    const hasMain = this.#hasUsableMain;
+    const hasMain = this.hasUsableMain;
     const hasPool = this.#hasUsablePool;
     if (hasMain === this.#hadUsableMain && hasPool === this.#hadUsablePool) {
       return;
@@ -175,30 +170,9 @@ export class Availability {
       (this.#timesConnected > 0 || failures > 0);
   }
 
-  /** Returns how long a request that arrives now may be queued, in ms. */
-  queueTimeoutMs(): number {
-    const { queueTimeout } = this.config;
-    const isLongOutage = this.effects.now - this.links.downSince > queueTimeout;
-    return isLongOutage
-      ? Math.min(queueTimeout, LONG_OUTAGE_QUEUE_MS)
-      : queueTimeout;
-  }
-
   /** Returns the link that a message waits for; undefined if one is usable. */
   blockingLinkOf(message: OutboundMessage): Link | undefined {
     return this.links.blockingLink(this.roleOf(message));
-  }
-
-  /** Returns the link that a message waits for, if the daemon refuses it. */
-  refusingLinkOf(message: OutboundMessage): Link | undefined {
-    if (this.#hasUsableMain && this.dialect.scheduling === undefined) {
-      return undefined;
-    }
-    const link = this.blockingLinkOf(message);
-    // A message that waits for a refused standby stays in the queue.
-    return link?.refusal !== undefined && link.role !== "standby"
-      ? link
-      : undefined;
   }
 
   /** Returns true if a message waits although no link it needs has failed. */

@@ -22,7 +22,6 @@ import {
 } from "../protocol/jsonrpc.ts";
 import type { Method } from "../protocol/mcp_types.ts";
 import { parseMessages, recoverRequestId } from "../protocol/message_parser.ts";
-import { isLongLived } from "../protocol/methods.ts";
 import type { RoutedFrame } from "../requests/server_requests.ts";
 import type { Connections } from "./connections.ts";
 import * as errors from "./errors.ts";
@@ -164,15 +163,19 @@ export class ClientMessages extends SessionPart {
       return "other";
     }
     if (!isUp && this.offlineResponses.tryRespond(request)) return "other";
+    if (this.clientIds.mayGetLateResponse(id)) {
+      this.effects.toClient(errors.idAwaitsLateResponse(id));
+      return "other";
+    }
     const error = this.#admissionError(request);
     if (error !== undefined) {
-      this.effects.toClient(error);
+      this.effects.failRequest(error);
       return "other";
     }
     const timeouts = this.timeouts.timeoutsOf(request);
     const queueTimeoutMs = isUp
       ? this.config.queueTimeout
-      : this.availability.queueTimeoutMs();
+      : this.circuit.queueTimeoutMs;
     const entry = this.tracker.open(request, timeouts, now, queueTimeoutMs);
     switch (this.sender.trySend(entry)) {
       case "written":
@@ -184,20 +187,16 @@ export class ClientMessages extends SessionPart {
   }
 
   /** Returns the error for a request that may be neither sent nor queued. */
-  #admissionError(request: Request): string | undefined {
-    const { id, method, text: { length: size } } = request;
-    if (this.clientIds.mayGetLateResponse(id)) {
-      return errors.idAwaitsLateResponse(id);
-    }
+  #admissionError(request: Request): errors.RequestError | undefined {
+    const { text: { length: size } } = request;
     const { maxMessage } = this.config;
     if (size > maxMessage) {
       const delivery = this.rules.deliveryOf({ message: request });
       return errors.messageTooLarge(delivery, size, maxMessage);
     }
-    const refusingLink = this.availability.refusingLinkOf(request);
+    const refusingLink = this.circuit.refusingLinkOf(request);
     if (
-      refusingLink !== undefined && !isLongLived(method) &&
-      !refusingLink.tryRedialAfterRefusal(this.now)
+      refusingLink !== undefined && this.circuit.rejects(request, refusingLink)
     ) {
       return errors.daemonUnavailable(
         this.rules.deliveryOf({ message: request }),

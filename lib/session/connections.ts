@@ -73,7 +73,7 @@ export class Connections extends SessionPart {
   /** Logs a connection, or a reconnection if the daemon was usable before. */
   logConnected(reconnect: ReconnectInfo): void {
     const isReconnect = this.availability.countConnection() > 0;
-    this.effects.log.connected(isReconnect ? reconnect : undefined);
+    this.effects.log.connected(reconnect, isReconnect);
   }
 
   /** Starts the check if it risks no call. Returns true if it was started. */
@@ -145,6 +145,7 @@ export class Connections extends SessionPart {
     const reason = this.effects.shorten(unredactedCause.reason);
     const cause = { ...unredactedCause, reason };
     const { connectionId, phase, attemptCount: attempt, role } = link;
+    const readyMs = this.now - (link.readySince ?? this.now);
     const hasAnsweredProbe = (link.liveness?.answeredProbeCount ?? 0) > 0;
     const isDisposable = role === "draining" || role === "capacity-check";
     if (isDisposable) this.links.remove(link);
@@ -170,7 +171,7 @@ export class Connections extends SessionPart {
       case "main":
         this.#abandonSecondConnections(phase, cause);
         return phase === "ready"
-          ? this.#logLoss(link, cause, failedCount)
+          ? this.#logLoss(link, cause, failedCount, readyMs)
           : this.#logFailedAttempt(link, cause, attempt);
     }
   }
@@ -203,13 +204,25 @@ export class Connections extends SessionPart {
     if (phase !== "ready" && !cause.isHung) this.links.capacity.onDaemonDown();
   }
 
-  #logLoss(link: Link, cause: DisconnectCause, failedCount: number): void {
+  #logLoss(
+    link: Link,
+    cause: DisconnectCause,
+    failedCount: number,
+    readyMs: number,
+  ): void {
     const { retryAfterMs = 0 } = this.availability.outageOfLink(link);
     const next = cause.isStdoutFull ? "drained" : retryAfterMs;
     const level = cause.isSelfCaused ? "info" : "warn";
     const { isDisplaced } = link;
     this.effects.log
-      .connectionLost(cause, failedCount, next, isDisplaced, level);
+      .connectionLost(
+        cause,
+        failedCount,
+        { readyMs },
+        next,
+        isDisplaced,
+        level,
+      );
   }
 
   #logFailedAttempt(link: Link, cause: DisconnectCause, attempt: number): void {
@@ -246,7 +259,7 @@ export class Connections extends SessionPart {
           : this.rules.recoveryFor(request, this.now),
     );
     for (const entry of failed) {
-      effects.toClient(this.#lossError(entry, tooLarge, failed.length));
+      effects.failRequest(this.#lossError(entry, tooLarge, failed.length));
     }
     for (const id of this.serverRequests.onDisconnect(connectionId)) {
       const requestId = JSON.parse(id) as RequestId;
@@ -264,7 +277,7 @@ export class Connections extends SessionPart {
     entry: PendingRequest,
     tooLarge: DisconnectCause["tooLarge"],
     failedCount: number,
-  ): string {
+  ): errors.RequestError {
     const delivery = this.rules.deliveryOf(entry);
     if (tooLarge === "request") {
       const { length } = entry.message.text;
@@ -280,14 +293,14 @@ export class Connections extends SessionPart {
     for (const entry of this.tracker.undelayedEntries()) {
       const { message, key } = entry;
       if (message.kind !== "request" || isLongLived(message.method)) continue;
-      if (this.availability.refusingLinkOf(message) === undefined) continue;
+      if (this.circuit.refusingLinkOf(message) === undefined) continue;
       this.tracker.close(key);
-      this.effects.toClient(this.unavailableError(entry as PendingRequest));
+      this.effects.failRequest(this.unavailableError(entry as PendingRequest));
     }
   }
 
   /** Builds the error for a request that got no usable link. */
-  unavailableError(entry: PendingRequest): string {
+  unavailableError(entry: PendingRequest): errors.RequestError {
     const delivery = this.rules.deliveryOf(entry);
     if (entry.isOutcomePoll) {
       return errors.outcomeUnknown(delivery, "connection_lost");

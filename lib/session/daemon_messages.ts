@@ -150,6 +150,7 @@ export class DaemonMessages extends SessionPart {
       this.dialect.hasPendingOwnRequest(connectionId);
     return {
       cause: failureCauseOf(event),
+      closeCode: code,
       ...this.dialect.closeReasonOf(connectionId, event, link.phase),
       isSelfCaused: isCausedBySecond && wasCheckRunning,
       displaced: isCausedBySecond || !mayBeDisplacement
@@ -334,7 +335,9 @@ export class DaemonMessages extends SessionPart {
       this.#recordList(link, message, response);
       this.cache.store(message, rawResponse);
     }
-    const line = isTooLarge ? this.#tooLargeError(entry, text.length) : text;
+    const error = isTooLarge
+      ? this.#tooLargeError(entry, text.length)
+      : undefined;
     // If a bug throws above, the request is still pending, and gets an error.
     this.tracker.closeFound(entry);
     // The request was sent twice, so a second response may arrive.
@@ -347,7 +350,8 @@ export class DaemonMessages extends SessionPart {
     if (message.method === "ping") link.liveness?.onProbeAnswered(key, now);
     this.#tasks.onResponse(entry, response, connectionId);
     link.markUsed(now);
-    this.effects.toClient(line);
+    if (error === undefined) this.effects.toClient(text);
+    else this.effects.failRequest(error);
     link.onResponse();
     if (link.phase !== "handshaking") return;
     // After a failed `initialize`, the link needs another handshake.
@@ -372,7 +376,7 @@ export class DaemonMessages extends SessionPart {
     this.listSync.onPageShown(link, list, pageCursor, response.result);
   }
 
-  #tooLargeError(entry: PendingRequest, size: number): string {
+  #tooLargeError(entry: PendingRequest, size: number): errors.RequestError {
     const delivery = this.rules.deliveryOf(entry);
     return errors.messageTooLarge(delivery, size, this.config.maxMessage);
   }
@@ -419,7 +423,7 @@ export class DaemonMessages extends SessionPart {
     this.tracker.lateResponses.onResponse(id, connectionId);
     const entry = this.tracker.complete(id, connectionId);
     if (entry === undefined) return;
-    this.effects.toClient(this.#tooLargeError(entry, size));
+    this.effects.failRequest(this.#tooLargeError(entry, size));
   }
 
   #handleRequest(link: Link, request: Request): void {

@@ -33,6 +33,8 @@ export interface DeliveryState {
    * polls for its outcome.
    */
   readonly isSentOrPolled: boolean;
+  /** True if the request is in flight, not for its outcome only. */
+  readonly isInFlight: boolean;
   /** `unknown` once the daemon may have started the request, else `no`. */
   readonly delivered: "no" | "unknown";
   /** How many connections were lost while the request was in flight. */
@@ -83,6 +85,7 @@ export class DeliveryRules {
       isIdempotent: this.#isIdempotent(request) && !isHintUnconfirmed,
       isHintUnconfirmed,
       isSentOrPolled,
+      isInFlight: isInFlight && !isOutcomePoll,
       delivered: wasSent ? "unknown" : "no",
       connectionLosses,
     };

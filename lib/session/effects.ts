@@ -22,6 +22,7 @@ import {
   toSingleLine,
 } from "../protocol/jsonrpc.ts";
 import type { SessionConfig } from "./session_config.ts";
+import type { RequestError } from "./errors.ts";
 import { SessionLog } from "./session_log.ts";
 
 /** The longest text of the daemon in a log line or error, in UTF-16 units. */
@@ -60,9 +61,22 @@ export class Effects {
     this.toClient(buildErrorResponse(id, code, text, data));
   }
 
-  /** Sends a message, and returns its write number; 0 before `ready`. */
-  toDaemon({ connectionId, liveness }: Link, text: string): number {
-    this.push({ type: "send-to-daemon", connectionId, text });
+  /** Ends a request with an error of the proxy, and logs that. */
+  failRequest({ text, ...failed }: RequestError): void {
+    this.toClient(text);
+    this.log.requestFailed(failed);
+  }
+
+  /**
+   * Sends a message, and returns its write number; 0 before `ready`.
+   * `requestId` is set if the message is a request of the client.
+   */
+  toDaemon(
+    { connectionId, liveness }: Link,
+    text: string,
+    requestId?: Id,
+  ): number {
+    this.push({ type: "send-to-daemon", connectionId, text, requestId });
     return liveness?.assignWriteNumber() ?? 0;
   }
 

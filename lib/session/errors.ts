@@ -14,10 +14,21 @@ import {
   buildNotification,
   ErrorCode,
   type ErrorData,
-  getMember,
   type Id,
 } from "../protocol/jsonrpc.ts";
+import { nameOf } from "../protocol/methods.ts";
+import type { FailedRequest } from "../events.ts";
 import type { DeliveryState } from "./delivery_rules.ts";
+
+/** An error response to a request of the client. */
+export interface RequestError {
+  /** The text of the response. */
+  readonly text: string;
+  /** What failed, for the log and the figures. */
+  readonly request: FailedRequest;
+  /** True if the request was in flight when the error was built. */
+  readonly wasInFlight: boolean;
+}
 
 /** The state of a link that is down, or that the daemon does not read. */
 export interface LinkOutage {
@@ -54,7 +65,7 @@ function formatSetting(ms: number): string {
 export function daemonUnavailable(
   delivery: DeliveryState,
   outage: LinkOutage,
-): string {
+): RequestError {
   const { url, refusal, attempt, retryAfterMs } = outage;
   const { delivered } = delivery;
   const cause = refusal ?? outage.lastFailure ?? "nothing is connected yet";
@@ -93,7 +104,7 @@ export function daemonUnavailable(
 export function outcomeUnknown(
   delivery: DeliveryState,
   reason: "connection_lost" | "stopped",
-): string {
+): RequestError {
   const cause = reason === "stopped"
     ? "the proxy was stopped"
     : "the connection to the daemon was lost";
@@ -131,7 +142,7 @@ export function responseUnreadable(
   delivery: DeliveryState,
   received: string,
   attempts: number,
-): string {
+): RequestError {
   const advice = delivery.isIdempotent
     ? "It is safe to try again: repeating it changes nothing."
     : "It may or may not have been executed: check its effect before you " +
@@ -148,7 +159,7 @@ export function responseUnreadable(
 }
 
 /** Builds the error for a request that was queued when the proxy stopped. */
-export function stoppedBeforeSend(delivery: DeliveryState): string {
+export function stoppedBeforeSend(delivery: DeliveryState): RequestError {
   const { delivered } = delivery;
   const what = delivered === "no" ? "delivered" : "answered";
   return buildError(
@@ -166,7 +177,7 @@ export function timedOut(
   timeout: Timeout,
   waitedMs: number,
   lastProgress?: { readonly agoMs: number; readonly value: number | undefined },
-): string {
+): RequestError {
   const { delivered } = delivery;
   const limit = `${timeout.setting} is ${formatSetting(timeout.ms)}`;
   const value = lastProgress?.value === undefined
@@ -199,7 +210,7 @@ export function idAwaitsLateResponse(id: Id): string {
 }
 
 /** Builds the error for a request that does not fit into the queue. */
-export function queueFull(delivery: DeliveryState): string {
+export function queueFull(delivery: DeliveryState): RequestError {
   return buildError(
     delivery,
     ErrorCode.overloaded,
@@ -215,7 +226,7 @@ export function messageTooLarge(
   delivery: DeliveryState,
   size: number,
   limit: number,
-): string {
+): RequestError {
   const [what, outcome] = delivery.isSentOrPolled
     ? ["The daemon's answer", "was answered, but the answer was dropped"]
     : ["The request", "was not sent"];
@@ -236,7 +247,7 @@ export function messageTooLarge(
 export function requestTooLargeForDaemon(
   delivery: DeliveryState,
   size: number,
-): string {
+): RequestError {
   return buildError(
     delivery,
     ErrorCode.tooLarge,
@@ -247,7 +258,9 @@ export function requestTooLargeForDaemon(
 }
 
 /** Builds the error for a response that is too large for the runtime. */
-export function responseTooLargeForSocket(delivery: DeliveryState): string {
+export function responseTooLargeForSocket(
+  delivery: DeliveryState,
+): RequestError {
   return buildError(
     delivery,
     ErrorCode.tooLarge,
@@ -282,10 +295,10 @@ export function waitProgress(
 
 /** Returns the method, and a called tool's name, without the arguments. */
 function describeRequest({ request }: DeliveryState): string {
-  const { method, params } = request;
-  const name = getMember(params, "name");
-  if (method !== "tools/call" || typeof name !== "string") return method;
-  return `${method} ${JSON.stringify(name.slice(0, 80))}`;
+  const name = nameOf(request);
+  return request.method === "tools/call" && name !== undefined
+    ? `${request.method} ${JSON.stringify(name)}`
+    : request.method;
 }
 
 function isRetryable({ delivered, isIdempotent }: DeliveryState): boolean {
@@ -293,10 +306,15 @@ function isRetryable({ delivered, isIdempotent }: DeliveryState): boolean {
 }
 
 function buildError(
-  { request }: DeliveryState,
+  { request, isInFlight }: DeliveryState,
   code: number,
   message: string,
   data: ErrorData,
-): string {
-  return buildErrorResponse(request.id, code, message, data);
+): RequestError {
+  const { id, method } = request;
+  return {
+    text: buildErrorResponse(id, code, message, data),
+    request: { method, name: nameOf(request), code, reason: data.reason },
+    wasInFlight: isInFlight,
+  };
 }

@@ -78,7 +78,7 @@ export class OfflineResponses extends SessionPart {
     const { total } = this.timeouts.timeoutsOf(request);
     const ms = Math.min(
       initializeGrace,
-      this.availability.queueTimeoutMs(),
+      this.circuit.queueTimeoutMs,
       total?.ms ?? Infinity,
     );
     this.#graceTimers.set(request.id, { request, until: this.now + ms });

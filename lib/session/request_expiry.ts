@@ -67,7 +67,7 @@ export class RequestExpiry extends SessionPart {
     const request = entry as PendingRequest;
     switch (expiry) {
       case "queue-timeout":
-        this.effects.toClient(this.connections.unavailableError(request));
+        this.effects.failRequest(this.connections.unavailableError(request));
         // If the request is in flight, it belongs to an unfinished handshake.
         return this.#abandon(request, "--queue-timeout");
       case "hint-timeout":
@@ -95,7 +95,7 @@ export class RequestExpiry extends SessionPart {
   /** Fails a request that has timed out, and cancels it at the daemon. */
   timeOut(request: PendingRequest, timeout: Timeout): void {
     const { arrivedAt, lastDaemonActivity } = request;
-    this.effects.toClient(errors.timedOut(
+    this.effects.failRequest(errors.timedOut(
       this.rules.deliveryOf(request),
       timeout,
       this.now - arrivedAt,

@@ -154,7 +154,7 @@ export class SecondConnections extends SessionPart {
     const { connections, dialect, effects, links, tracker } = this;
     const { main } = links;
     if (main.liveness?.isUnderSuspicion !== true) return;
-    const { connectionId, downSince } = main;
+    const { connectionId, downSince, readySince = downSince } = main;
     // If there is a pool, the main link only carries short requests.
     const mayCloseMain = dialect.scheduling !== undefined ||
       !tracker.isBusy(connectionId) ||
@@ -167,8 +167,9 @@ export class SecondConnections extends SessionPart {
       links.remove(main);
       effects.close(connectionId);
       const failedCount = connections.recoverRequests(connectionId);
-      effects.log.connectionLost({ reason }, failedCount, "replaced");
       const downMs = this.now - downSince;
+      const times = { readyMs: downSince - readySince, silentMs: downMs };
+      effects.log.connectionLost({ reason }, failedCount, times, "replaced");
       connections.logConnected({ attempt: 1, downMs });
     } else {
       tracker.requeueLongLived(connectionId, this.now);

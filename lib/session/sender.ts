@@ -149,7 +149,8 @@ export class Sender extends SessionPart {
     // The response to a client's ping shows the same as a probe's.
     const isProbe = method === "ping" && this.config.pingInterval < Infinity &&
       this.availability.usageOf(link).load === "idle";
-    const writeNumber = this.effects.toDaemon(link, text);
+    const writeNumber = this.effects.toDaemon(link, text, message.id);
+    if (entry.connectionLosses > 0) this.effects.log.requestRepeated(message);
     this.tracker.markSent(entry, connectionId, now, writeNumber);
     link.markUsed(now);
     if (isProbe) link.liveness?.onProbeSent(message.id, now, { writeNumber });
@@ -240,7 +241,9 @@ export class Sender extends SessionPart {
   failOutcomeUnknown(entry: PendingRequest): "closed" {
     const delivery = this.rules.deliveryOf(entry);
     this.tracker.close(entry.key);
-    this.effects.toClient(errors.outcomeUnknown(delivery, "connection_lost"));
+    this.effects.failRequest(
+      errors.outcomeUnknown(delivery, "connection_lost"),
+    );
     return "closed";
   }
 
@@ -268,9 +271,9 @@ export class Sender extends SessionPart {
     const waiting = this.#requestsToOpenWith(link);
     const opening = this.dialect.handshake.begin(link.connectionId, waiting);
     if (opening === undefined) return;
-    this.effects.toDaemon(link, opening.text);
+    const { text, requestId } = opening;
+    this.effects.toDaemon(link, text, requestId);
     link.onHandshakeSent(this.now);
-    const { requestId } = opening;
     if (requestId === undefined) return;
     this.tracker.markHandshakeSent(requestId, link.connectionId, this.now);
   }

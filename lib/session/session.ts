@@ -14,11 +14,13 @@
 import type { Dialect } from "../dialects/dialect.ts";
 import type { Effect, SessionEvent } from "../events.ts";
 import { LinkSet } from "../link/link_set.ts";
+import { sanitizeLine } from "../text/sanitize.ts";
 import { ServerRequests } from "../requests/server_requests.ts";
 import { TimeoutRules } from "../requests/timeouts.ts";
 import { ToolHints } from "../requests/tool_hints.ts";
 import { RequestTracker } from "../requests/tracker.ts";
 import { Availability } from "./availability.ts";
+import { CircuitBreaker } from "./circuit_breaker.ts";
 import { ClientIds } from "./client_ids.ts";
 import { ClientMessages } from "./client_messages.ts";
 import { Connections } from "./connections.ts";
@@ -106,6 +108,7 @@ export class Session {
       unclear,
       expiry,
     );
+    const { circuit } = base;
     const links = new LinkTimers(base, sender, probes, connections, second);
     const { subscriptionEnds: ends } = daemon;
     const shutdown = new Shutdown(base, connections, ends, links);
@@ -128,7 +131,7 @@ export class Session {
     // Local responses come first, so that a request that is due for one does
     // not time out in the same step.
     const requestTimers = [offline, expiry, ends, unclear, lists, sender];
-    this.#timedParts = [...requestTimers, shutdown, links, second];
+    this.#timedParts = [...requestTimers, shutdown, links, second, circuit];
     const { pingInterval, pingTimeout } = config;
     this.#minReactionMs = Math.min(MIN_REACTION_MS, pingInterval, pingTimeout);
   }
@@ -145,13 +148,19 @@ export class Session {
 
   /** Returns a summary of the session, for the status file and `doctor`. */
   snapshot(): Snapshot {
-    const { availability, links: { main } } = this.#base;
+    const { availability, circuit, dialect, tracker } = this.#base;
+    const { main } = this.#base.links;
+    const { daemonName } = dialect;
     return {
       client: this.#clientMessages.clientName,
+      daemon: daemonName && sanitizeLine(daemonName),
+      circuit: circuit.state,
       connectionState: connectionStateOf(main, availability.usageOf(main)),
       reconnects: Math.max(0, availability.timesConnected - 1),
       pendingRequests: this.pendingRequestCount,
+      queuedMessages: tracker.queuedCount,
       lastError: main.lastFailure,
+      lastErrorAt: main.lastFailureAt,
       lastErrorCause: main.lastCause,
       connections: availability.connectionCapacity,
       answersDuringCalls: this.#probes.answersDuringCalls,
@@ -249,7 +258,7 @@ export class Session {
   #onResumed(monotonicGapMs: number, suspendedMs: number): void {
     const { dialect, effects, links } = this.#base;
     const sleptMs = monotonicGapMs + suspendedMs;
-    effects.log.resumedAfterSleep(sleptMs);
+    effects.log.resumedAfterSleep(sleptMs, monotonicGapMs);
     dialect.onSuspended?.(suspendedMs);
     this.#cache.onSuspended(suspendedMs);
     for (const part of this.#timedParts) part.postpone?.(monotonicGapMs);
@@ -281,6 +290,14 @@ function createBase(
     tracker,
     effects,
   );
+  const circuit = new CircuitBreaker(
+    config,
+    dialect,
+    links,
+    tracker,
+    availability,
+    effects,
+  );
   const toolHints = new ToolHints();
   const clientIds = new ClientIds(tracker);
   dialect.useClientIds?.(clientIds);
@@ -292,6 +309,7 @@ function createBase(
     tracker,
     timeouts: new TimeoutRules(config),
     availability,
+    circuit,
     clientIds,
     toolHints,
     serverRequests: new ServerRequests(),

@@ -5,9 +5,16 @@
  * @module
  */
 
-import type { LogEffect, LogLevel } from "../events.ts";
+import type {
+  CircuitState,
+  LogEffect,
+  LogEventName,
+  LogFact,
+  LogLevel,
+  LossCause,
+} from "../events.ts";
 import type { ConnectionCapacity } from "../link/capacity_detector.ts";
-import type { Failure, LinkState } from "../link/link.ts";
+import type { DisconnectCause, Failure, LinkState } from "../link/link.ts";
 import type {
   Id,
   InvalidMessage,
@@ -16,7 +23,8 @@ import type {
 } from "../protocol/jsonrpc.ts";
 import { errorMessageOf } from "../text/error_message.ts";
 import { sanitizeLine } from "../text/sanitize.ts";
-import { formatSeconds, type LinkOutage } from "./errors.ts";
+import { nameOf } from "../protocol/methods.ts";
+import { formatSeconds, type LinkOutage, type RequestError } from "./errors.ts";
 
 /** The problem of a client that sends `Content-Length` headers, and advice. */
 export const CONTENT_LENGTH_ADVICE: string =
@@ -133,6 +141,54 @@ export class SessionLog {
     this.#log("warn", "unnamed-result", text);
   }
 
+  /** Logs that a request ended with an error of the proxy. */
+  requestFailed(
+    { request, wasInFlight }: Omit<RequestError, "text">,
+  ): void {
+    const { method, name, code, reason } = request;
+    const text = `${requestLabel(method, name)} ended with the error ` +
+      `${code} (${reason}).`;
+    // At the exit, nobody can act on the lines of many requests.
+    const level = reason === "stopped" ? "debug" : "info";
+    const fact = { type: "request-failed", request, wasInFlight } as const;
+    this.#log(level, "request-failed", text, fact);
+  }
+
+  /** Logs that a request is sent once more, on another connection. */
+  requestRepeated(request: Request): void {
+    const { method } = request;
+    const name = nameOf(request);
+    const text = `${requestLabel(method, name)} was sent once more, ` +
+      "because its connection was lost.";
+    const fact = { type: "request-repeated", method, name } as const;
+    this.#log("info", "request-repeated", text, fact);
+  }
+
+  /**
+   * Logs the state of the circuit breaker. `cause` says why the circuit is
+   * tripped, if it has just been.
+   */
+  circuitChanged(
+    state: CircuitState,
+    cause:
+      | { readonly kind: "refused" }
+      | { readonly kind: "long-outage"; readonly queueMs: number }
+      | undefined,
+  ): void {
+    const why = cause?.kind === "refused"
+      ? ": the daemon refuses the connection. A request gets an error at " +
+        "once, or waits for one attempt"
+      : cause?.kind === "long-outage"
+      ? ": the daemon has been away for long (--queue-timeout). A request " +
+        `gets an attempt at once, and waits for ${
+          formatSeconds(cause.queueMs)
+        } at most`
+      : "";
+    const text = `The circuit breaker is ${state}${why}.`;
+    const level = cause === undefined ? "debug" : "info";
+    this.#log(level, "circuit", text, { type: "circuit", state });
+  }
+
   /** Logs that a binary frame that is not UTF-8 was dropped. */
   binaryFrameDropped(bytes: number, level: LogLevel): void {
     const text = `Dropped a binary frame of ${bytes} bytes from the daemon: ` +
@@ -145,26 +201,37 @@ export class SessionLog {
     this.#log("debug", "opened", `The WebSocket to ${this.url} is open.`);
   }
 
-  /** Logs a connection; `reconnect` is set if it is not the first one. */
-  connected(reconnect: ReconnectInfo | undefined): void {
+  /** Logs a connection. */
+  connected({ attempt, downMs }: ReconnectInfo, isReconnect: boolean): void {
     const daemon = `to WebSocket daemon at ${this.url}`;
-    if (reconnect === undefined) {
-      return this.#log("info", "connected", `Successfully connected ${daemon}`);
+    const fact = {
+      type: "connected",
+      attempts: attempt,
+      downMs,
+      isReconnect,
+    } as const;
+    if (!isReconnect) {
+      const text = `Successfully connected ${daemon}`;
+      return this.#log("info", "connected", text, fact);
     }
-    const { attempt, downMs } = reconnect;
     const text = `Reconnected ${daemon} after ${attempt} attempt` +
       `${attempt === 1 ? "" : "s"} (down ${formatSeconds(downMs)})`;
-    this.#log("info", "reconnected", text);
+    this.#log("info", "reconnected", text, fact);
   }
 
-  /** Logs the loss of a ready connection, without `failure` if displaced. */
+  /**
+   * Logs the loss of the main connection, which was ready for `readyMs`, and
+   * then silent for `silentMs`.
+   */
   connectionLost(
-    { reason, cause }: Failure,
+    cause: DisconnectCause,
     failedCount: number,
+    { readyMs, silentMs = 0 }: { readyMs: number; silentMs?: number },
     next: NextDial,
     isDisplaced = false,
     level: LogLevel = "warn",
   ): void {
+    const { reason } = cause;
     const why = isDisplaced
       ? `${reason}; it seems that another client takes the connection`
       : reason;
@@ -173,13 +240,19 @@ export class SessionLog {
       : ` (requests whose outcome is unknown: ${failedCount})`;
     const text = `Lost the WebSocket daemon at ${this.url}: ${why}` +
       `${unanswered}${describeNextDial(next)}`;
-    if (isDisplaced) this.#log(level, "displaced", text);
-    else this.#log(level, "lost", text, { reason, cause });
+    this.#log(level, isDisplaced ? "displaced" : "lost", text, {
+      type: "lost",
+      cause: isDisplaced ? "displaced" : lossCauseOf(cause),
+      failure: { reason, cause: cause.cause },
+      failedRequests: failedCount,
+      readyMs,
+      silentMs,
+    });
   }
 
   /**
    * Logs that a dial failed. If `retryAfterMs` is 0, the attempt continues with
-   * another dial, so the line has no `failure`, and its level is `debug`.
+   * another dial, so the line has no fact, and its level is `debug`.
    */
   attemptFailed(
     attempt: number,
@@ -193,8 +266,9 @@ export class SessionLog {
     const level = isFailed && isAttemptLogged(attempt) ? "warn" : "debug";
     const text = `Attempt ${attempt} to connect to the WebSocket daemon at ` +
       `${this.url} failed: ${reason}. Next attempt ${next}.`;
-    const failure = isFailed ? { reason, cause } : undefined;
-    this.#log(level, "attempt-failed", text, failure);
+    const failure = { reason, cause };
+    const fact = { type: "attempt-failed", attempt, failure } as const;
+    this.#log(level, "attempt-failed", text, isFailed ? fact : undefined);
   }
 
   /** Logs that the main connection is silent, and a second one is opened. */
@@ -240,13 +314,13 @@ export class SessionLog {
   }
 
   /** Logs that the program or the machine slept, for `sleptMs` in total. */
-  resumedAfterSleep(sleptMs: number): void {
+  resumedAfterSleep(sleptMs: number, monotonicGapMs: number): void {
     const text =
       `Resumed after a sleep of ${
         formatSeconds(sleptMs)
       }: the sleep does not count ` +
       "towards timeouts, and the connection is checked.";
-    this.#log("info", "resumed", text);
+    this.#log("info", "resumed", text, { type: "resumed", monotonicGapMs });
   }
 
   /** Logs that a pool connection is ready. */
@@ -329,9 +403,14 @@ export class SessionLog {
     this.write(bugReport(error));
   }
 
-  #log(level: LogLevel, event: string, text: string, failure?: Failure): void {
+  #log(
+    level: LogLevel,
+    event: LogEventName,
+    text: string,
+    fact?: LogFact,
+  ): void {
     const entry = createLogEffect(level, event, text);
-    this.write(failure === undefined ? entry : { ...entry, failure });
+    this.write(fact === undefined ? entry : { ...entry, fact });
   }
 }
 
@@ -346,7 +425,7 @@ export function bugReport(error: unknown): LogEffect {
 /** Creates a log line without control characters, cut at 1000 characters. */
 export function createLogEffect(
   level: LogLevel,
-  event: string,
+  event: LogEventName,
   text: string,
 ): LogEffect {
   return { type: "log", level, event, message: sanitizeLine(text, 1000) };
@@ -381,6 +460,29 @@ function describeNextDial(next: NextDial): string {
     default:
       return `. Reconnecting in ${formatSeconds(next)}.`;
   }
+}
+
+/** Returns the cause as one of a few words. */
+function lossCauseOf(cause: DisconnectCause): LossCause {
+  if (cause.isStdoutFull) return "stdout-full";
+  if (cause.isSelfCaused) return "second-connection";
+  if (cause.tooLarge !== undefined) return "too-large";
+  if (cause.isRefused) return "refused";
+  switch (cause.closeCode) {
+    case undefined:
+      return "timeout";
+    // Without a close frame (RFC 6455 section 7.1.5).
+    case 0:
+    case 1006:
+      return "aborted";
+    default:
+      return "closed";
+  }
+}
+
+function requestLabel(method: string, name: string | undefined): string {
+  const what = truncate(method);
+  return name === undefined ? what : `${what} ${JSON.stringify(name)}`;
 }
 
 /** Limits the length of an id or a method, which a peer has chosen. */

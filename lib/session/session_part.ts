@@ -13,6 +13,7 @@ import type { ToolHints } from "../requests/tool_hints.ts";
 import type { TimeoutRules } from "../requests/timeouts.ts";
 import type { RequestTracker } from "../requests/tracker.ts";
 import type { Availability } from "./availability.ts";
+import type { CircuitBreaker } from "./circuit_breaker.ts";
 import type { ClientIds } from "./client_ids.ts";
 import type { DeliveryRules } from "./delivery_rules.ts";
 import type { Effects } from "./effects.ts";
@@ -43,6 +44,8 @@ export abstract class SessionPart {
   readonly timeouts: TimeoutRules;
   /** The usable links, and the facts about an outage. */
   readonly availability: Availability;
+  /** How long new requests may wait for a daemon that is down. */
+  readonly circuit: CircuitBreaker;
   /** The lookup of the client's requests by ids from the daemon. */
   readonly clientIds: ClientIds;
   /** The daemon's hints about which tools are safe to call twice. */
@@ -61,6 +64,7 @@ export abstract class SessionPart {
     this.tracker = base.tracker;
     this.timeouts = base.timeouts;
     this.availability = base.availability;
+    this.circuit = base.circuit;
     this.clientIds = base.clientIds;
     this.toolHints = base.toolHints;
     this.serverRequests = base.serverRequests;

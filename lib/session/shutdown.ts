@@ -135,12 +135,12 @@ export class Shutdown extends SessionPart {
     for (const entry of this.tracker.closeAll()) {
       if (entry.message.kind === "notification") continue;
       const request = entry as PendingRequest;
-      this.effects.toClient(this.#shutdownError(request));
+      this.effects.failRequest(this.#shutdownError(request));
     }
     this.#exit(code);
   }
 
-  #shutdownError(entry: PendingRequest): string {
+  #shutdownError(entry: PendingRequest): errors.RequestError {
     const delivery = this.rules.deliveryOf(entry);
     if (delivery.isSentOrPolled || delivery.isHintUnconfirmed) {
       return errors.outcomeUnknown(delivery, "stopped");

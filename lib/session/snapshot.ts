@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { CircuitState } from "../events.ts";
 import { sanitizeLine } from "../text/sanitize.ts";
 import type { ConnectionCapacity } from "../link/capacity_detector.ts";
 import type { FailureCause, Link, LinkUsage } from "../link/link.ts";
@@ -31,14 +32,22 @@ export type ConnectionState =
 export interface Snapshot {
   /** The client's reported name and version; `undefined` before the report. */
   readonly client: string | undefined;
+  /** The daemon's reported name and version; `undefined` if not known. */
+  readonly daemon?: string | undefined;
   /** The state of the main connection. */
   readonly connectionState: ConnectionState;
+  /** The state of the circuit breaker. */
+  readonly circuit: CircuitState;
   /** How many times the daemon was connected again after an outage. */
   readonly reconnects: number;
   /** The number of the client's requests that have no response yet. */
   readonly pendingRequests: number;
+  /** The number of messages that wait for the daemon. */
+  readonly queuedMessages: number;
   /** The reason why the last dial or connection ended, for people. */
   readonly lastError: string | undefined;
+  /** When that happened, in ms on the session's clock. */
+  readonly lastErrorAt?: number | undefined;
   /** The same reason as a code for programs, if it is a known cause. */
   readonly lastErrorCause?: FailureCause | undefined;
   /** Whether the daemon keeps one or many connections open per client. */

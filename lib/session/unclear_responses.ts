@@ -157,7 +157,7 @@ export class UnclearResponses extends SessionPart {
     const delivery = this.rules.deliveryOf(entry);
     this.tracker.close(entry.key);
     this.tracker.lateResponses.add(entry.key, connectionId, "unclear");
-    this.effects.toClient(
+    this.effects.failRequest(
       errors.responseUnreadable(delivery, description, attempts),
     );
   }

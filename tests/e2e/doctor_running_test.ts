@@ -11,6 +11,7 @@ import {
   serializeStatus,
 } from "../../lib/proxy/status_format.ts";
 import type { Snapshot } from "../../lib/session/snapshot.ts";
+import { EMPTY_HISTORY } from "../../lib/telemetry/history.ts";
 import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
 import { test, WAIT_LIMIT_MS } from "../helpers/time_limit.ts";
 import {
@@ -94,6 +95,7 @@ class StateFolder implements Disposable {
         reconnects: 0,
       },
       ...{ pendingRequests: 0, lastError: undefined, connections: "unknown" },
+      ...{ circuit: "closed", queuedMessages: 0, history: EMPTY_HISTORY },
       ...{ answersDuringCalls: undefined, ...snapshot },
     }, 0);
     Deno.mkdirSync(this.running, { recursive: true });

@@ -4,19 +4,20 @@
  * @module
  */
 
-import type { ProxyInfo } from "../../lib/proxy/status_format.ts";
-import type { Snapshot } from "../../lib/session/snapshot.ts";
+import type { LiveStatus, ProxyInfo } from "../../lib/proxy/status_format.ts";
+import { EMPTY_HISTORY } from "../../lib/telemetry/history.ts";
 
 export const PROXY_INFO: ProxyInfo = {
   ...{ pid: 7, version: "1", runtime: "deno 2", url: "ws://h/" },
   ...{ dialect: "mcp", startedAt: 1_000 },
 };
 
-export const SNAPSHOT: Snapshot = {
+export const SNAPSHOT: LiveStatus = {
   client: "editor 1",
   connectionState: { phase: "ready", since: 5.4 },
   ...{ reconnects: 2, pendingRequests: 3, lastError: undefined },
   ...{ connections: "one", answersDuringCalls: false },
+  ...{ circuit: "closed", queuedMessages: 1, history: EMPTY_HISTORY },
 };
 
 /** The age at which a status file counts as abandoned, in milliseconds. */

@@ -6,6 +6,7 @@
 
 import type { CheckedDaemon } from "../../lib/commands/doctor/running_checks.ts";
 import type { ProxyStatus } from "../../lib/proxy/status_format.ts";
+import { EMPTY_HISTORY } from "../../lib/telemetry/history.ts";
 import type { ConnectionState } from "../../lib/session/snapshot.ts";
 
 /** The configured daemon. */
@@ -38,6 +39,7 @@ export function proxyStatus(changes: Partial<ProxyStatus> = {}): ProxyStatus {
       lastError: undefined,
     },
     ...{ connections: "unknown", answersDuringCalls: undefined },
+    ...{ circuit: "closed", queuedMessages: 0, history: EMPTY_HISTORY },
     ...changes,
   };
 }

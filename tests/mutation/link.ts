@@ -67,24 +67,17 @@ export const LINK: readonly Mutant[] = [
   {
     name: "a request waits for a daemon that refuses the connection",
     from: `
-      if (
-        $refusing !== undefined && !$isLongLived($method) &&
-        !$refusing.$askAgain(this.$now)
-      ) { $$answer }`,
-    to: "void [$refusing, $isLongLived];",
+      return !$isLongLived($method) &&
+        !$refusing.$askAgain(this.$effects.$now);`,
+    to: "void [$isLongLived, $method, $refusing]; return false;",
   },
   {
     name:
       "no request causes another dial after the daemon has refused the connection",
     from: `
-      if (
-        $refusing !== undefined && !$isLongLived($method) &&
-        !$refusing.$askAgain(this.$now)
-      ) { $$answer }`,
-    to: `
-      if (
-        !$isLongLived($method) && $refusing?.$askAgain(-Infinity) === false
-      ) { $$answer }`,
+      return !$isLongLived($method) &&
+        !$refusing.$askAgain(this.$effects.$now);`,
+    to: `return !$isLongLived($method) && !$refusing.$askAgain(-Infinity);`,
   },
   {
     name: "close code 1008 on a connection that worked counts as a refusal",

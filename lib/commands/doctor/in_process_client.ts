@@ -9,6 +9,7 @@ import { sanitizeLine } from "../../text/sanitize.ts";
 import { waitAtMost } from "../../runtime/timeout.ts";
 import type { Config } from "../../config/config.ts";
 import type { Host } from "../../runtime/host.ts";
+import type { LogFact } from "../../events.ts";
 import { tryParseJson } from "../../json/spans.ts";
 import { ErrorCode, getNested, isRecord } from "../../protocol/jsonrpc.ts";
 import type { Failure, FailureCause } from "../../link/link.ts";
@@ -139,9 +140,9 @@ export class InProcessClient {
       testConfig,
       "0",
       inProcessHost,
-      ({ failure }) => failure && this.#fail(failure),
-      (snapshot) => {
-        this.#snapshot = snapshot;
+      ({ fact }) => this.#onFact(fact),
+      (takeSnapshot) => {
+        this.#snapshot = takeSnapshot();
         this.#onSnapshot();
       },
       this.#observedTransport(config, host),
@@ -299,6 +300,12 @@ export class InProcessClient {
       this.#signal?.();
     }
     await this.#exitCode;
+  }
+
+  #onFact(fact: LogFact | undefined): void {
+    const isFailure = fact?.type === "attempt-failed" ||
+      fact?.type === "lost" && fact.cause !== "displaced";
+    if (isFailure) this.#fail(fact.failure);
   }
 
   #fail({ reason: rawReason, cause }: Failure): void {

@@ -167,7 +167,7 @@ test("Secrets: no log line has a secret, in either format", () => {
     const lines: string[] = [];
     const push = (line: string): void => void lines.push(line);
     const log = createLogger("debug", format, push, createRedactor(["s3cret"]));
-    log({ level: "warn", event: "e", message: "it said s3cret" });
+    log({ level: "warn", event: "lost", message: "it said s3cret" });
     assertMatch(lines.join(), /it said \*\*\*/);
   }
 });

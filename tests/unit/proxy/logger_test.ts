@@ -6,7 +6,7 @@
  * @module
  */
 
-import type { LogEffect, LogLevel } from "../../../lib/events.ts";
+import type { LogEffect, LogEventName, LogLevel } from "../../../lib/events.ts";
 import { createLogger, LogRateLimiter } from "../../../lib/proxy/logger.ts";
 import { assertEquals, assertMatch } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
@@ -18,7 +18,7 @@ function lines(level: LogLevel, format: "text" | "json"): string[] {
   const redact = (text: string): string => text.replace("s3cret", "***");
   const log = createLogger(level, format, (line) => found.push(line), redact);
   for (const level of LEVELS) {
-    log({ level, event: `e-${level}`, message: `m "${level}" s3cret` });
+    log({ level, event: "lost", message: `m "${level}" s3cret` });
   }
   return found;
 }
@@ -36,7 +36,7 @@ test("Logger: a line has time, level and the redacted message, and in JSON the e
   const { time, ...rest } = JSON.parse(lines("error", "json")[0]!);
   assertMatch(time, /^\d{4}-\d\d-\d\dT.*Z$/);
   const message = 'm "error" ***';
-  assertEquals(rest, { level: "error", event: "e-error", message });
+  assertEquals(rest, { level: "error", event: "lost", message });
 });
 
 class LimitedLog {
@@ -46,7 +46,11 @@ class LimitedLog {
   );
 
   /** Logs `count` lines of a kind at `now`. Returns how many were written. */
-  countWritten(count: number, now: number, event = "bad"): number {
+  countWritten(
+    count: number,
+    now: number,
+    event: LogEventName = "lost",
+  ): number {
     for (let i = 1; i <= count; i++) {
       const message = `${event} ${i}`;
       const line: LogEffect = { type: "log", level: "warn", event, message };
@@ -72,16 +76,16 @@ test("Log limit: the first ten lines of a kind are written, and then one a secon
   const log = new LimitedLog();
   assertEquals(log.countWritten(1000, 5), 10);
   assertEquals(log.takeSummaries(1004), []);
-  assertEquals(log.takeSummaries(1005), ["bad 1000 (and 989 more like it)"]);
+  assertEquals(log.takeSummaries(1005), ["lost 1000 (and 989 more like it)"]);
   assertEquals(log.countWritten(1000, 1500), 0);
   assertEquals(log.takeSummaries(2004), []);
-  assertEquals(log.takeSummaries(2005), ["bad 1000 (and 999 more like it)"]);
+  assertEquals(log.takeSummaries(2005), ["lost 1000 (and 999 more like it)"]);
 });
 
 test("Log limit: a kind without lines for a second begins anew", () => {
   const log = new LimitedLog();
   assertEquals(log.countWritten(11, 0), 10);
-  assertEquals(log.takeSummaries(1000), ["bad 11"]);
+  assertEquals(log.takeSummaries(1000), ["lost 11"]);
   assertEquals(log.takeSummaries(2000), []);
   assertEquals(log.countWritten(11, 2001), 10);
   assertEquals(log.countWritten(1, 2002), 0);
@@ -90,9 +94,9 @@ test("Log limit: a kind without lines for a second begins anew", () => {
 test("Log limit: each kind is counted separately, and the last counts are written at the end", () => {
   const log = new LimitedLog();
   assertEquals(log.countWritten(12, 0), 10);
-  assertEquals(log.countWritten(13, 0, "worse"), 10);
+  assertEquals(log.countWritten(13, 0, "busy"), 10);
   assertEquals(log.takeSummaries(Infinity), [
-    "bad 12 (and 1 more like it)",
-    "worse 13 (and 2 more like it)",
+    "lost 12 (and 1 more like it)",
+    "busy 13 (and 2 more like it)",
   ]);
 });

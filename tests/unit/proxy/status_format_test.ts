@@ -7,6 +7,7 @@
 import {
   describeConnectionState,
   formatDuration,
+  type LiveStatus,
   parseStatus,
   type ProxyInfo,
   serializeStatus,
@@ -15,6 +16,7 @@ import type {
   ConnectionState,
   Snapshot,
 } from "../../../lib/session/snapshot.ts";
+import { EMPTY_HISTORY } from "../../../lib/telemetry/history.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import { PROXY_INFO, SNAPSHOT } from "../../helpers/proxy_status.ts";
@@ -25,6 +27,7 @@ const PROXY: ProxyInfo = PROXY_INFO;
 /** The members that a status file may lack. */
 const OPTIONAL = [
   ...["client", "lastError", "connections", "answersDuringCalls"],
+  ...["circuit", "queuedMessages", "history"],
 ];
 
 test("Status format: writes moments by the wall clock, and reads what it wrote", () => {
@@ -53,7 +56,7 @@ test("Status format: writes moments by the wall clock, and reads what it wrote",
 
 test("Status format: a file of an older version has no facts about the daemon", () => {
   const { connections: _, answersDuringCalls: __, ...older } = SNAPSHOT;
-  const read = parseStatus(serializeStatus(PROXY, older as Snapshot, 0))!;
+  const read = parseStatus(serializeStatus(PROXY, older as LiveStatus, 0))!;
   assertEquals([read.client, read.connections], ["editor 1", "unknown"]);
   assertEquals(read.answersDuringCalls, undefined);
 });
@@ -70,6 +73,12 @@ test("Status format: refuses a file that is not ours, or incomplete", () => {
     { ...whole, connectionState: "ready" },
     ...[{ ...whole, connections: "two" }, { ...whole, connections: 1 }],
     ...[{ ...whole, answersDuringCalls: "yes" }],
+    ...[{ ...whole, circuit: "broken" }, { ...whole, queuedMessages: "1" }],
+    ...[{ ...whole, daemon: 1 }, { ...whole, lastErrorAt: "x" }],
+    ...[null, {}, [], { ...EMPTY_HISTORY, outages: [1] }].map((history) => ({
+      ...whole,
+      history,
+    })),
     { ...whole, connectionState: { phase: "ready" } },
     { ...whole, connectionState: { phase: "waiting", attempt: 1 } },
     { ...whole, connectionState: { phase: "dialing" } },

@@ -13,6 +13,7 @@ import {
   messageTooLarge,
   outcomeUnknown,
   queueFull,
+  type RequestError,
   requestTooLargeForDaemon,
   responseTooLargeForSocket,
   responseUnreadable,
@@ -28,6 +29,7 @@ import type { Json } from "../../helpers/session/session_driver.ts";
 const UNSENT: DeliveryState = {
   request: request("7", "tools/call", '{"name":"write","arguments":{"s":1}}'),
   ...{ isIdempotent: false, isHintUnconfirmed: false, isSentOrPolled: false },
+  isInFlight: false,
   ...{ delivered: "no", connectionLosses: 0 },
 };
 const SAFE: DeliveryState = { ...UNSENT, isIdempotent: true };
@@ -54,7 +56,7 @@ const LIMIT = { setting: "--request-timeout", ms: 60_000 };
  */
 const ERRORS: [
   what: string,
-  text: string,
+  error: RequestError,
   code: number,
   delivered: "yes" | "no" | "unknown",
   retryable: boolean,
@@ -184,10 +186,18 @@ const ERRORS: [
     /exceeds this runtime's limit for a WebSocket message/,
   ],
 ];
-for (const [what, text, code, delivered, retryable, says] of ERRORS) {
+for (
+  const [what, { text, request }, code, delivered, retryable, says] of ERRORS
+) {
   test(`Errors: ${what}`, () => {
     const { id, error }: Json = JSON.parse(text);
     assertEquals([id, error.code], [7, code]);
+    assertEquals(request, {
+      method: "tools/call",
+      name: "write",
+      code,
+      reason: error.data.reason,
+    });
     assertEquals([error.data.delivered, error.data.retryable], [
       delivered,
       retryable,
@@ -199,8 +209,8 @@ for (const [what, text, code, delivered, retryable, says] of ERRORS) {
 
 test("Errors: retryAfterMs is a whole number, and missing if no dial is scheduled", () => {
   const data = (retryAfterMs: number | undefined): Json =>
-    JSON.parse(daemonUnavailable(UNSENT, { ...OUTAGE, retryAfterMs })).error
-      .data;
+    JSON.parse(daemonUnavailable(UNSENT, { ...OUTAGE, retryAfterMs }).text)
+      .error.data;
   assertEquals(data(899.5).retryAfterMs, 900);
   for (const ms of [undefined, Infinity]) {
     assertEquals("retryAfterMs" in data(ms), false);
@@ -217,7 +227,7 @@ test("Errors: a request whose id may still get a late response is refused with t
 
 test("Errors: a long tool name is cut, and other requests are named by their method only", () => {
   const named = (method: string, params: string): string =>
-    queueFull({ ...UNSENT, request: request("1", method, params) });
+    queueFull({ ...UNSENT, request: request("1", method, params) }).text;
   assertMatch(
     named("tools/call", `{"name":"${"x".repeat(200)}"}`),
     /call \\"x{80}\\" was/,

@@ -359,7 +359,10 @@ test("Responses: an invalid response becomes an error for its request", () => {
     2,
     "nothing is sent to the daemon",
   );
-  assertEquals(new Set(driver.logEvents()), new Set(["invalid-from-daemon"]));
+  assertEquals(
+    new Set(driver.logEvents()),
+    new Set(["invalid-from-daemon", "request-failed"]),
+  );
 });
 
 test("Responses: a response with line breaks reaches the client as one line", () => {

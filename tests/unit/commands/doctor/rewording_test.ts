@@ -9,6 +9,7 @@
 import type { CheckResult } from "../../../../lib/commands/doctor/check.ts";
 import { InProcessClient } from "../../../../lib/commands/doctor/in_process_client.ts";
 import { daemonChecks } from "../../../../lib/commands/doctor/daemon_checks.ts";
+import { EMPTY_HISTORY } from "../../../../lib/telemetry/history.ts";
 import { runningCheck } from "../../../../lib/commands/doctor/running_checks.ts";
 import { type Config, readConfig } from "../../../../lib/config/config.ts";
 import { isRecord } from "../../../../lib/protocol/jsonrpc.ts";
@@ -289,15 +290,17 @@ const runReworded: typeof runProxy = (
         return bytes.length;
       },
     },
-    ({ failure }) =>
+    ({ fact }) =>
       log({
-        ...{ level: "debug", event: "x", message: "x" },
-        ...(failure && { failure: { ...failure, reason: "x" } }),
+        ...{ level: "debug", event: "lost", message: "x" },
+        ...(fact && "failure" in fact && {
+          fact: { ...fact, failure: { ...fact.failure, reason: "x" } },
+        }),
       }),
-    ({ lastError, ...it }) =>
-      observe?.({
-        ...it,
-        lastError: lastError === undefined ? lastError : "x",
+    (takeSnapshot) =>
+      observe?.(() => {
+        const { lastError, ...it } = takeSnapshot();
+        return { ...it, lastError: lastError === undefined ? lastError : "x" };
       }),
     {
       dial: (connectionId, subprotocol, emit) =>
@@ -326,9 +329,10 @@ async function runChecks(
     observe,
     transport,
   ) =>
-    start(config, version, host, log, (snapshot) => {
+    start(config, version, host, log, (takeSnapshot) => {
+      const snapshot = takeSnapshot();
       if (snapshot.lastError !== undefined) first ??= snapshot;
-      observe?.(snapshot);
+      observe?.(takeSnapshot);
     }, transport);
   const checks: CheckResult[] = [];
   const all = daemonChecks(
@@ -351,6 +355,11 @@ async function runChecks(
     ...{ answersDuringCalls: undefined, lastError: first?.lastError },
     lastErrorCause: first?.lastErrorCause,
     connectionState: { phase: "waiting", attempt: 4, nextAt: 0 } as const,
+    ...{
+      circuit: "closed",
+      queuedMessages: 0,
+      history: EMPTY_HISTORY,
+    } as const,
   };
   return { checks, running: runningCheck([proxy], config, 0, "read") };
 }

@@ -1,0 +1,272 @@
+/**
+ * Collects what was lost, when, why, for how long, and which requests it cost.
+ *
+ * This folder contains what makes a proxy observable: a fold over the events
+ * and the effects of a session. The session does not know of it. `history.ts`
+ * sees only log effects and dials, which are rare, so it is always on. What
+ * sees every message is loaded only if a setting asks for it.
+ *
+ * An outage begins when the main connection is lost, or with the first failed
+ * attempt if there was none yet. It ends when the daemon is connected.
+ *
+ * @module
+ */
+
+import type {
+  CircuitState,
+  Effect,
+  FailedRequest,
+  LogFact,
+  LossCause,
+} from "../events.ts";
+import { ErrorCode } from "../protocol/jsonrpc.ts";
+import { sanitizeLine } from "../text/sanitize.ts";
+
+/** An outage; durations are in milliseconds. */
+export interface Outage {
+  /** When it began, in milliseconds since 1970. */
+  readonly lostAt: number;
+  /** Why, as one of a few words. */
+  readonly cause: LossCause;
+  /** Why, for people. */
+  readonly reason: string;
+  /** How long it lasted; undefined while it lasts. */
+  readonly downMs?: number;
+  /** How many attempts to connect were made. */
+  readonly attempts: number;
+  /** How many requests were sent once more after it. */
+  readonly repeatedCount: number;
+  /** How many requests ended with an error because of it. */
+  readonly failedCount: number;
+  /** The first of these requests. */
+  readonly failed: readonly FailedRequest[];
+}
+
+/** What a proxy has recorded since its start; durations are in milliseconds. */
+export interface History {
+  /** The newest outages, the oldest first. */
+  readonly outages: readonly Outage[];
+  /** How many outages there were. */
+  readonly outageCount: number;
+  /** How long all ended outages lasted together. */
+  readonly downMs: number;
+  /**
+   * When the current outage began, in ms on the session's clock; undefined if
+   * there is none.
+   */
+  readonly downSince?: number;
+  /** How many attempts to connect were made, on all connections. */
+  readonly dialAttempts: number;
+  /** How often the daemon was connected again, by the cause of the loss. */
+  readonly reconnects: Readonly<Partial<Record<LossCause, number>>>;
+  /** How many requests were sent once more. */
+  readonly repeatedCount: number;
+  /** How many requests ended with an error of the proxy, by the reason. */
+  readonly failedRequests: Readonly<Record<string, number>>;
+  /** How many requests ended with an unknown outcome. */
+  readonly unknownOutcomes: number;
+  /** How often the circuit breaker opened. */
+  readonly circuitOpenings: number;
+}
+
+/** The history of a proxy that has just started. */
+export const EMPTY_HISTORY: History = {
+  outages: [],
+  outageCount: 0,
+  downMs: 0,
+  dialAttempts: 0,
+  reconnects: {},
+  repeatedCount: 0,
+  failedRequests: {},
+  unknownOutcomes: 0,
+  circuitOpenings: 0,
+};
+
+/** How many outages are kept. */
+const MAX_OUTAGES = 20;
+/** How many failed requests of an outage are named. */
+const MAX_FAILED = 10;
+/** The longest reason, in UTF-16 units. */
+const MAX_REASON_CHARS = 200;
+/**
+ * How long before a loss a request may fail because of it, in milliseconds: the
+ * connections of a pool do not end at the same time.
+ */
+const SAME_LOSS_MS = 1_000;
+
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
+
+/** An outage that is being recorded. */
+interface RecordedOutage extends Omit<Mutable<Outage>, "failed" | "downMs"> {
+  downMs: number | undefined;
+  readonly failed: FailedRequest[];
+}
+
+/** The history that is being recorded. */
+export class HistoryRecorder {
+  readonly #outages: RecordedOutage[] = [];
+  /** The outage that lasts. */
+  #current: RecordedOutage | undefined;
+  /** When it began, on the session's clock. */
+  #downSince = 0;
+  #endedDownMs = 0;
+  #outageCount = 0;
+  #dialAttempts = 0;
+  readonly #reconnects: Partial<Record<LossCause, number>> = {};
+  #repeatedCount = 0;
+  readonly #failedRequests: Record<string, number> = {};
+  #unknownOutcomes = 0;
+  #circuit: CircuitState = "closed";
+  #circuitOpenings = 0;
+  #isConnected = false;
+  /** Requests that failed in flight, and may belong to the next loss. */
+  #justFailed: { readonly at: number; readonly request: FailedRequest }[] = [];
+  readonly #startedAt: number;
+
+  /** Starts a history; `now` is on the session's clock, in milliseconds. */
+  constructor(now: number) {
+    this.#startedAt = now;
+  }
+
+  /**
+   * Records an effect. `wallNow` is the time in milliseconds since 1970.
+   */
+  record(
+    effect: Extract<Effect, { type: "log" | "dial" }>,
+    now: number,
+    wallNow: number,
+  ): void {
+    if (effect.type === "dial") this.#dialAttempts++;
+    else if (effect.fact !== undefined) {
+      this.#recordFact(effect.fact, now, wallNow);
+    }
+  }
+
+  #recordFact(fact: LogFact, now: number, wallNow: number): void {
+    switch (fact.type) {
+      case "lost":
+        this.#isConnected = false;
+        return this.#begin(
+          fact.cause,
+          fact.failure.reason,
+          now - fact.silentMs,
+          wallNow - fact.silentMs,
+        );
+      case "attempt-failed": {
+        const { attempt, failure } = fact;
+        if (this.#current === undefined && !this.#isConnected) {
+          // Nothing was connected since the start.
+          const agoMs = now - this.#startedAt;
+          this.#begin(
+            "unreachable",
+            failure.reason,
+            this.#startedAt,
+            wallNow - agoMs,
+          );
+        }
+        if (this.#current) this.#current.attempts = attempt;
+        return;
+      }
+      case "connected":
+        this.#isConnected = true;
+        return this.#end(fact.attempts, now);
+      case "request-failed":
+        return this.#recordFailure(fact, now);
+      case "request-repeated": {
+        this.#repeatedCount++;
+        const last = this.#outages.at(-1);
+        if (last) last.repeatedCount++;
+        return;
+      }
+      case "circuit":
+        if (this.#circuit === "closed") this.#circuitOpenings++;
+        this.#circuit = fact.state;
+        return;
+      case "resumed":
+        // The time asleep is no downtime.
+        this.#downSince += fact.monotonicGapMs;
+    }
+  }
+
+  #begin(
+    cause: LossCause,
+    reason: string,
+    since: number,
+    lostAt: number,
+  ): void {
+    const outage: RecordedOutage = {
+      lostAt: Math.round(lostAt),
+      cause,
+      reason: sanitizeLine(reason, MAX_REASON_CHARS),
+      downMs: undefined,
+      attempts: 0,
+      repeatedCount: 0,
+      failedCount: 0,
+      failed: [],
+    };
+    this.#outageCount++;
+    this.#outages.push(outage);
+    if (this.#outages.length > MAX_OUTAGES) this.#outages.shift();
+    this.#current = outage;
+    this.#downSince = since;
+    for (const { at, request } of this.#justFailed) {
+      if (since - at <= SAME_LOSS_MS) addFailure(outage, request);
+    }
+    this.#justFailed = [];
+  }
+
+  #end(attempts: number, now: number): void {
+    const outage = this.#current;
+    if (outage === undefined) return;
+    this.#current = undefined;
+    outage.attempts = attempts;
+    outage.downMs = now - this.#downSince;
+    this.#endedDownMs += outage.downMs;
+    if (outage.cause === "unreachable") return;
+    this.#reconnects[outage.cause] = (this.#reconnects[outage.cause] ?? 0) + 1;
+  }
+
+  #recordFailure(
+    { request, wasInFlight }: Extract<LogFact, { type: "request-failed" }>,
+    now: number,
+  ): void {
+    const { reason, code } = request;
+    this.#failedRequests[reason] = (this.#failedRequests[reason] ?? 0) + 1;
+    if (code === ErrorCode.outcomeUnknown) this.#unknownOutcomes++;
+    if (this.#current) return addFailure(this.#current, request);
+    if (reason !== "connection_lost") return;
+    if (wasInFlight) {
+      this.#justFailed = this.#justFailed
+        .filter(({ at }) => now - at <= SAME_LOSS_MS);
+      this.#justFailed.push({ at: now, request });
+      return;
+    }
+    // It was lost before, and could not be sent once more after the outage.
+    const last = this.#outages.at(-1);
+    if (last) addFailure(last, request);
+  }
+
+  /** Returns the history until now. */
+  snapshot(): History {
+    return {
+      outages: this.#outages.map(({ downMs, ...outage }) => ({
+        ...outage,
+        ...(downMs !== undefined && { downMs: Math.round(downMs) }),
+      })),
+      outageCount: this.#outageCount,
+      downMs: Math.round(this.#endedDownMs),
+      ...(this.#current !== undefined && { downSince: this.#downSince }),
+      dialAttempts: this.#dialAttempts,
+      reconnects: this.#reconnects,
+      repeatedCount: this.#repeatedCount,
+      failedRequests: this.#failedRequests,
+      unknownOutcomes: this.#unknownOutcomes,
+      circuitOpenings: this.#circuitOpenings,
+    };
+  }
+}
+
+function addFailure(outage: RecordedOutage, request: FailedRequest): void {
+  outage.failedCount++;
+  if (outage.failed.length < MAX_FAILED) outage.failed.push(request);
+}
