@@ -12,10 +12,7 @@ import {
   type ProxyInfo,
   serializeStatus,
 } from "../../../lib/proxy/status_format.ts";
-import type {
-  ConnectionState,
-  Snapshot,
-} from "../../../lib/session/snapshot.ts";
+import type { ConnectionState } from "../../../lib/session/snapshot.ts";
 import { EMPTY_HISTORY } from "../../../lib/telemetry/history.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
