@@ -234,6 +234,32 @@ export interface FailedRequest {
   readonly reason: string;
 }
 
+/** A message that was received or sent, without its body. */
+export interface MessageFact {
+  /** The type of this fact. */
+  readonly type: "message";
+  /** From where to where it goes. */
+  readonly direction:
+    | "from-client"
+    | "to-client"
+    | "from-daemon"
+    | "to-daemon";
+  /** `request`, `response`, `notification` or another word. */
+  readonly kind: string;
+  /** The method, also that of the request of a response. */
+  readonly method?: string;
+  /** The id, as JSON text. */
+  readonly id?: string;
+  /** The code of the error in it. */
+  readonly error?: number;
+  /** The size in bytes; that of the whole frame if it has several messages. */
+  readonly bytes: number;
+  /** The connection to the daemon that carries it. */
+  readonly connectionId: number | undefined;
+  /** How long ago the request of this response was received or sent. */
+  readonly ms?: number;
+}
+
 /** What a log line reports; durations are in milliseconds. */
 export type LogFact =
   /** The daemon is connected, after `attempts` attempts. */
@@ -276,6 +302,7 @@ export type LogFact =
     readonly method: string;
     readonly name: string | undefined;
   }
+  | MessageFact
   /** The circuit breaker changed its state. */
   | { readonly type: "circuit"; readonly state: CircuitState }
   /** The program slept, and the clock counted `monotonicGapMs` of it. */

@@ -198,6 +198,32 @@ export function parseHost(text: string): string {
   return urlHost;
 }
 
+/** Where metrics go: nowhere, only to the status file, or also to HTTP. */
+export type MetricsSetting = "off" | "on" | {
+  /** A host name or an IP address; IPv6 without brackets. */
+  readonly host: string;
+  /** The port; 0 picks a free one. */
+  readonly port: number;
+};
+
+/** Parses `off`, `on`, `HOST:PORT`, `[IPV6]:PORT`, or a port of 127.0.0.1. */
+export function parseMetrics(text: string): MetricsSetting {
+  if (text === "off" || text === "on") return text;
+  const [, ipv6, name = "127.0.0.1", digits] =
+    /^(?:(?:\[([\da-fA-F:.]+)\]|([\w.-]+)):)?(\d{1,5})$/.exec(text) ?? [];
+  const port = Number(digits);
+  const host = ipv6 ?? name;
+  const isHost = URL.canParse(
+    `http://${ipv6 === undefined ? host : `[${host}]`}/`,
+  );
+  if (!(port <= 65_535) || !isHost) {
+    throw new SettingError(
+      "it is not off, on, or an address such as 127.0.0.1:9464",
+    );
+  }
+  return { host, port };
+}
+
 /** Parses a finite number, which may be negative. */
 export function parseFiniteNumber(text: string): number {
   const value = Number(text);

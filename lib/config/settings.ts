@@ -16,6 +16,7 @@ import {
   parseFiniteNumber,
   parseHeaders,
   parseHost,
+  parseMetrics,
   parseNonEmpty,
   parsePath,
   parseSessionId,
@@ -35,6 +36,7 @@ export const SETTING_GROUPS = [
   "Time limits by provider",
   "Files",
   "Logging",
+  "Metrics",
   "EX-AI daemon",
 ] as const;
 
@@ -383,6 +385,21 @@ export const SETTINGS = {
     isShared: true,
     parse: oneOf("text", "json"),
   },
+  logToClient: flagSetting("log-to-client", {
+    group: "Logging",
+    default: "off",
+    ...ON_OFF,
+    help:
+      "Also send warnings to a client that has set a log level, as notifications/message.",
+  }),
+  metrics: flagSetting("metrics", {
+    group: "Metrics",
+    default: "off",
+    value: "off|on|ADDRESS",
+    help:
+      "Collect metrics. on: only for `alwaysup status --prometheus`. ADDRESS, such as 127.0.0.1:9464: also serve them there over HTTP; port 0 picks a free one.",
+    parse: parseMetrics,
+  }),
   envFile: {
     group: "Files",
     flag: "env-file",

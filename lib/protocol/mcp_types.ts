@@ -120,9 +120,11 @@ export const META_KEYS = {
   clientCapabilities: "io.modelcontextprotocol/clientCapabilities",
   clientInfo: "io.modelcontextprotocol/clientInfo",
   subscriptionId: "io.modelcontextprotocol/subscriptionId",
+  logLevel: "io.modelcontextprotocol/logLevel",
 } as const satisfies {
   readonly protocolVersion: typeof Modern.PROTOCOL_VERSION_META_KEY;
   readonly clientCapabilities: typeof Modern.CLIENT_CAPABILITIES_META_KEY;
   readonly clientInfo: typeof Modern.CLIENT_INFO_META_KEY;
   readonly subscriptionId: typeof Modern.SUBSCRIPTION_ID_META_KEY;
+  readonly logLevel: typeof Modern.LOG_LEVEL_META_KEY;
 };

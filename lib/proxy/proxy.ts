@@ -11,6 +11,7 @@
 import { errorMessageOf } from "../text/error_message.ts";
 import { waitAtMost } from "../runtime/timeout.ts";
 import type { Config } from "../config/config.ts";
+import { createConfigRedactor } from "../config/secrets.ts";
 import type {
   Effect,
   LogEffect,
@@ -29,7 +30,10 @@ import { LogRateLimiter } from "./logger.ts";
 import { bugReport, createLogEffect } from "../session/session_log.ts";
 import { Session } from "../session/session.ts";
 import { HistoryRecorder } from "../telemetry/history.ts";
-import type { LiveStatus } from "./status_format.ts";
+import type { Telemetry } from "../telemetry/telemetry.ts";
+import type { HttpServer } from "../runtime/http_server.ts";
+import type { Measurement, MetricsAddress } from "./metrics_server.ts";
+import type { LiveStatus, ProxyInfo } from "./status_format.ts";
 import type { Snapshot } from "../session/snapshot.ts";
 import { cacheKeyOf, CacheWriter, readCacheFile } from "./cache_file.ts";
 import { UntrustedFileError } from "../runtime/own_files.ts";
@@ -69,7 +73,7 @@ const MIN_DRAIN_STDOUT_MS = 300;
  * Runs a session until it exits, and resolves with the process's exit code.
  * `onTurn` is called at the end of each turn.
  */
-export function runProxy(
+export async function runProxy(
   config: Config,
   version: string,
   host: Host,
@@ -77,7 +81,26 @@ export function runProxy(
   onTurn?: (takeSnapshot: () => Snapshot) => void,
   transport: Transport = createWebSocketTransport(config, host),
 ): Promise<number> {
-  return new Proxy(config, version, host, log, onTurn, transport).run();
+  // Most proxies look at no message for the log or the figures.
+  const looksAtMessages = config.metrics !== "off" ||
+    config.logToClient === "on" || config.logLevel === "debug";
+  const createTelemetry = looksAtMessages
+    ? (await import("../telemetry/telemetry.ts")).createTelemetry
+    : undefined;
+  const telemetry = createTelemetry?.({
+    countsMessages: config.metrics !== "off",
+    logsToClient: config.logToClient === "on",
+    writeMessageLine: config.logLevel === "debug" ? log : undefined,
+  });
+  return await new Proxy(
+    config,
+    version,
+    host,
+    log,
+    onTurn,
+    transport,
+    telemetry,
+  ).run();
 }
 
 /**
@@ -121,6 +144,10 @@ class Proxy {
   /** True if the backlog of that connection was not checked since then. */
   #hasSent = false;
   #statusFile: StatusFile | undefined;
+  readonly #info: ProxyInfo;
+  readonly #telemetry: Telemetry | undefined;
+  #metricsServer: HttpServer | undefined;
+  #metricsUrl: string | undefined;
 
   constructor(
     config: Config,
@@ -129,10 +156,15 @@ class Proxy {
     log: (entry: Omit<LogEffect, "type">) => void,
     onTurn: ((takeSnapshot: () => Snapshot) => void) | undefined,
     transport: Transport,
+    telemetry: Telemetry | undefined,
   ) {
     this.#config = config;
     this.#host = host;
-    this.#log = new LogRateLimiter(log);
+    this.#telemetry = telemetry;
+    this.#log = new LogRateLimiter((entry) => {
+      log(entry);
+      this.#logToClient(entry);
+    });
     this.#onTurn = onTurn;
     this.#transport = transport;
     const cacheFile = readCacheFile(config.cache, cacheKeyOf(config), host);
@@ -155,12 +187,12 @@ class Proxy {
     this.#history = new HistoryRecorder(this.#now);
     this.#sleepDetector = new SleepDetector(this.#now, Date.now());
     const folder = config.status === "on" ? statusFolder(host) : undefined;
+    const { redactedUrl: url, dialect } = config;
+    const { pid, runtime } = host;
+    const startedAt = Date.now();
+    this.#info = { pid, version, runtime, url, dialect, startedAt };
     if (folder !== undefined) {
-      const { redactedUrl: url, dialect } = config;
-      const { pid, runtime } = host;
-      const startedAt = Date.now();
-      const info = { pid, version, runtime, url, dialect, startedAt };
-      this.#statusFile = new StatusFile(host, folder, info, this.#now);
+      this.#statusFile = new StatusFile(host, folder, this.#info, this.#now);
     }
     this.#stdout = new LineWriter(
       (bytes) => host.writeStdout(bytes),
@@ -173,6 +205,8 @@ class Proxy {
   run(): Promise<number> {
     this.#host.onSignal(() => this.#handle({ type: "end", cause: "signal" }));
     this.#handle({ type: "tick" });
+    const { metrics } = this.#config;
+    if (typeof metrics === "object") void this.#serveMetrics(metrics);
     void this.#readStdin();
     return this.#exitCode.promise;
   }
@@ -252,6 +286,7 @@ class Proxy {
       if (event.type === "end") this.#endRequestedAt ??= now;
       const effects = this.#session.handle(event, now);
       if (event.type !== "tick" || effects.length > 0) this.#hasChanged = true;
+      if (this.#telemetry) this.#observe(this.#telemetry, event, effects);
       for (let k = 0; k < effects.length; k++) {
         try {
           this.#perform(effects[k]!);
@@ -266,6 +301,62 @@ class Proxy {
     if (this.#isEndQueued) return;
     this.#isEndQueued = true;
     queueMicrotask(this.#endTurns);
+  }
+
+  #observe(
+    { observer }: Telemetry,
+    event: SessionEvent,
+    effects: readonly Effect[],
+  ): void {
+    try {
+      observer.observe(event, effects, this.#now);
+    } catch (error) {
+      this.#log.write(bugReport(error), this.#now);
+    }
+  }
+
+  /** Sends a log entry to a client that wants it. */
+  #logToClient(entry: LogEffect): void {
+    const telemetry = this.#telemetry;
+    if (telemetry?.clientLog === undefined) return;
+    const message = createConfigRedactor(this.#config)(entry.message);
+    const text = telemetry.clientLog.notificationFor(entry, message);
+    if (text === undefined) return;
+    const effect: Effect = { type: "send-to-client", text };
+    this.#observe(telemetry, { type: "tick" }, [effect]);
+    this.#stdout.push(text);
+  }
+
+  /** Serves the metrics. If that fails, the proxy works without them. */
+  async #serveMetrics(address: MetricsAddress): Promise<void> {
+    const { describeListenError, metricsUrlOf, serveMetrics } = await import(
+      "./metrics_server.ts"
+    );
+    try {
+      const server = await serveMetrics(address, () => this.#measure());
+      if (this.#session.isOver) return server.close();
+      this.#metricsServer = server;
+      this.#metricsUrl = metricsUrlOf({ ...address, port: server.port });
+      const text = `The metrics are served at ${this.#metricsUrl}`;
+      this.#writeLog("info", "metrics", text);
+      this.#hasChanged = true;
+      this.#handle({ type: "tick" });
+    } catch (error) {
+      const text = `The metrics are not served at ${metricsUrlOf(address)}: ` +
+        `${describeListenError(error)}. The proxy works without them ` +
+        "(--metrics; port 0 picks a free port).";
+      this.#writeLog("warn", "metrics", text);
+    }
+  }
+
+  #measure(): Measurement {
+    // The turn notices if the machine has just slept.
+    this.#handle({ type: "tick" });
+    const { history, figures, ...snapshot } = this.#liveStatus();
+    return {
+      proxy: { ...this.#info, snapshot, history, figures, labels: {} },
+      now: this.#now,
+    };
   }
 
   #readClocks(): void {
@@ -405,6 +496,8 @@ class Proxy {
     return {
       ...this.#session.snapshot(),
       history: this.#history.snapshot(),
+      figures: this.#telemetry?.counter?.snapshot(),
+      metricsUrl: this.#metricsUrl,
     };
   }
 
@@ -414,6 +507,7 @@ class Proxy {
 
   async #shutDown(code: number): Promise<void> {
     this.#log.writeSummaries(Infinity);
+    this.#metricsServer?.close();
     this.#statusFile?.remove();
     this.#statusFile = undefined;
     const now = performance.now();

@@ -94,7 +94,11 @@ export class StatusFile {
       writeAtomic(
         this.#host,
         this.#path,
-        serializeStatus(this.#info, status, wallClockOffsetMs),
+        serializeStatus(
+          this.#info,
+          { ...status, writtenAt: now },
+          wallClockOffsetMs,
+        ),
       );
     } catch (error) {
       if (this.#hasFailed && !(error instanceof UntrustedFileError)) return;

@@ -35,6 +35,8 @@ export interface LiveStatus extends Snapshot {
   readonly figures?: MessageFigures | undefined;
   /** The URL of the metrics, if they are served. */
   readonly metricsUrl?: string | undefined;
+  /** When this was written to the status file, if it was. */
+  readonly writtenAt?: number;
 }
 
 /** The status of a running proxy; all times are in milliseconds since 1970. */
@@ -56,7 +58,7 @@ export function serializeStatus(
   wallClockOffsetMs: number,
 ): string {
   const toWallClock = (name: string, value: unknown): unknown =>
-    /^(since|nextAt|lastErrorAt|downSince)$/.test(name)
+    /^(since|nextAt|lastErrorAt|downSince|writtenAt)$/.test(name)
       ? Math.round(Number(value) + wallClockOffsetMs)
       : value;
   const status = { alwaysup: STATUS_FORMAT_VERSION, ...info, ...live };

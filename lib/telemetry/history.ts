@@ -182,6 +182,8 @@ export class HistoryRecorder {
         if (this.#circuit === "closed") this.#circuitOpenings++;
         this.#circuit = fact.state;
         return;
+      case "message":
+        return;
       case "resumed":
         // The time asleep is no downtime.
         this.#downSince += fact.monotonicGapMs;
@@ -254,7 +256,8 @@ export class HistoryRecorder {
         ...(downMs !== undefined && { downMs: Math.round(downMs) }),
       })),
       outageCount: this.#outageCount,
-      downMs: Math.round(this.#endedDownMs),
+      // Rounding could make this counter fall.
+      downMs: this.#endedDownMs,
       ...(this.#current !== undefined && { downSince: this.#downSince }),
       dialAttempts: this.#dialAttempts,
       reconnects: this.#reconnects,

@@ -60,7 +60,9 @@ export const LOG_EVENTS: Readonly<Record<LogEventName, string>> = {
 };
 
 /** The fields of a line in JSON; durations are in milliseconds. */
-export type LogFields = Readonly<Record<string, string | number | boolean>>;
+export type LogFields = Readonly<
+  Record<string, string | number | undefined>
+>;
 
 /** Returns the fields that a fact adds to a line in JSON. */
 export function fieldsOf(fact: LogFact): LogFields {
@@ -85,6 +87,10 @@ export function fieldsOf(fact: LogFact): LogFields {
     }
     case "circuit":
       return { state: fact.state };
+    case "message": {
+      const { type: _, ...fields } = fact;
+      return fields;
+    }
     case "resumed":
       return {};
   }

@@ -134,6 +134,8 @@ export class InProcessClient {
       requestTimeout: 2 * config.handshakeTimeout,
       cache: "off",
       status: "off",
+      metrics: "off",
+      logToClient: "off",
       healthFile: undefined,
     };
     this.#exitCode = start(

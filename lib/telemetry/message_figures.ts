@@ -1,0 +1,158 @@
+/**
+ * Counts bytes, and the durations of operations by their attributes. All
+ * attributes are bounded: a client or a daemon cannot make the figures grow
+ * without limit.
+ *
+ * @module
+ */
+
+import {
+  type ByteFigures,
+  DURATION_BOUNDS,
+  type MessageFigures,
+  type OperationFigures,
+} from "./figures.ts";
+import type {
+  Direction,
+  ObservedMessage,
+  OpenOperation,
+  OperationEnd,
+  TelemetrySink,
+} from "./message_observer.ts";
+
+/** The value of an attribute that has too many values already. */
+export const OTHER = "other";
+/** How many tools, and how many prompts, have figures of their own. */
+const MAX_NAMES = 200;
+const MAX_METHODS = 50;
+const MAX_STATUS_CODES = 50;
+const MAX_VERSIONS = 10;
+/** How many combinations of attributes have figures of their own. */
+const MAX_SERIES = 1_000;
+
+/** The member of {@linkcode ByteFigures} for each direction. */
+const BYTES_OF = {
+  "from-client": "fromClient",
+  "to-client": "toClient",
+  "from-daemon": "fromDaemon",
+  "to-daemon": "toDaemon",
+} as const satisfies Record<Direction, keyof ByteFigures>;
+
+/** The first values of an attribute; every later one is {@linkcode OTHER}. */
+class BoundedValues {
+  readonly #values = new Set<string>();
+
+  constructor(private readonly limit: number) {}
+
+  bound(value: string): string {
+    if (this.#values.has(value)) return value;
+    if (this.#values.size >= this.limit) return OTHER;
+    this.#values.add(value);
+    return value;
+  }
+}
+
+/** The attributes of an operation. */
+type Attributes = Omit<OperationFigures, "buckets" | "sum">;
+
+interface Series {
+  readonly attributes: Attributes;
+  readonly buckets: number[];
+  sum: number;
+}
+
+/** The figures that need a look at every message. */
+export class MessageCounter implements TelemetrySink {
+  readonly #bytes = { fromClient: 0, toClient: 0, fromDaemon: 0, toDaemon: 0 };
+  readonly #series = new Map<string, Series>();
+  readonly #methods = new BoundedValues(MAX_METHODS);
+  readonly #tools = new BoundedValues(MAX_NAMES);
+  readonly #prompts = new BoundedValues(MAX_NAMES);
+  readonly #statusCodes = new BoundedValues(MAX_STATUS_CODES);
+  readonly #versions = new BoundedValues(MAX_VERSIONS);
+
+  /** Counts the bytes of a message. */
+  onMessage({ direction, bytes }: ObservedMessage): void {
+    this.#bytes[BYTES_OF[direction]] += bytes;
+  }
+
+  /** Counts an operation on both of its sides. */
+  onOperationEnd(
+    operation: OpenOperation,
+    end: OperationEnd,
+    now: number,
+  ): void {
+    const attributes = this.#attributesOf(operation, end);
+    const { startedAt, sentAt } = operation;
+    this.#count({ side: "server", ...attributes }, now - startedAt);
+    if (sentAt === undefined) return;
+    this.#count({ side: "client", ...attributes }, now - sentAt);
+  }
+
+  #attributesOf(
+    { request, name, protocolVersion }: OpenOperation,
+    { errorType, statusCode }: OperationEnd,
+  ): Omit<Attributes, "side"> {
+    const method = this.#methods.bound(request.method);
+    const names = method === "tools/call" ? this.#tools : this.#prompts;
+    const isCodeKnown = statusCode === undefined ||
+      this.#statusCodes.bound(`${statusCode}`) !== OTHER;
+    return {
+      method,
+      name: name && names.bound(name),
+      errorType: isCodeKnown ? errorType : OTHER,
+      statusCode: isCodeKnown ? statusCode : undefined,
+      protocolVersion: protocolVersion && this.#versions.bound(protocolVersion),
+    };
+  }
+
+  #count(attributes: Attributes, ms: number): void {
+    let series = this.#seriesOf(attributes);
+    if (series === undefined) {
+      const { side } = attributes;
+      series = this.#seriesOf({ side, method: OTHER, errorType: OTHER }, true)!;
+    }
+    const seconds = ms / 1000;
+    series.buckets[bucketOf(seconds)]!++;
+    series.sum += seconds;
+  }
+
+  /** Returns the series; undefined if there are too many for a new one. */
+  #seriesOf(
+    attributes: Attributes,
+    isAlwaysKept: boolean = false,
+  ): Series | undefined {
+    const { side, method, name, errorType, statusCode, protocolVersion } =
+      attributes;
+    const key = JSON.stringify(
+      [side, method, name, errorType, statusCode, protocolVersion],
+    );
+    const known = this.#series.get(key);
+    if (known !== undefined) return known;
+    if (this.#series.size >= MAX_SERIES && !isAlwaysKept) return undefined;
+    const series = { attributes, buckets: emptyBuckets(), sum: 0 };
+    this.#series.set(key, series);
+    return series;
+  }
+
+  /** Returns the figures until now. */
+  snapshot(): MessageFigures {
+    return {
+      operations: [...this.#series.values()].map(
+        ({ attributes, buckets, sum }) => ({ ...attributes, buckets, sum }),
+      ),
+      bytes: this.#bytes,
+    };
+  }
+}
+
+/** Returns one zero for each bucket. */
+export function emptyBuckets(): number[] {
+  return new Array(DURATION_BOUNDS.length + 1).fill(0);
+}
+
+/** Returns the number of the bucket of a duration. */
+export function bucketOf(seconds: number): number {
+  const at = DURATION_BOUNDS.findIndex((bound) => seconds <= bound);
+  return at === -1 ? DURATION_BOUNDS.length : at;
+}

@@ -1,0 +1,250 @@
+/**
+ * Follows the messages and the operations of a session, from its events and its
+ * effects. An operation is a request of the client with its end. It has two
+ * sides (OpenTelemetry, semantic conventions for MCP): the proxy is a server to
+ * the client, and a client to the daemon. A request that is sent twice is one
+ * operation.
+ *
+ * The observer tells its sinks what it sees: the figures, the log, and the
+ * warnings for the client.
+ *
+ * @module
+ */
+
+import type { Effect, SessionEvent } from "../events.ts";
+import { findValue } from "../json/spans.ts";
+import {
+  getMember,
+  getNestedId,
+  type Id,
+  type Message,
+  type Request,
+  type Response,
+} from "../protocol/jsonrpc.ts";
+import { parseFrame, parseMessages } from "../protocol/message_parser.ts";
+import { nameOf, requestVersionOf } from "../protocol/methods.ts";
+
+/** From where to where a message goes. */
+export type Direction =
+  | "from-client"
+  | "to-client"
+  | "from-daemon"
+  | "to-daemon";
+
+/** A message on its way into or out of the proxy. */
+export interface ObservedMessage {
+  /** From where to where it goes. */
+  readonly direction: Direction;
+  /** The text; undefined if it was not kept. */
+  readonly text: string | undefined;
+  /** The size in bytes, as UTF-8. */
+  readonly bytes: number;
+  /** The connection to the daemon that carries it, if one does. */
+  readonly connectionId: number | undefined;
+  /** The JSON-RPC messages in it, if the observer has parsed it. */
+  readonly messages: readonly Message[] | undefined;
+}
+
+/** A request of the client that has no answer yet; times are in ms. */
+export interface OpenOperation {
+  /** The request. */
+  readonly request: Request;
+  /** The name of the tool or prompt, if any. */
+  readonly name: string | undefined;
+  /** The version of MCP, if known. */
+  readonly protocolVersion: string | undefined;
+  /** When the request arrived, on the session's clock. */
+  readonly startedAt: number;
+  /** When it was first sent to the daemon; undefined if it was not. */
+  readonly sentAt: number | undefined;
+}
+
+/** How an operation ended. */
+export interface OperationEnd {
+  /**
+   * `error.type`: the code of a JSON-RPC error as text, `tool_error`, or
+   * `cancelled`; undefined for a success.
+   */
+  readonly errorType: string | undefined;
+  /** The code of the JSON-RPC error, if there is one. */
+  readonly statusCode: number | undefined;
+}
+
+/** Gets what the observer sees. Times are in ms on the session's clock. */
+export interface TelemetrySink {
+  /** A message was received or is sent. */
+  onMessage?(message: ObservedMessage, now: number): void;
+  /** An operation has begun. */
+  onOperationStart?(operation: OpenOperation): void;
+  /** An operation has ended. */
+  onOperationEnd?(
+    operation: OpenOperation,
+    end: OperationEnd,
+    now: number,
+  ): void;
+}
+
+/** The operation while it is open. */
+type MutableOperation = {
+  -readonly [Key in keyof OpenOperation]: OpenOperation[Key];
+};
+
+/** Follows the messages and the operations of one session. */
+export class MessageObserver {
+  readonly #open = new Map<Id, MutableOperation>();
+  /** The version of MCP that `initialize` has agreed on. */
+  #agreedVersion: string | undefined;
+  readonly #encoder = new TextEncoder();
+
+  /** Creates an observer before the first event. */
+  constructor(private readonly sinks: readonly TelemetrySink[]) {}
+
+  /** The number of operations that have not ended. */
+  get openCount(): number {
+    return this.#open.size;
+  }
+
+  /** Handles an event of the session, and the effects that it had. */
+  observe(event: SessionEvent, effects: readonly Effect[], now: number): void {
+    this.#observeEvent(event, now);
+    for (const effect of effects) {
+      if (effect.type === "send-to-daemon") {
+        const operation = effect.requestId === undefined
+          ? undefined
+          : this.#open.get(effect.requestId);
+        if (operation !== undefined) operation.sentAt ??= now;
+        this.#tell("to-daemon", effect.text, now, effect.connectionId);
+      } else if (effect.type === "send-to-client") {
+        this.#observeAnswers(effect.text, now);
+      }
+    }
+  }
+
+  #observeEvent(event: SessionEvent, now: number): void {
+    switch (event.type) {
+      case "line":
+        return this.#observeLine(event.text, now);
+      case "line-too-long":
+        return this.#tellSize("from-client", event.bytes, now);
+      case "content-length":
+        if (event.text === undefined) return;
+        return this.#tell("from-client", event.text, now);
+      case "frame":
+        return this.#tell("from-daemon", event.text, now, event.connectionId);
+      case "binary":
+        return this.#tellSize(
+          "from-daemon",
+          event.bytes,
+          now,
+          event.connectionId,
+        );
+    }
+  }
+
+  #observeLine(text: string, now: number): void {
+    const messages = text.trim() === "" ? [] : parseMessages(text);
+    this.#tell("from-client", text, now, undefined, messages);
+    for (const message of messages) {
+      if (message.kind === "request") this.#start(message, now);
+      if (
+        message.kind === "notification" &&
+        message.method === "notifications/cancelled"
+      ) this.#cancel(getNestedId(message, "requestId"), now);
+    }
+  }
+
+  #start(request: Request, now: number): void {
+    // A second request with the id of an open one gets no answer.
+    if (this.#open.has(request.id)) return;
+    const operation: MutableOperation = {
+      request,
+      name: nameOf(request),
+      protocolVersion: requestVersionOf(request.params) ?? this.#agreedVersion,
+      startedAt: now,
+      sentAt: undefined,
+    };
+    this.#open.set(request.id, operation);
+    for (const sink of this.sinks) sink.onOperationStart?.(operation);
+  }
+
+  #cancel(id: Id | undefined, now: number): void {
+    const operation = id === undefined ? undefined : this.#open.get(id);
+    // `initialize` cannot be cancelled (MCP, utilities/cancellation).
+    if (operation === undefined) return;
+    if (operation.request.method === "initialize") return;
+    this.#end(
+      operation,
+      { errorType: "cancelled", statusCode: undefined },
+      now,
+    );
+  }
+
+  #observeAnswers(text: string, now: number): void {
+    const messages = parseFrame(text);
+    this.#tell("to-client", text, now, undefined, messages);
+    for (const message of messages) {
+      if (message.kind !== "response" || message.id === undefined) continue;
+      const operation = this.#open.get(message.id);
+      if (operation === undefined) continue;
+      const { method } = operation.request;
+      if (method === "initialize") {
+        const version = getMember(message.result, "protocolVersion");
+        if (typeof version === "string") {
+          this.#agreedVersion = version;
+          operation.protocolVersion = version;
+        }
+      }
+      this.#end(operation, endOf(method, message), now);
+    }
+  }
+
+  #end(operation: OpenOperation, end: OperationEnd, now: number): void {
+    this.#open.delete(operation.request.id);
+    for (const sink of this.sinks) sink.onOperationEnd?.(operation, end, now);
+  }
+
+  #tell(
+    direction: Direction,
+    text: string,
+    now: number,
+    connectionId?: number,
+    messages?: readonly Message[],
+  ): void {
+    const bytes = this.#encoder.encode(text).length;
+    const message = { direction, text, bytes, connectionId, messages };
+    for (const sink of this.sinks) sink.onMessage?.(message, now);
+  }
+
+  #tellSize(
+    direction: Direction,
+    bytes: number,
+    now: number,
+    connectionId?: number,
+  ): void {
+    const message = {
+      ...{ direction, text: undefined, bytes, connectionId },
+      messages: undefined,
+    };
+    for (const sink of this.sinks) sink.onMessage?.(message, now);
+  }
+}
+
+/** Returns how an operation with this answer ended. */
+function endOf(method: string, { error, text }: Response): OperationEnd {
+  if (error !== undefined) {
+    return { errorType: `${error.code}`, statusCode: error.code };
+  }
+  const isToolError = method === "tools/call" && hasToolError(text);
+  return {
+    errorType: isToolError ? "tool_error" : undefined,
+    statusCode: undefined,
+  };
+}
+
+/** Returns true if a result says that the tool failed (MCP, server/tools). */
+function hasToolError(text: string): boolean {
+  // Most results do not contain this text, and need not be scanned further.
+  if (!/"isError"\s*:\s*true/.test(text)) return false;
+  const span = findValue(text, ["result", "isError"]);
+  return span !== undefined && text.slice(span.start, span.end) === "true";
+}

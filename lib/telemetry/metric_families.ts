@@ -1,0 +1,318 @@
+/**
+ * Turns the status of proxies into metrics. The names are those of
+ * OpenTelemetry's semantic conventions for MCP, in the form that Prometheus
+ * gives them, and begin with `alwaysup_` where no convention exists.
+ *
+ * @module
+ */
+
+import type { CircuitState, LossCause } from "../events.ts";
+import type { Snapshot } from "../session/snapshot.ts";
+import {
+  DURATION_BOUNDS,
+  type MessageFigures,
+  type OperationFigures,
+} from "./figures.ts";
+import type { History } from "./history.ts";
+
+/** A metric with all its samples. */
+export interface MetricFamily {
+  /** The name, with its unit, and with `_total` for a counter. */
+  readonly name: string;
+  /** The description: one sentence. */
+  readonly help: string;
+  /** The type. */
+  readonly type: "counter" | "gauge" | "histogram";
+  /** The samples; none if no proxy has this metric. */
+  readonly samples: readonly Sample[];
+}
+
+/** The labels of a sample, without those that are not known. */
+export type Labels = Readonly<Record<string, string>>;
+
+/** A sample of a metric. */
+export interface Sample {
+  /** The name of the sample, if it is not that of the metric. */
+  readonly name?: string;
+  /** The labels. */
+  readonly labels: Labels;
+  /** The value. */
+  readonly value: number;
+}
+
+/** What the metrics of a proxy are made of; all times are on one clock. */
+export interface MeasuredProxy {
+  /** The program's version. */
+  readonly version: string;
+  /** The runtime's name and version. */
+  readonly runtime: string;
+  /** The daemon's URL, without secrets. */
+  readonly url: string;
+  /** The daemon's dialect. */
+  readonly dialect: string;
+  /** When the proxy was started, in milliseconds since 1970. */
+  readonly startedAt: number;
+  /** The state of the session. */
+  readonly snapshot: Pick<
+    Snapshot,
+    "connectionState" | "circuit" | "pendingRequests" | "queuedMessages"
+  >;
+  /** What was lost. */
+  readonly history: History;
+  /** The figures of all messages, if they are collected. */
+  readonly figures?: MessageFigures | undefined;
+  /** The labels of all samples of this proxy. */
+  readonly labels: Labels;
+}
+
+/** The causes of a loss after which the daemon can be connected again. */
+const RECONNECT_REASONS: readonly Exclude<LossCause, "unreachable">[] = [
+  ...["closed", "aborted", "timeout", "refused"] as const,
+  ...["displaced", "too-large", "second-connection", "stdout-full"] as const,
+];
+
+const CIRCUIT_STATES: readonly CircuitState[] = ["closed", "open", "half-open"];
+
+/** A metric, and how its samples are made. */
+interface MetricDefinition extends Omit<MetricFamily, "samples"> {
+  readonly samplesOf: (proxy: MeasuredProxy, now: number) => Sample[];
+}
+
+/** All metrics, in the order in which they are shown. */
+export const METRICS: readonly MetricDefinition[] = [
+  {
+    name: "alwaysup_build_info",
+    help: "The version of alwaysup and its runtime. The value is 1.",
+    type: "gauge",
+    samplesOf: ({ version, runtime, dialect }) => [
+      { labels: { version, runtime, dialect }, value: 1 },
+    ],
+  },
+  {
+    name: "alwaysup_start_time_seconds",
+    help: "When alwaysup was started, in seconds since 1970.",
+    type: "gauge",
+    samplesOf: ({ startedAt }) => single(startedAt / 1000),
+  },
+  {
+    name: "alwaysup_link_up",
+    help: "1 if the daemon is connected, else 0.",
+    type: "gauge",
+    samplesOf: ({ snapshot }) => single(isUp(snapshot) ? 1 : 0),
+  },
+  {
+    name: "alwaysup_link_down_seconds_total",
+    help: "How long the daemon was not connected, in all outages together.",
+    type: "counter",
+    samplesOf: ({ history }, now) => single(downSecondsOf(history, now)),
+  },
+  {
+    name: "alwaysup_reconnects_total",
+    help: "How often the daemon was connected again, by why it was lost.",
+    type: "counter",
+    samplesOf: ({ history: { reconnects } }) =>
+      RECONNECT_REASONS.map((reason) => ({
+        labels: { reason: toLabel(reason) },
+        value: reconnects[reason] ?? 0,
+      })),
+  },
+  {
+    name: "alwaysup_dial_attempts_total",
+    help: "How many attempts to connect were made, on all connections.",
+    type: "counter",
+    samplesOf: ({ history }) => single(history.dialAttempts),
+  },
+  {
+    name: "alwaysup_circuit_state",
+    help: "1 for the state of the circuit breaker, and 0 for its other states.",
+    type: "gauge",
+    samplesOf: ({ snapshot: { circuit } }) =>
+      CIRCUIT_STATES.map((state) => ({
+        labels: { state: toLabel(state) },
+        value: state === circuit ? 1 : 0,
+      })),
+  },
+  {
+    name: "alwaysup_circuit_openings_total",
+    help: "How often the circuit breaker opened.",
+    type: "counter",
+    samplesOf: ({ history }) => single(history.circuitOpenings),
+  },
+  {
+    name: "alwaysup_open_requests",
+    help: "How many requests of the client have no answer yet.",
+    type: "gauge",
+    samplesOf: ({ snapshot }) => single(snapshot.pendingRequests),
+  },
+  {
+    name: "alwaysup_queue_depth",
+    help: "How many messages of the client wait for the daemon.",
+    type: "gauge",
+    samplesOf: ({ snapshot }) => single(snapshot.queuedMessages),
+  },
+  {
+    name: "alwaysup_retries_total",
+    help: "How many requests were sent once more after a lost connection.",
+    type: "counter",
+    samplesOf: ({ history }) => single(history.repeatedCount),
+  },
+  {
+    name: "alwaysup_outcome_unknown_total",
+    help: "How many requests ended with an unknown outcome.",
+    type: "counter",
+    samplesOf: ({ history }) => single(history.unknownOutcomes),
+  },
+  {
+    name: "alwaysup_failed_requests_total",
+    help: "How many requests ended with an error of alwaysup, by its reason.",
+    type: "counter",
+    samplesOf: ({ history }) =>
+      Object.entries(history.failedRequests).map(([reason, value]) => ({
+        labels: { reason },
+        value,
+      })),
+  },
+  {
+    name: "alwaysup_received_bytes_total",
+    help: "How many bytes of messages were received, by from whom.",
+    type: "counter",
+    samplesOf: ({ figures }) =>
+      figures === undefined ? [] : [
+        { labels: { peer: "client" }, value: figures.bytes.fromClient },
+        { labels: { peer: "daemon" }, value: figures.bytes.fromDaemon },
+      ],
+  },
+  {
+    name: "alwaysup_sent_bytes_total",
+    help: "How many bytes of messages were sent, by to whom.",
+    type: "counter",
+    samplesOf: ({ figures }) =>
+      figures === undefined ? [] : [
+        { labels: { peer: "client" }, value: figures.bytes.toClient },
+        { labels: { peer: "daemon" }, value: figures.bytes.toDaemon },
+      ],
+  },
+  {
+    name: "mcp_client_operation_duration_seconds",
+    help: "How long the daemon took for a request, from when it was first " +
+      "sent to the answer.",
+    type: "histogram",
+    samplesOf: (proxy) => operationSamples(proxy, "client"),
+  },
+  {
+    name: "mcp_server_operation_duration_seconds",
+    help: "How long the client waited, from its request to the answer.",
+    type: "histogram",
+    samplesOf: (proxy) => operationSamples(proxy, "server"),
+  },
+];
+
+/** Returns the metrics of proxies; `now` is on the clock of their times. */
+export function metricFamiliesOf(
+  proxies: readonly MeasuredProxy[],
+  now: number,
+): MetricFamily[] {
+  return METRICS.map(({ samplesOf, ...metric }) => ({
+    ...metric,
+    samples: proxies.flatMap((proxy) =>
+      samplesOf(proxy, now).map((sample) => ({
+        ...sample,
+        labels: { ...proxy.labels, ...sample.labels },
+      }))
+    ),
+  }));
+}
+
+/** Returns true if the daemon is connected. */
+export function isUp({ connectionState }: MeasuredProxy["snapshot"]): boolean {
+  const { phase } = connectionState;
+  return phase === "ready" || phase === "checking";
+}
+
+/** Returns how long all outages lasted, including the current one. */
+export function downSecondsOf(
+  { downMs, downSince }: History,
+  now: number,
+): number {
+  const currentMs = downSince === undefined ? 0 : Math.max(0, now - downSince);
+  return (downMs + currentMs) / 1000;
+}
+
+function single(value: number): Sample[] {
+  return [{ labels: {}, value }];
+}
+
+/** Returns a word as a label's value, with underscores. */
+function toLabel(word: string): string {
+  return word.replaceAll("-", "_");
+}
+
+function operationSamples(
+  { figures, url }: MeasuredProxy,
+  side: OperationFigures["side"],
+): Sample[] {
+  const transport = side === "server"
+    ? { network_transport: "pipe" }
+    : daemonLabels(url);
+  return (figures?.operations ?? []).filter((it) => it.side === side)
+    .flatMap((operation) =>
+      histogramSamples(
+        `mcp_${side}_operation_duration_seconds`,
+        { ...operationLabels(operation), ...transport },
+        operation,
+      )
+    );
+}
+
+function operationLabels(
+  { method, name, errorType, statusCode, protocolVersion }: OperationFigures,
+): Labels {
+  const nameLabel = method === "tools/call"
+    ? "gen_ai_tool_name"
+    : "gen_ai_prompt_name";
+  return {
+    mcp_method_name: method,
+    ...(name !== undefined && { [nameLabel]: name }),
+    ...(method === "tools/call" && { gen_ai_operation_name: "execute_tool" }),
+    ...(errorType !== undefined && { error_type: errorType }),
+    ...(statusCode !== undefined && {
+      rpc_response_status_code: `${statusCode}`,
+    }),
+    ...(protocolVersion !== undefined && {
+      mcp_protocol_version: protocolVersion,
+    }),
+  };
+}
+
+function daemonLabels(url: string): Labels {
+  const labels = {
+    network_transport: "tcp",
+    network_protocol_name: "websocket",
+  };
+  if (!URL.canParse(url)) return labels;
+  const { hostname, port, protocol } = new URL(url);
+  return {
+    ...labels,
+    server_address: hostname,
+    server_port: port || (protocol === "wss:" ? "443" : "80"),
+  };
+}
+
+/** Returns the cumulated buckets of a histogram, its sum and its count. */
+function histogramSamples(
+  name: string,
+  labels: Labels,
+  { buckets, sum }: Pick<OperationFigures, "buckets" | "sum">,
+): Sample[] {
+  let count = 0;
+  const samples = buckets.map((inBucket, i): Sample => {
+    count += inBucket;
+    const le = `${DURATION_BOUNDS[i] ?? "+Inf"}`;
+    return { name: `${name}_bucket`, labels: { ...labels, le }, value: count };
+  });
+  return [
+    ...samples,
+    { name: `${name}_sum`, labels, value: sum },
+    { name: `${name}_count`, labels, value: count },
+  ];
+}
