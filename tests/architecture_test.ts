@@ -36,7 +36,7 @@ const FOLDERS: readonly Folder[] = [
   { name: "dialects/mcp", kind: "pure" },
   { name: "dialects/exai", kind: "pure" },
   { name: "session", kind: "pure" },
-  { name: "telemetry", kind: "pure" },
+  { name: "telemetry", kind: "pure", impureFiles: ["metrics_text"] },
   { name: "transport", kind: "edge" },
   { name: "proxy", kind: "edge" },
   { name: "clients", kind: "pure" },
@@ -81,6 +81,8 @@ const PACKAGES: ReadonlyMap<string, readonly string[]> = new Map([
   ["npm:/deno-std@1.3.4/async/delay.js", ["runtime/timeout.ts"]],
   // Loaded only after an unknown word.
   ["npm:/deno-std@1.3.4/text/levenshtein_distance.js", ["text/suggest.ts"]],
+  // Loaded only to write metrics.
+  ["npm:/prom-client@15.1.3/lib/registry.js", ["telemetry/metrics_text.ts"]],
   // Only commands load these.
   ["npm:/jsonc-parser@3.3.1", ["clients/json_edit.ts", "clients/toml_edit.ts"]],
   ["npm:/toml-eslint-parser@1.0.3", ["clients/toml_edit.ts"]],

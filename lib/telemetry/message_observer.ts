@@ -18,11 +18,16 @@ import {
   getNestedId,
   type Id,
   type Message,
+  type Notification,
   type Request,
   type Response,
 } from "../protocol/jsonrpc.ts";
 import { parseFrame, parseMessages } from "../protocol/message_parser.ts";
-import { nameOf, requestVersionOf } from "../protocol/methods.ts";
+import {
+  isSubscriptionMethod,
+  nameOf,
+  requestVersionOf,
+} from "../protocol/methods.ts";
 
 /** From where to where a message goes. */
 export type Direction =
@@ -83,6 +88,11 @@ export interface TelemetrySink {
     now: number,
   ): void;
 }
+
+const CANCELLED: OperationEnd = {
+  errorType: "cancelled",
+  statusCode: undefined,
+};
 
 /** The operation while it is open. */
 type MutableOperation = {
@@ -172,17 +182,14 @@ export class MessageObserver {
     // `initialize` cannot be cancelled (MCP, utilities/cancellation).
     if (operation === undefined) return;
     if (operation.request.method === "initialize") return;
-    this.#end(
-      operation,
-      { errorType: "cancelled", statusCode: undefined },
-      now,
-    );
+    this.#end(operation, CANCELLED, now);
   }
 
   #observeAnswers(text: string, now: number): void {
     const messages = parseFrame(text);
     this.#tell("to-client", text, now, undefined, messages);
     for (const message of messages) {
+      if (message.kind === "notification") this.#observeEnd(message, now);
       if (message.kind !== "response" || message.id === undefined) continue;
       const operation = this.#open.get(message.id);
       if (operation === undefined) continue;
@@ -196,6 +203,17 @@ export class MessageObserver {
       }
       this.#end(operation, endOf(method, message), now);
     }
+  }
+
+  /** A daemon can cancel a subscription, which then gets no answer. */
+  #observeEnd(notification: Notification, now: number): void {
+    if (notification.method !== "notifications/cancelled") return;
+    const id = getNestedId(notification, "requestId");
+    const operation = id === undefined ? undefined : this.#open.get(id);
+    // Other cancellations refer to requests of the daemon.
+    if (operation === undefined) return;
+    if (!isSubscriptionMethod(operation.request.method)) return;
+    this.#end(operation, CANCELLED, now);
   }
 
   #end(operation: OpenOperation, end: OperationEnd, now: number): void {

@@ -76,8 +76,13 @@ class BuiltinCalls implements Disposable {
   }
 }
 
-/** Returns how many functions of `lib/` the work enters. */
-async function functionsEnteredIn(work: Work): Promise<number> {
+/**
+ * Returns how many functions of `lib/`, or of a folder in it, the work enters.
+ */
+export async function functionsEnteredIn(
+  work: Work,
+  folder: string = "",
+): Promise<number> {
   const session = new Session();
   session.connect();
   const post = (method: string, params?: Json): Promise<Json> =>
@@ -97,9 +102,22 @@ async function functionsEnteredIn(work: Work): Promise<number> {
   const { result } = await post("Profiler.takePreciseCoverage");
   await post("Profiler.stopPreciseCoverage");
   session.disconnect();
-  return result.filter(({ url }: Json) => url.startsWith(LIB_URL))
+  return result.filter(({ url }: Json) => url.startsWith(LIB_URL + folder))
     .flatMap(({ functions }: Json) => functions)
     .reduce((sum: number, it: Json) => sum + it.ranges[0].count, 0);
+}
+
+/** Returns the URLs of all modules that this process has loaded. */
+export async function loadedModules(): Promise<string[]> {
+  const session = new Session();
+  session.connect();
+  const urls: string[] = [];
+  session.on("Debugger.scriptParsed", ({ params }: Json) => {
+    urls.push(params.url);
+  });
+  await new Promise((resolve) => session.post("Debugger.enable", resolve));
+  session.disconnect();
+  return urls;
 }
 
 /** How often the allocations are measured. The median counts. */

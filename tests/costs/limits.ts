@@ -91,6 +91,9 @@ export const COUNT_LIMITS: Limits = {
   "proxy, 100 results one by one: writes to stdout": exact(2),
   "proxy, 100 calls and results at once: functions per call": exact(195.62),
   "proxy, 1,000 calls in a second: timers": exact(4),
+  "proxy, off: functions of lib/telemetry/ per call": exact(0),
+  "proxy, off: modules of lib/telemetry/": exact(2),
+  "proxy, off: modules of the metrics and of the log file": exact(0),
 };
 
 /** What a call costs in a real process. Linux only. */

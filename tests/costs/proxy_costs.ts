@@ -16,7 +16,13 @@ import type {
 } from "../../lib/transport/transport.ts";
 import { respondToAll } from "../helpers/fake_websocket_server.ts";
 import { MemoryDisk } from "../helpers/memory_disk.ts";
-import { bytesAllocatedIn, costOf, CountingClock } from "./counters.ts";
+import {
+  bytesAllocatedIn,
+  costOf,
+  CountingClock,
+  functionsEnteredIn,
+  loadedModules,
+} from "./counters.ts";
 import {
   callWithProgress,
   type Exchange,
@@ -230,6 +236,28 @@ export async function proxyCosts(): Promise<Record<string, number>> {
     ...await sequentialCosts("proxy, call with progress", callWithProgress),
     ...await burstCosts(),
     ...await timerCosts(),
+    ...await telemetryCosts(),
+  };
+}
+
+/** Returns what a proxy that nobody observes costs more than without that. */
+async function telemetryCosts(): Promise<Record<string, number>> {
+  using proxy = await MeasuredProxy.start();
+  const all = proxy.make(callWithProgress, CALLS);
+  const functions = await functionsEnteredIn(
+    () => proxy.run(all),
+    "telemetry/",
+  );
+  const modules = await loadedModules();
+  const countLoaded = (pattern: RegExp): number =>
+    modules.filter((url) => pattern.test(url)).length;
+  return {
+    "proxy, off: functions of lib/telemetry/ per call": functions / CALLS,
+    // history.ts and log_events.ts, which see no message.
+    "proxy, off: modules of lib/telemetry/": countLoaded(/\/lib\/telemetry\//),
+    "proxy, off: modules of the metrics and of the log file": countLoaded(
+      /prom-client|logtape|http_server|metrics_server|log_file/,
+    ),
   };
 }
 
