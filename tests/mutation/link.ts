@@ -237,8 +237,10 @@ export const LINK: readonly Mutant[] = [
   },
   {
     name: "requests expire because of a sleep",
-    from: "for (const $owner of this.$timed) $owner.$shift?.($gap);",
-    to: "void $gap;",
+    from: `
+      for (const $owner of this.$timed) $owner.$shift?.($gap);
+      this.$second.$closeStandby();`,
+    to: "void $gap; this.$second.$closeStandby();",
   },
   {
     name: "a connection is used after a sleep without a check",

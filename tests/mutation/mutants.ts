@@ -17,6 +17,7 @@ import { FORMS } from "./forms.ts";
 import { LINK } from "./link.ts";
 import { REQUESTS } from "./requests.ts";
 import { SESSION } from "./session.ts";
+import { TELEMETRY } from "./telemetry.ts";
 
 export const MUTANTS: readonly Mutant[] = [
   ...REQUESTS,
@@ -26,4 +27,5 @@ export const MUTANTS: readonly Mutant[] = [
   ...FORMS,
   ...FILES,
   ...ENV,
+  ...TELEMETRY,
 ];

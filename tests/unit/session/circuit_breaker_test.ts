@@ -78,6 +78,10 @@ test("Circuit breaker: opens when the daemon was away for the queue timeout, and
   driver.reconnect();
   assertEquals(stateOf(driver), "closed");
   assertEquals(loggedStates(driver), ["closed"]);
+  // Nothing else is due when it opens for the second time.
+  driver.close();
+  stayDown(driver, 45_000);
+  assertEquals(loggedStates(driver), ["open"]);
 });
 
 test("Circuit breaker: a request makes it half-open, gets an attempt at once, and waits for 20 s", () => {

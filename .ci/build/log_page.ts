@@ -1,0 +1,77 @@
+/**
+ * Writes `config/LOG.md` from the table of log events.
+ *
+ *     deno task settings
+ *
+ * @module
+ */
+
+import { LOG_EVENTS } from "../../lib/telemetry/log_events.ts";
+
+/** The URL of `config/LOG.md`. */
+export const LOG_PAGE_FILE: URL = new URL(
+  "../../config/LOG.md",
+  import.meta.url,
+);
+
+const HEAD =
+  `<!-- Written from lib/telemetry/log_events.ts by: deno task settings -->
+
+# The log
+
+\`alwaysup\` writes its log to stderr, which most clients show as the log of the server. \`--log-level\` sets the lowest
+level, \`--log-format json\` writes one JSON object per line. With \`--log-to-client on\`, a client that has set a log level
+(\`logging/setLevel\`) also gets warnings and errors as \`notifications/message\`.
+
+No line contains a secret, or the body of a message. If a daemon or a client causes many lines of a kind, the first ten are
+written, and then one per second that counts the others. That does not apply to \`message\` lines.
+
+## Fields of a line in JSON
+
+Every line has \`time\`, \`level\`, \`event\` and \`message\`. The event is one of the table below; the message is for people,
+and its words may change. Some events have more fields; times are in milliseconds:
+
+| Event                     | Fields                                                                                              |
+| ------------------------- | --------------------------------------------------------------------------------------------------- |
+| \`connected\`, \`reconnected\` | \`attempts\`, \`downMs\`: how long the daemon was not connected                                           |
+| \`lost\`, \`displaced\`       | \`cause\`, \`reason\`, \`failedRequests\`, \`readyMs\`: how long the connection was in use                     |
+| \`attempt-failed\`          | \`attempt\`, \`reason\`                                                                                 |
+| \`request-failed\`          | \`method\`, \`name\` of the tool or prompt, \`code\` and \`reason\` of the error                              |
+| \`request-repeated\`        | \`method\`, \`name\`                                                                                    |
+| \`circuit\`                 | \`state\`: \`closed\`, \`open\` or \`half-open\`                                                            |
+| \`message\`                 | \`direction\`, \`kind\`, \`method\`, \`id\`, \`error\`, \`bytes\`, \`connectionId\`, \`ms\` since its request was received or sent |
+
+\`cause\` is one of \`closed\` (by the daemon), \`aborted\` (no close frame), \`timeout\` (the daemon did not answer), \`refused\`,
+\`displaced\` (by another client), \`too-large\` (a message), \`second-connection\` (of alwaysup itself) and \`stdout-full\` (the
+client does not read).
+
+\`--log-level debug\` writes a \`message\` line for every message in each of the four directions.
+
+## Events
+
+This list is complete.
+
+`;
+
+/** Returns the text of the page. */
+export function logPageText(): string {
+  const rows = Object.entries(LOG_EVENTS)
+    .map(([name, text]) => [`\`${name}\``, text]);
+  return HEAD + formatTable(["Event", "What it reports"], rows);
+}
+
+/** Returns a table in Markdown, as \`deno fmt\` formats it. */
+function formatTable(
+  titles: readonly string[],
+  rows: readonly (readonly string[])[],
+): string {
+  const widths = titles.map((title, column) =>
+    Math.max(title.length, ...rows.map((row) => row[column]!.length))
+  );
+  const lineOf = (cells: readonly string[]): string =>
+    `| ${cells.map((cell, i) => cell.padEnd(widths[i]!)).join(" | ")} |\n`;
+  const rule = widths.map((width) => "-".repeat(width));
+  return [titles, rule, ...rows].map(lineOf).join("");
+}
+
+if (import.meta.main) await Deno.writeTextFile(LOG_PAGE_FILE, logPageText());

@@ -1,0 +1,95 @@
+/**
+ * Bugs in what can be seen of a proxy, and in who may see it.
+ *
+ * @module
+ */
+
+import type { Mutant } from "./fit.ts";
+
+export const TELEMETRY: readonly Mutant[] = [
+  {
+    name: "circuit: after a long outage, a request waits as long as before",
+    from: `
+      return this.$effects.$now >= this.$longOutageAt
+        ? Math.min($queueTimeout, $MS)
+        : $queueTimeout;`,
+    to: "void $MS; return $queueTimeout;",
+  },
+  {
+    name: "circuit: it does not open when the daemon refuses the connection",
+    from: "const $isTripped = this.$links.$isRefused ||",
+    to: "const $isTripped =",
+  },
+  {
+    name: "circuit: a waiting request does not make it half-open",
+    from: 'return this.$tracker.$awaited("down") > 0 ? "half-open" : "open";',
+    to: 'return "open";',
+  },
+  {
+    name: "circuit: the log does not show that it opens by itself",
+    from: 'return $state === "closed" ? this.$longOutageAt : Infinity;',
+    to: "return Infinity;",
+  },
+  {
+    name: "history: a request that a loss cost does not belong to it",
+    from: "if ($since - $at <= $MS) $add($outage, $request);",
+    to: "void [$at, $request, $MS];",
+  },
+  {
+    name: "history: a sleep counts as downtime",
+    from: `
+      case "resumed":
+        this.$downSince += $fact.$gapMs;`,
+    to: `
+      case "resumed":
+        void $fact.$gapMs;`,
+  },
+  {
+    name: "history: a first connection counts as a reconnect",
+    from: 'if ($outage.$cause === "unreachable") return;',
+    to: "",
+  },
+  {
+    name: "history: it grows without limit",
+    from: "if (this.$outages.length > $MAX) this.$outages.shift();",
+    to: "void $MAX;",
+  },
+  {
+    name: "operations: a cancelled request stays open",
+    from: `
+      if ($operation.$request.$method === "initialize") return;
+      this.$end($operation, $CANCELLED, $now);`,
+    to: "void [$CANCELLED, $now];",
+  },
+  {
+    name: "operations: a request that is sent twice begins with the second",
+    from: "if ($operation !== undefined) $operation.$sentAt ??= $now;",
+    to: "if ($operation !== undefined) $operation.$sentAt = $now;",
+  },
+  {
+    name: "figures: each tool has figures of its own, without limit",
+    from: "if (this.$values.$size >= this.$limit) return $OTHER;",
+    to: "void [this.$limit, $OTHER];",
+  },
+  {
+    name: "metrics: a page with a foreign host name may read them",
+    from: `
+      const $host = $request.$header("host");
+      if (!$isOwn($host, $ownHost)) { $$refuse }`,
+    to: `
+      const $host = $request.$header("host");
+      void [$isOwn, $ownHost];`,
+  },
+  {
+    name: "metrics: a page of another origin may read them",
+    from: `
+      const $origin = $request.$header("origin");
+      if ($$isForeign) { $$refuse }`,
+    to: "",
+  },
+  {
+    name: "warnings: a client gets them that has set no level",
+    from: "if ($levelOf($name) < $wanted) return undefined;",
+    to: "void [$levelOf, $name, $wanted];",
+  },
+];
