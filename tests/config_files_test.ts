@@ -17,6 +17,7 @@ import { listSettings, readConfig } from "../lib/config/config.ts";
 import { parseEnvFile } from "../lib/config/dotenv.ts";
 import { assert, assertEquals } from "./helpers/assert.ts";
 import { ENV_EXAMPLE_FILE, envExampleText } from "../.ci/build/env_example.ts";
+import { LOG_PAGE_FILE, logPageText } from "../.ci/build/log_page.ts";
 import {
   SETTINGS_PAGE_FILE,
   settingsPageText,
@@ -38,6 +39,10 @@ test("config/README.md: it is what the settings table gives (deno task settings)
       assert(text.includes(`\`${word}\``), name);
     }
   }
+});
+
+test("config/LOG.md: it is what the table of log events gives (deno task settings)", async () => {
+  assertEquals(await Deno.readTextFile(LOG_PAGE_FILE), logPageText());
 });
 
 test("config/env.example: it is accepted with every setting uncommented", () => {
@@ -134,7 +139,7 @@ test("config/: the variants differ only in the command, and there is no other fi
   }
   const known = [
     ...[...CLIENTS.map(fileOf), ...VARIANTS.map(([file]) => file)],
-    ...["mcp-config.json", "env.docker", "env.example", "README.md"],
+    ...["mcp-config.json", "env.docker", "env.example", "README.md", "LOG.md"],
   ];
   const folder = new URL("../config/", import.meta.url);
   const names = Array.fromAsync(Deno.readDir(folder), ({ name }) => name);

@@ -20,6 +20,7 @@ const PAGES = [
   "SECURITY.md",
   "CHANGELOG.md",
   "config/README.md",
+  "config/LOG.md",
   "tests/README.md",
   "lib/commands/README.md",
   "lib/session/README.md",

@@ -31,16 +31,32 @@ written, and then one per second that counts the others. That does not apply to 
 Every line has \`time\`, \`level\`, \`event\` and \`message\`. The event is one of the table below; the message is for people,
 and its words may change. Some events have more fields; times are in milliseconds:
 
-| Event                     | Fields                                                                                              |
-| ------------------------- | --------------------------------------------------------------------------------------------------- |
-| \`connected\`, \`reconnected\` | \`attempts\`, \`downMs\`: how long the daemon was not connected                                           |
-| \`lost\`, \`displaced\`       | \`cause\`, \`reason\`, \`failedRequests\`, \`readyMs\`: how long the connection was in use                     |
-| \`attempt-failed\`          | \`attempt\`, \`reason\`                                                                                 |
-| \`request-failed\`          | \`method\`, \`name\` of the tool or prompt, \`code\` and \`reason\` of the error                              |
-| \`request-repeated\`        | \`method\`, \`name\`                                                                                    |
-| \`circuit\`                 | \`state\`: \`closed\`, \`open\` or \`half-open\`                                                            |
-| \`message\`                 | \`direction\`, \`kind\`, \`method\`, \`id\`, \`error\`, \`bytes\`, \`connectionId\`, \`ms\` since its request was received or sent |
+`;
 
+/** The fields of the events that have more than the common ones. */
+const FIELDS = [
+  [
+    "`connected`, `reconnected`",
+    "`attempts`, `downMs`: how long the daemon was not connected",
+  ],
+  [
+    "`lost`, `displaced`",
+    "`cause`, `reason`, `failedRequests`, `readyMs`: how long the connection was in use",
+  ],
+  ["`attempt-failed`", "`attempt`, `reason`"],
+  [
+    "`request-failed`",
+    "`method`, `name` of the tool or prompt, `code` and `reason` of the error",
+  ],
+  ["`request-repeated`", "`method`, `name`"],
+  ["`circuit`", "`state`: `closed`, `open` or `half-open`"],
+  [
+    "`message`",
+    "`direction`, `kind`, `method`, `id`, `error`, `bytes`, `connectionId`, `ms` since its request was received or sent",
+  ],
+];
+
+const MIDDLE = `
 \`cause\` is one of \`closed\` (by the daemon), \`aborted\` (no close frame), \`timeout\` (the daemon did not answer), \`refused\`,
 \`displaced\` (by another client), \`too-large\` (a message), \`second-connection\` (of alwaysup itself) and \`stdout-full\` (the
 client does not read).
@@ -57,7 +73,8 @@ This list is complete.
 export function logPageText(): string {
   const rows = Object.entries(LOG_EVENTS)
     .map(([name, text]) => [`\`${name}\``, text]);
-  return HEAD + formatTable(["Event", "What it reports"], rows);
+  return HEAD + formatTable(["Event", "Fields"], FIELDS) + MIDDLE +
+    formatTable(["Event", "What it reports"], rows);
 }
 
 /** Returns a table in Markdown, as \`deno fmt\` formats it. */
