@@ -1,0 +1,265 @@
+/**
+ * Writes log lines to a file, which several proxies may share. A problem with
+ * the file is a warning on stderr, and never ends the proxy.
+ *
+ * @module
+ */
+
+import { errorMessageOf } from "../text/error_message.ts";
+import { parentFolderOf } from "../text/paths.ts";
+import {
+  type FileInfo,
+  type Host,
+  isFsyncUnsupported,
+  systemErrorCode,
+} from "../runtime/host.ts";
+import { UntrustedFileError, untrustedReason } from "../runtime/own_files.ts";
+import { waitAtMost } from "../runtime/timeout.ts";
+import type { SharedOutput } from "./logger.ts";
+import type { appendToFile, Rotation } from "./file_sink.ts";
+
+/** The help of `--log-file` names these figures. */
+const ROTATION: Rotation = { maxBytes: 10 * 1024 * 1024, maxOldFiles: 4 };
+/** Only the user may read the log. */
+const LOG_FILE_MODE = 0o600;
+/** The most characters that wait for the file. */
+const MAX_WAITING_CHARS = 1024 * 1024;
+/** How long the exit waits for the file, in milliseconds. */
+const CLOSE_LOG_FILE_MS = 500;
+/** The age from which a lock's process counts as ended, in milliseconds. */
+const STALE_LOCK_MS = 10_000;
+
+/**
+ * A log file. A line is written at once, and then flushed to the disk. Lines
+ * that follow during the flush are written together after it.
+ */
+export class LogFile implements SharedOutput {
+  /** The id of this process. */
+  readonly pid: number;
+  readonly #host: Host;
+  readonly #path: string;
+  readonly #warn: (message: string) => void;
+  readonly #rotation: Rotation;
+  readonly #loaded: Promise<void>;
+  /** Undefined until it is loaded. */
+  #append: typeof appendToFile | undefined;
+  #hasLoadFailed = false;
+  #lines: string[] = [];
+  #waitingChars = 0;
+  /** The flushes that have begun. */
+  readonly #flushes = new Set<Promise<void>>();
+  /** The kinds of problems that were reported. */
+  readonly #reported = new Set<string>();
+  /** The size at which the next rotation is tried. */
+  #rotateAtBytes: number;
+  /** True if the end of the last line is missing in the file. */
+  #isLineCut = false;
+
+  /**
+   * Begins to load what writes the file. The lines wait until then.
+   *
+   * @param warn is called once for each kind of problem
+   */
+  constructor(
+    host: Host,
+    path: string,
+    warn: (message: string) => void,
+    rotation: Rotation = ROTATION,
+  ) {
+    this.pid = host.pid;
+    this.#host = host;
+    this.#path = path;
+    this.#warn = warn;
+    this.#rotation = rotation;
+    this.#rotateAtBytes = rotation.maxBytes;
+    this.#loaded = this.#load();
+  }
+
+  async #load(): Promise<void> {
+    try {
+      this.#append = (await import("./file_sink.ts")).appendToFile;
+    } catch (error) {
+      this.#hasLoadFailed = true;
+      const why = errorMessageOf(error);
+      return this.#reportUnwritten(
+        "load",
+        `the package that writes it cannot be loaded (${why})`,
+      );
+    }
+    this.#writeLines();
+  }
+
+  /** Writes a line, or keeps it while a flush runs. */
+  readonly write = (line: string): void => {
+    if (this.#hasLoadFailed) return;
+    if (this.#waitingChars > MAX_WAITING_CHARS) {
+      return this.#reportUnwritten(
+        "slow",
+        "the disk is too slow for all lines",
+      );
+    }
+    this.#lines.push(line);
+    this.#waitingChars += line.length;
+    if (this.#flushes.size === 0) this.#writeLines();
+  };
+
+  /** Writes the lines that still wait, and waits some time for the disk. */
+  async close(): Promise<void> {
+    const close = async (): Promise<void> => {
+      await this.#loaded;
+      this.#writeLines();
+      await Promise.all(this.#flushes);
+    };
+    await waitAtMost(CLOSE_LOG_FILE_MS, close());
+  }
+
+  #writeLines(): void {
+    if (this.#append === undefined || this.#lines.length === 0) return;
+    const text = `${this.#lines.join("\n")}\n`;
+    this.#lines = [];
+    this.#waitingChars = 0;
+    try {
+      this.#watchFlush(this.#writeText(this.#append, text));
+    } catch (error) {
+      this.#reportError(error);
+    }
+  }
+
+  #watchFlush(flushed: Promise<void>): void {
+    const done: Promise<void> = flushed.catch((error) => {
+      if (!isFsyncUnsupported(error)) this.#reportError(error);
+    }).then(() => {
+      this.#flushes.delete(done);
+      if (this.#flushes.size === 0) this.#writeLines();
+    });
+    this.#flushes.add(done);
+  }
+
+  /** Writes lines before it returns. Resolves once they are on the disk. */
+  #writeText(append: typeof appendToFile, lines: string): Promise<void> {
+    const before = this.#prepareFile();
+    const text = this.#isLineCut ? `\n${lines}` : lines;
+    const bytes = new TextEncoder().encode(text).length;
+    if (before.size > 0 && before.size + bytes > this.#rotateAtBytes) {
+      const flushed = this.#tryRotate(append, text, before.size);
+      if (flushed !== undefined) return flushed;
+    }
+    try {
+      return append(this.#path, text);
+    } finally {
+      this.#checkEnd(before, bytes);
+    }
+  }
+
+  /**
+   * Creates the file if it does not exist, and checks it. This happens before
+   * each write, because other programs may remove or replace the file.
+   */
+  #prepareFile(): FileInfo {
+    const [host, path] = [this.#host, this.#path];
+    let info = host.lstat(path);
+    if (info === undefined) {
+      const folder = parentFolderOf(path);
+      if (folder !== "") host.makeFolder(folder);
+      host.createFile(path, "", LOG_FILE_MODE);
+      info = host.lstat(path);
+    }
+    if (info === undefined) throw new Error("another program removes it");
+    const why = untrustedReason(host, path, info);
+    if (why !== undefined) throw new UntrustedFileError(path, why);
+    return info;
+  }
+
+  /** Rotates the file, and writes a text. Undefined if nothing was written. */
+  #tryRotate(
+    append: typeof appendToFile,
+    text: string,
+    size: number,
+  ): Promise<void> | undefined {
+    const lock = `${this.#path}.lock`;
+    const { maxBytes } = this.#rotation;
+    let isLocked = false;
+    try {
+      isLocked = this.#takeLock(lock);
+      // The process that has the lock rotates the file now.
+      if (!isLocked) return undefined;
+      const flushed = append(this.#path, text, this.#rotation);
+      this.#rotateAtBytes = maxBytes;
+      this.#isLineCut = false;
+      this.#makePrivate();
+      return flushed;
+    } catch (error) {
+      const isRotated = (this.#host.lstat(this.#path)?.size ?? 0) < size;
+      if (isRotated) throw error;
+      // Each attempt may have renamed the older files, so the next one is late.
+      this.#rotateAtBytes = size + maxBytes;
+      this.#reportUnrotated(error);
+      return undefined;
+    } finally {
+      if (isLocked) this.#host.remove(lock);
+    }
+  }
+
+  /**
+   * Takes the lock, unless another process has it. Without the lock, two
+   * processes that rotate at the same time could replace `PATH.1` twice.
+   */
+  #takeLock(lock: string): boolean {
+    if (this.#host.createFile(lock, "", LOG_FILE_MODE)) return true;
+    const info = this.#host.lstat(lock);
+    const ageMs = Date.now() - (info?.modifiedAt ?? 0);
+    if (info !== undefined && ageMs < STALE_LOCK_MS) return false;
+    this.#host.remove(lock);
+    return this.#host.createFile(lock, "", LOG_FILE_MODE);
+  }
+
+  /** Makes the file private. The package creates it as the umask says. */
+  #makePrivate(): void {
+    if (this.#host.os === "windows") return;
+    try {
+      this.#host.chmod(this.#path, LOG_FILE_MODE);
+    } catch {
+      // Some file systems have no permission bits.
+    }
+  }
+
+  /** Checks whether all bytes are in the file: the package does not. */
+  #checkEnd(before: FileInfo, bytes: number): void {
+    const after = this.#host.lstat(this.#path);
+    // If another process has just renamed the file, the end is in that one.
+    if (after === undefined || after.id !== before.id) return;
+    const isPart = after.size > before.size && after.size < before.size + bytes;
+    if (isPart) this.#reportUnwritten("part", "the disk has no space left");
+    if (after.size > before.size) this.#isLineCut = isPart;
+  }
+
+  #reportError(error: unknown): void {
+    const why = errorMessageOf(error);
+    this.#reportUnwritten(systemErrorCode(error) || why, why);
+  }
+
+  #reportUnwritten(kind: string, why: string): void {
+    this.#report(
+      kind,
+      `The log file ${this.#path} is not written: ${why}. Make sure that you ` +
+        "can write to it, or name another file with --log-file " +
+        "(ALWAYSUP_LOG_FILE). Until then, new lines are only on stderr.",
+    );
+  }
+
+  #reportUnrotated(error: unknown): void {
+    this.#report(
+      "unrotated",
+      `The log file ${this.#path} is full and cannot be renamed: ${
+        errorMessageOf(error)
+      }. It grows until you make its folder writable, and remove what has ` +
+        "the name of an older log file and is none.",
+    );
+  }
+
+  #report(kind: string, message: string): void {
+    if (this.#reported.has(kind)) return;
+    this.#reported.add(kind);
+    this.#warn(message);
+  }
+}
