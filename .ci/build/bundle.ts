@@ -89,7 +89,7 @@ export function withoutCachePaths(bundle: string): string {
  * use. `.ci/build/npm.ts` replaces it.
  */
 export const LOAD_BUILTIN =
-  "var __loadBuiltin = (name) => process.getBuiltinModule(name);";
+  "var __loadBuiltin = (name) => globalThis.process.getBuiltinModule(name);";
 
 /**
  * Stands for a function or an object of a module of Node, and loads the module

@@ -28,6 +28,8 @@ const MAX_WAITING_CHARS = 1024 * 1024;
 const CLOSE_LOG_FILE_MS = 500;
 /** The age from which a lock's process counts as ended, in milliseconds. */
 const STALE_LOCK_MS = 10_000;
+/** The kind of all problems of a full disk. */
+const NO_SPACE = "no space";
 
 /**
  * A log file. A line is written at once, and then flushed to the disk. Lines
@@ -229,13 +231,16 @@ export class LogFile implements SharedOutput {
     // If another process has just renamed the file, the end is in that one.
     if (after === undefined || after.id !== before.id) return;
     const isPart = after.size > before.size && after.size < before.size + bytes;
-    if (isPart) this.#reportUnwritten("part", "the disk has no space left");
+    if (isPart) this.#reportUnwritten(NO_SPACE, "the disk has no space left");
     if (after.size > before.size) this.#isLineCut = isPart;
   }
 
   #reportError(error: unknown): void {
     const why = errorMessageOf(error);
-    this.#reportUnwritten(systemErrorCode(error) || why, why);
+    const code = systemErrorCode(error) || why;
+    // Deno gives no code for some of these.
+    const isFull = this.#isLineCut || /^(ENOSPC|EFBIG|EDQUOT)$/.test(code);
+    this.#reportUnwritten(isFull ? NO_SPACE : code, why);
   }
 
   #reportUnwritten(kind: string, why: string): void {

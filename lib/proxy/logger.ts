@@ -46,8 +46,9 @@ export function createLogger(
     if (LEVEL_RANK[entry.level] < LEVEL_RANK[level]) return;
     const line = redactLogEntry(entry, redact);
     const date = new Date();
-    write(formatLine(line, format, date));
+    // A file gets the line at once, but stderr only if somebody reads it.
     shared?.write(formatLine(line, format, date, shared.pid));
+    write(formatLine(line, format, date));
   };
 }
 
