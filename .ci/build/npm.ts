@@ -10,6 +10,8 @@ import { DIST, LOAD_BUILTIN, ROOT, VERSION, writeBundle } from "./bundle.ts";
 
 const FOLDER = `${DIST}npm/`;
 const BIN = `${FOLDER}alwaysup.js`;
+/** The licences of the bundled packages, which each copy of them must have. */
+const LICENSES = "LICENSES-PACKAGES";
 
 /** The line of the bundle that defines how the package `ws` loads modules. */
 const REQUIRE = "var __require = " +
@@ -63,7 +65,7 @@ await Deno.writeTextFile(
         type: "module",
         bin: { alwaysup: "alwaysup.js" },
         engines: { node: ">=22" },
-        files: ["alwaysup.js", "LICENSE-ws"],
+        files: ["alwaysup.js", LICENSES],
       },
       null,
       2,
@@ -73,5 +75,4 @@ await Deno.writeTextFile(
 for (const name of ["README.md", "LICENSE"]) {
   await Deno.copyFile(`${ROOT}${name}`, `${FOLDER}${name}`);
 }
-// The licence of `ws` must be in each copy of its code.
-await Deno.copyFile(`${ROOT}.ci/build/LICENSE-ws`, `${FOLDER}LICENSE-ws`);
+await Deno.copyFile(`${ROOT}.ci/build/${LICENSES}`, `${FOLDER}${LICENSES}`);

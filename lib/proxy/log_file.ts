@@ -31,6 +31,10 @@ const STALE_LOCK_MS = 10_000;
 /** The kind of all problems of a full disk. */
 const NO_SPACE = "no space";
 
+async function loadAppendToFile(): Promise<typeof appendToFile> {
+  return (await import("./file_sink.ts")).appendToFile;
+}
+
 /**
  * A log file. A line is written at once, and then flushed to the disk. Lines
  * that follow during the flush are written together after it.
@@ -40,6 +44,7 @@ export class LogFile implements SharedOutput {
   readonly pid: number;
   readonly #host: Host;
   readonly #path: string;
+  readonly #lock: string;
   readonly #warn: (message: string) => void;
   readonly #rotation: Rotation;
   readonly #loaded: Promise<void>;
@@ -67,19 +72,21 @@ export class LogFile implements SharedOutput {
     path: string,
     warn: (message: string) => void,
     rotation: Rotation = ROTATION,
+    loadAppend: () => Promise<typeof appendToFile> = loadAppendToFile,
   ) {
     this.pid = host.pid;
     this.#host = host;
     this.#path = path;
+    this.#lock = `${path}.lock`;
     this.#warn = warn;
     this.#rotation = rotation;
     this.#rotateAtBytes = rotation.maxBytes;
-    this.#loaded = this.#load();
+    this.#loaded = this.#load(loadAppend);
   }
 
-  async #load(): Promise<void> {
+  async #load(loadAppend: () => Promise<typeof appendToFile>): Promise<void> {
     try {
-      this.#append = (await import("./file_sink.ts")).appendToFile;
+      this.#append = await loadAppend();
     } catch (error) {
       this.#hasLoadFailed = true;
       const why = errorMessageOf(error);
@@ -167,7 +174,14 @@ export class LogFile implements SharedOutput {
       info = host.lstat(path);
     }
     if (info === undefined) throw new Error("another program removes it");
-    const why = untrustedReason(host, path, info);
+    let why = untrustedReason(host, path, info);
+    if (why !== undefined) {
+      // A process that rotates the file has not yet made the new one private.
+      const isRotating = host.lstat(this.#lock) !== undefined;
+      info = host.lstat(path) ?? info;
+      const checked = isRotating ? { ...info, mode: undefined } : info;
+      why = untrustedReason(host, path, checked);
+    }
     if (why !== undefined) throw new UntrustedFileError(path, why);
     return info;
   }
@@ -178,11 +192,10 @@ export class LogFile implements SharedOutput {
     text: string,
     size: number,
   ): Promise<void> | undefined {
-    const lock = `${this.#path}.lock`;
     const { maxBytes } = this.#rotation;
     let isLocked = false;
     try {
-      isLocked = this.#takeLock(lock);
+      isLocked = this.#takeLock();
       // The process that has the lock rotates the file now.
       if (!isLocked) return undefined;
       const flushed = append(this.#path, text, this.#rotation);
@@ -198,7 +211,7 @@ export class LogFile implements SharedOutput {
       this.#reportUnrotated(error);
       return undefined;
     } finally {
-      if (isLocked) this.#host.remove(lock);
+      if (isLocked) this.#host.remove(this.#lock);
     }
   }
 
@@ -206,7 +219,8 @@ export class LogFile implements SharedOutput {
    * Takes the lock, unless another process has it. Without the lock, two
    * processes that rotate at the same time could replace `PATH.1` twice.
    */
-  #takeLock(lock: string): boolean {
+  #takeLock(): boolean {
+    const lock = this.#lock;
     if (this.#host.createFile(lock, "", LOG_FILE_MODE)) return true;
     const info = this.#host.lstat(lock);
     const ageMs = Date.now() - (info?.modifiedAt ?? 0);

@@ -47,7 +47,10 @@ function startProxy(
   url: string,
   file: string,
   env: Record<string, string> = {},
-  wrap?: (command: string, args: string[]) => [string, string[]],
+  wrap: (command: string, args: string[]) => [string, string[]] = (
+    command,
+    args,
+  ) => [command, args],
 ): ProxyProcess {
   const args = ["--url", url, "--log-file", file];
   return new ProxyProcess(args, { LOG_LEVEL: "debug", ...env }, wrap);
@@ -145,6 +148,30 @@ test("Log file: at 10 MiB it is renamed, four older files are kept, and all are 
   }
 });
 
+for (
+  const [lock, ageMs, expected] of [
+    ["a lock of a running process", 0, ["a.log", "a.log.lock"]],
+    ["a lock of a process that was killed", 60_000, ["a.log", "a.log.1"]],
+  ] as const
+) {
+  test(`Log file: ${lock} ${ageMs === 0 ? "prevents" : "allows"} the rotation`, async () => {
+    using folder = new LogFolder();
+    await using daemon = new FakeWebSocketServer();
+    Deno.writeTextFileSync(folder.file, `${"o".repeat(MAX_BYTES)}\n`);
+    Deno.chmodSync(folder.file, 0o600);
+    Deno.writeTextFileSync(`${folder.file}.lock`, "");
+    const at = new Date(Date.now() - ageMs);
+    Deno.utimeSync(`${folder.file}.lock`, at, at);
+    await using proxy = startProxy(daemon.url, folder.file);
+    await proxy.initialize();
+    await proxy.closeStdin();
+    assertEquals(warningsOf(proxy), []);
+    assertEquals(folder.names(), [...expected]);
+    const lines = folder.lines().filter((line) => !line.startsWith("o"));
+    assertEquals(lines, expectedLines(proxy));
+  });
+}
+
 test("Log file: proxies that share it rotate it once, and keep all lines", async () => {
   using folder = new LogFolder();
   await using daemon = new FakeWebSocketServer();
@@ -176,7 +203,7 @@ test("Log file: processes that rotate it all the time lose no line", async () =>
         args: [
           ...["run", "--quiet", "--cached-only", "--no-config", "-A"],
           `${ROOT}tests/helpers/log_writer.ts`,
-          ...[folder.file, `${count}`, "2000", "999"],
+          ...[folder.file, `${count}`, "2000", "300"],
         ],
       }).output()
     ),
@@ -186,11 +213,12 @@ test("Log file: processes that rotate it all the time lose no line", async () =>
     assertEquals(new TextDecoder().decode(stderr), "");
   }
   const names = folder.names();
-  assert(names.length > 20, `${names.length} files`);
+  assert(names.length > 5, `${names.length} files`);
   const age = (name: string): number => Number(/\d*$/.exec(name)![0]);
   names.sort((a, b) => age(b) - age(a));
   const numbers = new Map<string, number[]>();
   for (const name of names) {
+    assertEquals(folder.mode(`${folder.path}/${name}`), 0o600);
     for (const line of folder.lines(`${folder.path}/${name}`)) {
       const [pid, number] = line.split(" ");
       numbers.set(pid!, [...numbers.get(pid!) ?? [], Number(number)]);
