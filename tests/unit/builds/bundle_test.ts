@@ -69,12 +69,11 @@ const UNKNOWN = [
 ];
 for (const text of UNKNOWN) {
   test(`Bundle: ${text} is reported, because it cannot be made lazy`, () => {
-    const error = assertThrows(
+    assertThrows(
       () => withLazyNodeImports(`f();\n${text}\n`),
       Error,
-      "cannot be made lazy",
+      `cannot be made lazy: ${text} (`,
     );
-    assert(error.message.includes(text));
   });
 }
 
