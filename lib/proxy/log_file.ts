@@ -128,12 +128,13 @@ export class LogFile implements SharedOutput {
     this.#lines = [];
     this.#waitingChars = 0;
     try {
-      this.#watchFlush(this.#writeText(this.#append, text));
+      this.#writeText(this.#append, text);
     } catch (error) {
       this.#reportError(error);
     }
   }
 
+  /** Waits for a flush, and then writes the lines that came meanwhile. */
   #watchFlush(flushed: Promise<void>): void {
     const done: Promise<void> = flushed.catch((error) => {
       if (!isFsyncUnsupported(error)) this.#reportError(error);
@@ -144,17 +145,15 @@ export class LogFile implements SharedOutput {
     this.#flushes.add(done);
   }
 
-  /** Writes lines before it returns. Resolves once they are on the disk. */
-  #writeText(append: typeof appendToFile, lines: string): Promise<void> {
+  #writeText(append: typeof appendToFile, lines: string): void {
     const before = this.#prepareFile();
     const text = this.#isLineCut ? `\n${lines}` : lines;
     const bytes = new TextEncoder().encode(text).length;
-    if (before.size > 0 && before.size + bytes > this.#rotateAtBytes) {
-      const flushed = this.#tryRotate(append, text, before.size);
-      if (flushed !== undefined) return flushed;
-    }
+    const isFull = before.size > 0 &&
+      before.size + bytes > this.#rotateAtBytes;
+    if (isFull && this.#tryRotate(append, lines, before.size)) return;
     try {
-      return append(this.#path, text);
+      this.#watchFlush(append(this.#path, text));
     } finally {
       this.#checkEnd(before, bytes);
     }
@@ -186,30 +185,30 @@ export class LogFile implements SharedOutput {
     return info;
   }
 
-  /** Rotates the file, and writes a text. Undefined if nothing was written. */
+  /** Rotates the file, and writes lines. Returns false if nothing is written. */
   #tryRotate(
     append: typeof appendToFile,
-    text: string,
+    lines: string,
     size: number,
-  ): Promise<void> | undefined {
+  ): boolean {
     const { maxBytes } = this.#rotation;
     let isLocked = false;
     try {
       isLocked = this.#takeLock();
       // The process that has the lock rotates the file now.
-      if (!isLocked) return undefined;
-      const flushed = append(this.#path, text, this.#rotation);
+      if (!isLocked) return false;
+      this.#watchFlush(append(this.#path, lines, this.#rotation));
       this.#rotateAtBytes = maxBytes;
       this.#isLineCut = false;
       this.#makePrivate();
-      return flushed;
+      return true;
     } catch (error) {
       const isRotated = (this.#host.lstat(this.#path)?.size ?? 0) < size;
       if (isRotated) throw error;
       // Each attempt may have renamed the older files, so the next one is late.
       this.#rotateAtBytes = size + maxBytes;
       this.#reportUnrotated(error);
-      return undefined;
+      return false;
     } finally {
       if (isLocked) this.#host.remove(this.#lock);
     }
@@ -229,7 +228,7 @@ export class LogFile implements SharedOutput {
     return this.#host.createFile(lock, "", LOG_FILE_MODE);
   }
 
-  /** Makes the file private. The package creates it as the umask says. */
+  /** Makes the file private, because the package creates it with the umask. */
   #makePrivate(): void {
     if (this.#host.os === "windows") return;
     try {
