@@ -12,7 +12,8 @@ import { waitAtMost } from "./lib/runtime/timeout.ts";
 import metadata from "./deno.json" with { type: "json" };
 import { type Host } from "./lib/runtime/host.ts";
 import { detectHost } from "./lib/runtime/detect.ts";
-import { createLogger } from "./lib/proxy/logger.ts";
+import { createLogger, type LogEntry } from "./lib/proxy/logger.ts";
+import type { LogFile } from "./lib/proxy/log_file.ts";
 import { type Output, showsColors } from "./lib/runtime/terminal.ts";
 import { MCP_SUBPROTOCOL } from "./lib/protocol/mcp_types.ts";
 import { createWebSocketTransport } from "./lib/transport/websocket.ts";
@@ -100,7 +101,13 @@ async function loadAndRunProxy(
   const loading = import("./lib/proxy/proxy.ts");
   const redact = createConfigRedactor(config);
   const { logLevel, logFormat } = config;
-  const log = createLogger(logLevel, logFormat, printError, redact);
+  const logToStderr = createLogger(logLevel, logFormat, printError, redact);
+  const logFile = config.logFile === undefined
+    ? undefined
+    : await openLogFile(host, config.logFile, logToStderr);
+  const log = logFile === undefined
+    ? logToStderr
+    : createLogger(logLevel, logFormat, printError, redact, logFile);
   for (const message of warnings) {
     log({ level: "warn", event: "bad-setting", message });
   }
@@ -112,7 +119,24 @@ async function loadAndRunProxy(
   }
   const { runProxy } = await loading;
   const { version } = metadata;
-  return await runProxy(config, version, host, log, undefined, transport);
+  const code = await runProxy(config, version, host, log, undefined, transport);
+  await logFile?.close();
+  return code;
+}
+
+/** Returns the log file. Its problems are logged on stderr only. */
+async function openLogFile(
+  host: Host,
+  path: string,
+  logToStderr: (entry: LogEntry) => void,
+): Promise<LogFile> {
+  // Imported only here, because most starts have no log file.
+  const { LogFile } = await import("./lib/proxy/log_file.ts");
+  return new LogFile(
+    host,
+    path,
+    (message) => logToStderr({ level: "warn", event: "log-file", message }),
+  );
 }
 
 async function runCommand(

@@ -86,7 +86,13 @@ const PACKAGES: ReadonlyMap<string, readonly string[]> = new Map([
   // Only commands load these.
   ["npm:/jsonc-parser@3.3.1", ["clients/json_edit.ts", "clients/toml_edit.ts"]],
   ["npm:/toml-eslint-parser@1.0.3", ["clients/toml_edit.ts"]],
+  // Loaded only with `--log-file`.
+  ["npm:/@logtape/logtape@2.4.2", ["proxy/file_sink.ts"]],
+  ["npm:/@logtape/file@2.3.10", ["proxy/file_sink.ts"]],
 ]);
+
+/** The packages that each start loads. */
+const START_PACKAGES = ["npm:/deno-std@1.3.4/async/delay.js"];
 
 /** A file of `lib/`. */
 interface Source {
@@ -312,6 +318,33 @@ test("architecture: Node's modules are loaded when they are needed, not at the s
     if (staticTarget.test(text)) wrong.push(path);
   }
   assertEquals(wrong, []);
+});
+
+test("architecture: a start of the proxy loads only START_PACKAGES", async () => {
+  const files = new Map((await readSources()).map((file) => [file.path, file]));
+  const main = await Deno.readTextFile(new URL("../main.ts", LIB));
+  const targetsOf = (text: string): string[] =>
+    [...text.matchAll(/^(?:import|export) (?!type\b)[^;]*?from "([^"]+)"/gm)]
+      .map(([, target]) => target!);
+  // The proxy is imported dynamically, but at each start.
+  const waiting = ["proxy/proxy.ts"];
+  for (const target of targetsOf(main)) {
+    if (target.startsWith("./lib/")) waiting.push(target.slice(6));
+  }
+  const seen = new Set<string>();
+  const packages = new Set<string>();
+  for (let path = waiting.pop(); path !== undefined; path = waiting.pop()) {
+    if (seen.has(path)) continue;
+    seen.add(path);
+    for (const target of targetsOf(files.get(path)!.text)) {
+      if (target.startsWith(".")) {
+        const { href } = new URL(target, LIB.href + path);
+        waiting.push(href.slice(LIB.href.length));
+      } else packages.add(target);
+    }
+  }
+  assert(seen.size > 60, `${seen.size} files`);
+  assertEquals([...packages], START_PACKAGES);
 });
 
 /** The names of texts that are written for people. */

@@ -6,6 +6,7 @@
  */
 
 import { dirname } from "node:path";
+import { getBuiltinModule } from "node:process";
 import { fileURLToPath } from "node:url";
 import metadata from "../../deno.json" with { type: "json" };
 
@@ -78,9 +79,87 @@ async function commitId(): Promise<string> {
  */
 export function withoutCachePaths(bundle: string): string {
   return bundle.replace(
-    /(^\/\/ |")[^"\n]*\/npm\/[^/"\n]+\/(?=[\w-]+\/\d[\d.]*\/)/gm,
+    /(^\/\/ |")[^"\n]*\/npm\/[^/"\n]+\/(?=(?:@[\w-]+\/)?[\w-]+\/\d[\d.]*\/)/gm,
     "$1npm/",
   );
+}
+
+/**
+ * The line of a bundle that says how it loads a module of Node at its first
+ * use. `.ci/build/npm.ts` replaces it.
+ */
+export const LOAD_BUILTIN =
+  "var __loadBuiltin = (name) => globalThis.process.getBuiltinModule(name);";
+
+/**
+ * Stands for a function or an object of a module of Node, and loads the module
+ * when it is used.
+ */
+const LAZY_BUILTIN = `
+var __lazyBuiltin = (name, member) => {
+  const load = () =>
+    member === undefined ? __loadBuiltin(name) : __loadBuiltin(name)[member];
+  return new Proxy(function () {}, {
+    get: (_, key) => load()[key],
+    apply: (_, self, args) => Reflect.apply(load(), self, args),
+  });
+};
+`;
+
+/** A static import of a module of Node, as `deno bundle` writes it. */
+const NODE_IMPORT = /^import ([^;"']+) from "(node:[\w/]+)";$/gm;
+/** What remains if {@linkcode NODE_IMPORT} does not match an import. */
+const UNKNOWN_NODE_IMPORT =
+  /^[ \t]*(?:import|export)\b[^;()"'`]*["']node:[^"'\n]*["'].*$/m;
+/** The import that `deno bundle` adds for CommonJS, i.e. for `ws`. */
+const CREATE_REQUIRE =
+  'import { createRequire as __deno_internal_createRequire } from "node:module";';
+
+/**
+ * Makes a bundle load the modules of Node when they are first used. Static
+ * imports would cost 20 ms at each start under Deno. Of a module, the packages
+ * may use functions, and objects with functions. Throws for anything else.
+ */
+export function withLazyNodeImports(bundle: string): string {
+  const lazy: string[] = [];
+  const rest = bundle.replaceAll(NODE_IMPORT, (line, names, module) => {
+    if (line === CREATE_REQUIRE) return line;
+    lazy.push(...lazyDeclarations(line, names, module));
+    return "";
+  });
+  const [unknown] =
+    UNKNOWN_NODE_IMPORT.exec(rest.replace(CREATE_REQUIRE, "")) ?? [];
+  if (unknown !== undefined) throw new Error(unknownImport(unknown));
+  if (lazy.length === 0) return bundle;
+  return [LOAD_BUILTIN, LAZY_BUILTIN, ...lazy, rest].join("\n");
+}
+
+/** Returns the declarations that replace an import. */
+function lazyDeclarations(
+  line: string,
+  names: string,
+  module: string,
+): string[] {
+  const [, whole, list] = /^(?:([\w$]+)|\{([^{}]*)\})$/.exec(names) ?? [];
+  const target = JSON.stringify(module);
+  if (whole !== undefined) {
+    return [`var ${whole} = __lazyBuiltin(${target});`];
+  }
+  return (list ?? "*").split(",").map((part) => {
+    const [, member, local = member] =
+      /^\s*([\w$]+)(?: as ([\w$]+))?\s*$/.exec(part) ?? [];
+    const exported = getBuiltinModule(module) as Record<string, unknown>;
+    // A constant, or a class with `new`, would need another form.
+    if (member === undefined || typeof exported[member] !== "function") {
+      throw new Error(unknownImport(line));
+    }
+    return `var ${local} = __lazyBuiltin(${target}, "${member}");`;
+  });
+}
+
+function unknownImport(line: string): string {
+  return `the bundle has an import that cannot be made lazy: ${line.trim()} ` +
+    "(withLazyNodeImports in .ci/build/bundle.ts must learn its form)";
 }
 
 /**
@@ -95,8 +174,14 @@ export async function writeBundle(
   await runCommand(Deno.execPath(), [
     ...["bundle", "--quiet", "--output", path],
     `${ROOT}${main}`,
-  ]);
-  const bundle = withoutCachePaths(await Deno.readTextFile(path));
+  ], {
+    // Selects the driver for Node of `@logtape/file`, which works in all three
+    // runtimes. The one for Deno fails in the others when it is loaded.
+    env: { DENO_CONDITIONS: "bun" },
+  });
+  const bundle = withLazyNodeImports(
+    withoutCachePaths(await Deno.readTextFile(path)),
+  );
   const parts = bundle.split(SOURCE_COMMIT_LITERAL);
   // This fails if the text in `main.ts` was changed, but not `SOURCE_COMMIT_LITERAL`.
   if (parts.length !== 2) {

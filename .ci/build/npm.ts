@@ -6,10 +6,12 @@
  * @module
  */
 
-import { DIST, ROOT, VERSION, writeBundle } from "./bundle.ts";
+import { DIST, LOAD_BUILTIN, ROOT, VERSION, writeBundle } from "./bundle.ts";
 
 const FOLDER = `${DIST}npm/`;
 const BIN = `${FOLDER}alwaysup.js`;
+/** The licences of the bundled packages, which each copy of them must have. */
+const LICENSES = "LICENSES-PACKAGES";
 
 /** The line of the bundle that defines how the package `ws` loads modules. */
 const REQUIRE = "var __require = " +
@@ -31,9 +33,18 @@ var __require = (name) => {
 
 await Deno.mkdir(FOLDER, { recursive: true });
 await writeBundle(BIN, ".ci/build/npm_main.ts");
-const [before, after] = (await Deno.readTextFile(BIN)).split(REQUIRE);
-if (after === undefined) throw new Error(`the bundle lacks ${REQUIRE}`);
-const source = before + LAZY_REQUIRE + after;
+let source = await Deno.readTextFile(BIN);
+for (
+  const [old, replacement] of [
+    [REQUIRE, LAZY_REQUIRE],
+    // `process.getBuiltinModule` exists only since Node 22.3.
+    [LOAD_BUILTIN, "var __loadBuiltin = (name) => requireBuiltin(name);"],
+  ] as const
+) {
+  const [before, after] = source.split(old);
+  if (after === undefined) throw new Error(`the bundle lacks ${old}`);
+  source = before + replacement + after;
+}
 await Deno.writeTextFile(BIN, `#!/usr/bin/env node\n${source}`);
 await Deno.chmod(BIN, 0o755).catch((error) => {
   // Windows has no such permission. npm sets it for the files in "bin".
@@ -54,7 +65,7 @@ await Deno.writeTextFile(
         type: "module",
         bin: { alwaysup: "alwaysup.js" },
         engines: { node: ">=22" },
-        files: ["alwaysup.js", "LICENSE-ws"],
+        files: ["alwaysup.js", LICENSES],
       },
       null,
       2,
@@ -64,5 +75,4 @@ await Deno.writeTextFile(
 for (const name of ["README.md", "LICENSE"]) {
   await Deno.copyFile(`${ROOT}${name}`, `${FOLDER}${name}`);
 }
-// The licence of `ws` must be in each copy of its code.
-await Deno.copyFile(`${ROOT}.ci/build/LICENSE-ws`, `${FOLDER}LICENSE-ws`);
+await Deno.copyFile(`${ROOT}.ci/build/${LICENSES}`, `${FOLDER}${LICENSES}`);

@@ -385,6 +385,12 @@ export const SETTINGS = {
     isShared: true,
     parse: oneOf("text", "json"),
   },
+  logFile: flagSetting("log-file", {
+    group: "Logging",
+    ...PATH,
+    help:
+      "File that gets the log lines, too. At 10 MiB it is renamed to PATH.1, and older ones to PATH.2 up to PATH.4. Several proxies may share it.",
+  }),
   logToClient: flagSetting("log-to-client", {
     group: "Logging",
     default: "off",

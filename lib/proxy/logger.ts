@@ -1,5 +1,5 @@
 /**
- * Formats log effects as lines for stderr, and limits the rate of lines that a
+ * Formats log effects as lines for stderr and the log file, and limits the rate of lines that a
  * client or a daemon can cause with each message.
  *
  * @module
@@ -26,16 +26,29 @@ const MAX_LINES_PER_BURST = 10;
 /** The time between two summaries of counted lines, in milliseconds. */
 const COUNTING_WINDOW_MS = 1_000;
 
+/** A second output for log lines. Several processes may write to it. */
+export interface SharedOutput {
+  /** The id of this process, which each line contains. */
+  readonly pid: number;
+  /** Writes a line. */
+  readonly write: (line: string) => void;
+}
+
 /** Returns a function that redacts and writes entries of `level` or higher. */
 export function createLogger(
   level: LogLevel,
   format: "text" | "json",
   write: (line: string) => void,
   redact: Redactor,
+  shared?: SharedOutput,
 ): (entry: LogEntry) => void {
   return (entry) => {
     if (LEVEL_RANK[entry.level] < LEVEL_RANK[level]) return;
-    write(formatLine(redactLogEntry(entry, redact), format, new Date()));
+    const line = redactLogEntry(entry, redact);
+    const date = new Date();
+    // A file gets the line at once, but stderr only if somebody reads it.
+    shared?.write(formatLine(line, format, date, shared.pid));
+    write(formatLine(line, format, date));
   };
 }
 
@@ -58,11 +71,14 @@ function formatLine(
   { level, event, message, fields }: LogLine,
   format: "text" | "json",
   date: Date,
+  pid?: number,
 ): string {
   const time = date.toISOString();
-  return format === "json"
-    ? JSON.stringify({ time, level, event, message, ...fields })
-    : `${time} ${level.toUpperCase().padEnd(5)} alwaysup: ${message}`;
+  if (format === "json") {
+    return JSON.stringify({ time, level, pid, event, message, ...fields });
+  }
+  const program = pid === undefined ? "alwaysup" : `alwaysup[${pid}]`;
+  return `${time} ${level.toUpperCase().padEnd(5)} ${program}: ${message}`;
 }
 
 interface LineGroup {

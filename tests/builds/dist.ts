@@ -43,11 +43,11 @@ test("Checksums: SHA256SUMS lists exactly the five files, and each checksum matc
 });
 
 /**
- * Matches our own files, two of the standard library, and those of the parsers
- * and of `ws`.
+ * Matches our own files, two of the standard library, and those of the parsers,
+ * of LogTape and of `ws`.
  */
 const BUNDLED =
-  /^(?:main\.ts|deno\.json|\.ci\/build\/(?:use_ws\.ts|ws\.cjs)|lib\/[\w/]+\.ts|npm\/deno-std\/[\d.]+\/(?:async\/delay|text\/levenshtein_distance)\.js|npm\/(?:jsonc-parser|ws|toml-eslint-parser|eslint-visitor-keys)\/\S+)$/;
+  /^(?:main\.ts|deno\.json|\.ci\/build\/(?:use_ws\.ts|ws\.cjs)|lib\/[\w/]+\.ts|npm\/deno-std\/[\d.]+\/(?:async\/delay|text\/levenshtein_distance)\.js|npm\/(?:jsonc-parser|ws|toml-eslint-parser|eslint-visitor-keys|@logtape\/(?:logtape|file))\/\S+)$/;
 
 test("Bundle: it contains only our own files and those of the allowed packages", async () => {
   const text = await Deno.readTextFile(`${DIST}npm/alwaysup.js`);
@@ -55,14 +55,30 @@ test("Bundle: it contains only our own files and those of the allowed packages",
   const names = [...files].map(([, name]) => name!);
   assert(names.length > 80);
   assertEquals(names.filter((name) => !BUNDLED.test(name)), []);
-  // The licence of `ws` requires its text in every copy.
-  const licence = await Deno.readTextFile(`${DIST}npm/LICENSE-ws`);
-  assertMatch(licence, /^Copyright .*Einar Otto Stangvik/);
+  const packages = new Set(
+    names.map((name) => /^npm\/(@\w+\/\w+|[^/]+)/.exec(name)?.[1])
+      .filter((name) => name !== undefined),
+  );
+  assertEquals(packages.size, 7);
+  // Each licence requires its text in every copy of the package.
+  const licences = await Deno.readTextFile(`${DIST}npm/LICENSES-PACKAGES`);
+  const sections = [...licences.matchAll(/^={80}\n(.*)\n={80}\n/gm)]
+    .map(([, title]) => title).join("\n");
+  assertEquals([...packages].filter((name) => !sections.includes(name)), []);
   const imports = text.matchAll(/\bfrom "([^"]+)"|\bimport\("([^"]+)"\)/g);
   const targets = [...imports].map(([, staticTarget, dynamicTarget]) =>
     staticTarget ?? dynamicTarget!
   );
   assertEquals(targets.filter((name) => !/^node:/.test(name)), []);
+});
+
+test("Bundle: it imports no module of Node at the start, except the one that loads the others under Node 22.0", async () => {
+  const text = await Deno.readTextFile(`${DIST}npm/alwaysup.js`);
+  const found = text.matchAll(/^(?:import|export)\b[^(\n]*["']node:.*$/gm);
+  assertEquals([...found].map(([line]) => line), [
+    'import { createRequire as __deno_internal_createRequire } from "node:module";',
+  ]);
+  assertMatch(text, /^var \w+ = __lazyBuiltin\("node:fs"\);$/m);
 });
 
 test("README: its quick start adds the executable to a client, which can start it", async () => {

@@ -39,6 +39,29 @@ test("Logger: a line has time, level and the redacted message, and in JSON the e
   assertEquals(rest, { level: "error", event: "lost", message });
 });
 
+test("Logger: a shared output gets the same line, with the process id", () => {
+  for (const format of ["text", "json"] as const) {
+    const [own, shared]: [string[], string[]] = [[], []];
+    const log = createLogger(
+      "info",
+      format,
+      (line) => own.push(line),
+      (text) => text.replace("s3cret", "***"),
+      { pid: 42, write: (line) => shared.push(line) },
+    );
+    log({ level: "debug", event: "lost", message: "not shown" });
+    const fact = { type: "circuit", state: "open" } as const;
+    log({ level: "warn", event: "circuit", message: "m s3cret", fact });
+    const expected = own.map((line) =>
+      format === "json"
+        ? line.replace('"warn",', '"warn","pid":42,')
+        : line.replace(" alwaysup: ", " alwaysup[42]: ")
+    );
+    assertEquals(shared, expected);
+    assertMatch(shared[0]!, /42.*m \*\*\*/);
+  }
+});
+
 class LimitedLog {
   #messages: string[] = [];
   readonly #limiter = new LogRateLimiter(({ message }) =>
