@@ -20,6 +20,7 @@ const PAGES = [
   "SECURITY.md",
   "CHANGELOG.md",
   "config/README.md",
+  "config/METRICS.md",
   "tests/README.md",
   "lib/commands/README.md",
   "lib/session/README.md",
@@ -40,6 +41,11 @@ const OTHER_FLAGS = new Set([
   "--repo",
   "--version",
   "--quiet",
+  "--picture",
+  // Options of Docker and of node_exporter.
+  "--add-host",
+  "--network",
+  "--collector",
   // Options of the benchmark.
   "--columns",
   "--rows",
