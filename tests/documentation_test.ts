@@ -6,6 +6,10 @@
  */
 
 import configuration from "../deno.json" with { type: "json" };
+import {
+  drawMetrics,
+  METRICS_PICTURE_FILE,
+} from "../.ci/build/metrics_picture.ts";
 import { drawOutage, PICTURE_FILE } from "../.ci/build/outage_picture.ts";
 import { COMMANDS, flagsOf } from "../lib/commands/command_table.ts";
 import { CLIENTS } from "../lib/clients/registry.ts";
@@ -122,4 +126,10 @@ test("Outage picture: it is the one drawn from the timeline in its metadata (den
   const picture = await Deno.readTextFile(PICTURE_FILE);
   const [, timeline] = /<metadata>(.*)<\/metadata>/.exec(picture)!;
   assertEquals(picture, drawOutage(JSON.parse(timeline!)));
+});
+
+test("Metrics picture: it is the one drawn from the values in its metadata (deno task prometheus --picture)", async () => {
+  const picture = await Deno.readTextFile(METRICS_PICTURE_FILE);
+  const [, values] = /<metadata>(.*)<\/metadata>/.exec(picture)!;
+  assertEquals(picture, drawMetrics(JSON.parse(values!)));
 });

@@ -75,7 +75,8 @@ const RECONNECT_REASONS: readonly Exclude<LossCause, "unreachable">[] = [
 const CIRCUIT_STATES: readonly CircuitState[] = ["closed", "open", "half-open"];
 
 /** A metric, and how its samples are made. */
-interface MetricDefinition extends Omit<MetricFamily, "samples"> {
+export interface MetricDefinition extends Omit<MetricFamily, "samples"> {
+  /** Returns the samples of a proxy. */
   readonly samplesOf: (proxy: MeasuredProxy, now: number) => Sample[];
 }
 
