@@ -314,7 +314,7 @@ function panelJson(panel: Panel, id: number, x: number, y: number): unknown {
       datasource: DATASOURCE,
       expr: expression.replaceAll(ALL_SERIES, 'instance=~"$instance"'),
       legendFormat,
-      ...(type === "stat" && { instant: true }),
+      ...(type === "stat" && { instant: true, range: false }),
     })),
   };
 }

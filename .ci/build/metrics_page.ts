@@ -92,6 +92,8 @@ const TAIL = `
 - \`mcp_*\` follows OpenTelemetry's conventions for MCP, with underscores for dots.
 - Every \`alwaysup_*\` counter begins with 0 for each label, so \`increase()\` sees the first event. The series of a tool or of
   an error type begins with its first operation, which \`rate()\` and \`increase()\` therefore do not see.
+- \`alwaysup_link_up\` is also 0, and \`/readyz\` gives 503, before the client's first message, and while another client has
+  the only connection of the daemon. Then alwaysup does not try to connect.
 - A counter begins with 0 for each new proxy. While a proxy runs, no counter falls.
 `;
 
