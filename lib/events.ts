@@ -8,7 +8,7 @@ import type {
   ContentLengthEvent,
   InputLine,
 } from "./protocol/content_length.ts";
-import type { Id } from "./protocol/jsonrpc.ts";
+import type { ErrorReason, Id } from "./protocol/jsonrpc.ts";
 import type { CachedResults } from "./cache/cache.ts";
 import type { Failure } from "./link/link.ts";
 
@@ -230,8 +230,8 @@ export interface FailedRequest {
   readonly name?: string | undefined;
   /** The code of the error. */
   readonly code: number;
-  /** The reason in the error's `data`, in snake case. */
-  readonly reason: string;
+  /** The reason in the error's `data`. */
+  readonly reason: ErrorReason;
 }
 
 /** A message that was received or sent, without its body. */

@@ -139,7 +139,9 @@ test("config/: the variants differ only in the command, and there is no other fi
   }
   const known = [
     ...[...CLIENTS.map(fileOf), ...VARIANTS.map(([file]) => file)],
-    ...["mcp-config.json", "env.docker", "env.example", "README.md", "LOG.md"],
+    ...["mcp-config.json", "env.docker", "env.example", "README.md"],
+    ...["LOG.md", "METRICS.md", "prometheus.yml", "prometheus-alerts.yml"],
+    "grafana-dashboard.json",
   ];
   const folder = new URL("../config/", import.meta.url);
   const names = Array.fromAsync(Deno.readDir(folder), ({ name }) => name);

@@ -6,6 +6,10 @@
  */
 
 import configuration from "../deno.json" with { type: "json" };
+import {
+  drawMetrics,
+  METRICS_PICTURE_FILE,
+} from "../.ci/build/metrics_picture.ts";
 import { drawOutage, PICTURE_FILE } from "../.ci/build/outage_picture.ts";
 import { COMMANDS, flagsOf } from "../lib/commands/command_table.ts";
 import { CLIENTS } from "../lib/clients/registry.ts";
@@ -21,6 +25,7 @@ const PAGES = [
   "CHANGELOG.md",
   "config/README.md",
   "config/LOG.md",
+  "config/METRICS.md",
   "tests/README.md",
   "lib/commands/README.md",
   "lib/session/README.md",
@@ -41,6 +46,11 @@ const OTHER_FLAGS = new Set([
   "--repo",
   "--version",
   "--quiet",
+  "--picture",
+  // Options of Docker and of node_exporter.
+  "--add-host",
+  "--network",
+  "--collector",
   // Options of the benchmark.
   "--columns",
   "--rows",
@@ -117,4 +127,10 @@ test("Outage picture: it is the one drawn from the timeline in its metadata (den
   const picture = await Deno.readTextFile(PICTURE_FILE);
   const [, timeline] = /<metadata>(.*)<\/metadata>/.exec(picture)!;
   assertEquals(picture, drawOutage(JSON.parse(timeline!)));
+});
+
+test("Metrics picture: it is the one drawn from the values in its metadata (deno task prometheus --picture)", async () => {
+  const picture = await Deno.readTextFile(METRICS_PICTURE_FILE);
+  const [, values] = /<metadata>(.*)<\/metadata>/.exec(picture)!;
+  assertEquals(picture, drawMetrics(JSON.parse(values!)));
 });

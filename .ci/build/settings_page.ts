@@ -19,7 +19,7 @@ const HEAD =
 
 # Configuration
 
-This folder has the configuration of each MCP client, and all settings.
+This folder has the configuration of each MCP client, all settings, and what Prometheus and Grafana need.
 
 | File                                              | For                                          |
 | ------------------------------------------------- | -------------------------------------------- |
@@ -29,6 +29,10 @@ This folder has the configuration of each MCP client, and all settings.
 | [mcp-config.source.json](mcp-config.source.json)  | an EX-AI daemon; from the source             |
 | [env.example](env.example)                        | every variable, for \`--env-file\`             |
 | [env.docker](env.docker)                          | an EX-AI daemon in Docker, for \`--env-file\`  |
+| [METRICS.md](METRICS.md)                          | all metrics, and how to collect them         |
+| [prometheus.yml](prometheus.yml)                  | Prometheus, as an example                    |
+| [prometheus-alerts.yml](prometheus-alerts.yml)    | Prometheus: alert rules                      |
+| [grafana-dashboard.json](grafana-dashboard.json)  | Grafana: a dashboard                         |
 
 ## How settings are read
 
@@ -89,12 +93,13 @@ export function settingsPageText(): string {
   return HEAD + tables.join("") + TAIL;
 }
 
-function code(text: string): string {
+/** Returns a text as code in a cell of a Markdown table. */
+export function code(text: string): string {
   return `\`${text.replaceAll("|", "\\|")}\``;
 }
 
 /** Returns a Markdown table whose columns are padded, as `deno fmt` does. */
-function formatTable(rows: readonly (readonly string[])[]): string {
+export function formatTable(rows: readonly (readonly string[])[]): string {
   const widths = rows[0]!.map((_, i) =>
     Math.max(3, ...rows.map((row) => row[i]!.length))
   );

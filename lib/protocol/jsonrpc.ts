@@ -104,10 +104,25 @@ export const ErrorCode = {
   tooLarge: -31005,
 } as const satisfies Partial<ErrorCodes> & Record<string, number>;
 
+/** Why the proxy itself answers a request with an error, in snake case. */
+export const ERROR_REASONS = [
+  "unavailable", // the daemon is not connected
+  "refused", // the daemon refuses the proxy
+  "connection_lost", // in flight, and the request may have been executed
+  "timeout",
+  "overloaded", // the queue is full
+  "too_large",
+  "unreadable_answer",
+  "stopped", // the proxy ends
+] as const;
+
+/** Why the proxy itself answers a request with an error. */
+export type ErrorReason = typeof ERROR_REASONS[number];
+
 /** The `data` member of the proxy's own errors, for programs. */
 export interface ErrorData {
-  /** The kind of failure, in snake case. */
-  readonly reason: string;
+  /** The kind of failure. */
+  readonly reason: ErrorReason;
   /** Whether the daemon received the request. */
   readonly delivered: "no" | "unknown" | "yes";
   /** True if a retry is safe and may help. */

@@ -7,6 +7,7 @@
  */
 
 import type { CircuitState, LossCause } from "../events.ts";
+import { ERROR_REASONS } from "../protocol/jsonrpc.ts";
 import type { Snapshot } from "../session/snapshot.ts";
 import {
   DURATION_BOUNDS,
@@ -74,7 +75,8 @@ const RECONNECT_REASONS: readonly Exclude<LossCause, "unreachable">[] = [
 const CIRCUIT_STATES: readonly CircuitState[] = ["closed", "open", "half-open"];
 
 /** A metric, and how its samples are made. */
-interface MetricDefinition extends Omit<MetricFamily, "samples"> {
+export interface MetricDefinition extends Omit<MetricFamily, "samples"> {
+  /** Returns the samples of a proxy. */
   readonly samplesOf: (proxy: MeasuredProxy, now: number) => Sample[];
 }
 
@@ -166,10 +168,11 @@ export const METRICS: readonly MetricDefinition[] = [
     name: "alwaysup_failed_requests_total",
     help: "How many requests ended with an error of alwaysup, by its reason.",
     type: "counter",
-    samplesOf: ({ history }) =>
-      Object.entries(history.failedRequests).map(([reason, value]) => ({
+    // Without zeros, Prometheus would not see the first failure as a growth.
+    samplesOf: ({ history: { failedRequests } }) =>
+      ERROR_REASONS.map((reason) => ({
         labels: { reason },
-        value,
+        value: failedRequests[reason] ?? 0,
       })),
   },
   {
@@ -298,6 +301,15 @@ function daemonLabels(url: string): Labels {
   };
 }
 
+/**
+ * Returns a bound as OpenMetrics writes it: `1.0`, not `1`. Both formats use
+ * it, so that a change of the format changes no series.
+ */
+function toBucketLabel(bound: number): string {
+  if (bound === Infinity) return "+Inf";
+  return Number.isInteger(bound) ? `${bound}.0` : `${bound}`;
+}
+
 /** Returns the cumulated buckets of a histogram, its sum and its count. */
 function histogramSamples(
   name: string,
@@ -307,7 +319,7 @@ function histogramSamples(
   let count = 0;
   const samples = buckets.map((inBucket, i): Sample => {
     count += inBucket;
-    const le = `${DURATION_BOUNDS[i] ?? "+Inf"}`;
+    const le = toBucketLabel(DURATION_BOUNDS[i] ?? Infinity);
     return { name: `${name}_bucket`, labels: { ...labels, le }, value: count };
   });
   return [
