@@ -148,12 +148,13 @@ export class Session {
 
   /** Returns a summary of the session, for the status file and `doctor`. */
   snapshot(): Snapshot {
-    const { availability, circuit, dialect, tracker } = this.#base;
+    const { availability, circuit, dialect, effects, tracker } = this.#base;
     const { main } = this.#base.links;
     const { daemonName } = dialect;
     return {
       client: this.#clientMessages.clientName,
-      daemon: daemonName && sanitizeLine(daemonName),
+      // The daemon may quote a secret in its name.
+      daemon: daemonName && sanitizeLine(effects.shorten(daemonName)),
       circuit: circuit.state,
       connectionState: connectionStateOf(main, availability.usageOf(main)),
       reconnects: Math.max(0, availability.timesConnected - 1),
