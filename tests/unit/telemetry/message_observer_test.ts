@@ -333,7 +333,7 @@ test("Figures: combinations of attributes are bounded, and nothing is lost", () 
   assertEquals(JSON.stringify(counter.snapshot()).length < 400_000, true);
 });
 
-/** Returns the log lines of messages, without "…: " and full stop. */
+/** Returns the log lines of messages, in order. */
 function linesOf(play: (player: Player) => Player): string[] {
   const lines: LogEffect[] = [];
   play(new Player(new MessageLog((line) => lines.push(line))));
