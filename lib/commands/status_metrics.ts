@@ -1,0 +1,44 @@
+/**
+ * `alwaysup status --prometheus`: the metrics of all running proxies, as text
+ * for the textfile collector of node_exporter.
+ *
+ * @module
+ */
+
+import type { ProxyStatus } from "../proxy/status_format.ts";
+import {
+  type MeasuredProxy,
+  metricFamiliesOf,
+} from "../telemetry/metric_families.ts";
+import { renderMetrics } from "../telemetry/metrics_text.ts";
+import { sanitizeLine } from "../text/sanitize.ts";
+
+/** Each time in a status file is rounded to a millisecond. */
+const ROUNDING_MS = 1;
+
+/**
+ * Returns the text with the metrics of proxies. Each proxy has its own `pid`
+ * label. An outage that lasts counts until the status was written: with the
+ * clock of this process, a counter could fall.
+ */
+export async function formatAsPrometheus(
+  proxies: readonly ProxyStatus[],
+): Promise<string> {
+  const measured = proxies.map(({ history, writtenAt = 0, ...proxy }) => {
+    const { downMs, downSince = writtenAt } = history;
+    const currentMs = Math.max(0, writtenAt - downSince - ROUNDING_MS);
+    const { downSince: _, ...rest } = history;
+    const { pid, client } = proxy;
+    return {
+      ...proxy,
+      snapshot: proxy,
+      history: { ...rest, downMs: downMs + currentMs },
+      labels: {
+        pid: `${pid}`,
+        ...(client !== undefined && { client: sanitizeLine(client) }),
+      },
+    } satisfies MeasuredProxy;
+  });
+  const text = await renderMetrics(metricFamiliesOf(measured, 0), "prometheus");
+  return text.trimEnd();
+}
