@@ -40,7 +40,10 @@ test("history: a killed daemon is an outage with its requests, and has an end af
     it?.connectionState.phase === "ready" && it.history.repeatedCount === 1
   );
   const { stdout } = await folder.history();
-  assertMatch(stdout, / {2}down [\d.]+ s: .*\n.*requests: 1 repeated, 1 failed:/);
+  assertMatch(
+    stdout,
+    / {2}down [\d.]+ s: .*\n.*requests: 1 repeated, 1 failed:/,
+  );
   assert(!stdout.includes("still down"), stdout);
   const [it, ...others] = JSON.parse((await folder.history("--json")).stdout);
   assertEquals([others, it.client, it.daemon], [[], "e2e 1", "tests 1"]);
