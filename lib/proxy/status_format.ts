@@ -60,8 +60,9 @@ export function serializeStatus(
   wallClockOffsetMs: number,
 ): string {
   const toWallClock = (name: string, value: unknown): unknown =>
-    /^(since|nextAt|lastErrorAt|downSince)$/.test(name)
-      ? Math.round(Number(value) + wallClockOffsetMs)
+    typeof value === "number" &&
+      /^(since|nextAt|lastErrorAt|downSince)$/.test(name)
+      ? Math.round(value + wallClockOffsetMs)
       : value;
   const status = { alwaysup: STATUS_FORMAT_VERSION, ...info, ...live };
   return `${JSON.stringify(status, toWallClock)}\n`;

@@ -58,6 +58,12 @@ test("Status format: writes moments by the wall clock, and reads what it wrote",
   assertEquals(parseStatus(taken)?.connectionState, displaced);
 });
 
+test("Status format: reads the status of a proxy that has had no error", () => {
+  const status = { ...SNAPSHOT, lastErrorAt: undefined };
+  const read = parseStatus(serializeStatus(PROXY, status, 5));
+  assertEquals([read?.pid, read?.lastErrorAt], [7, undefined]);
+});
+
 test("Status format: a file of an older version has no facts about the daemon", () => {
   const { connections: _, answersDuringCalls: __, ...older } = SNAPSHOT;
   const read = parseStatus(serializeStatus(PROXY, older as LiveStatus, 0))!;
