@@ -152,7 +152,7 @@ test("status --watch: with --json or TERM=dumb, it writes no escape sequence to 
   ];
   for (const [flags, env] of cases) {
     await using watch = new Watch(folder, flags, env);
-    await watch.stdout.waitForLine((line) => line.includes("127"));
+    await watch.stdout.waitForLine((line) => /PID|127\.0\.0\.1/.test(line));
     await watch.write("\x03");
     const { code, text } = await watch.waitForEnd();
     assertEquals([code, text.includes("\x1b")], ["0", false]);
