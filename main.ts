@@ -45,6 +45,7 @@ type Command = (
 const COMMAND_LOADERS: Readonly<Record<string, () => Promise<Command>>> = {
   doctor: async () => (await import("./lib/commands/doctor/doctor.ts")).doctor,
   status: async () => (await import("./lib/commands/status.ts")).status,
+  history: async () => (await import("./lib/commands/history.ts")).history,
   install: async () => (await import("./lib/commands/install.ts")).install,
   uninstall: async () => (await import("./lib/commands/install.ts")).uninstall,
   completions: async () =>

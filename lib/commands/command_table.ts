@@ -94,23 +94,62 @@ const COMMANDS_WITHOUT_HELP: readonly CommandInfo[] = [
   {
     name: "status",
     summary: "List the running proxies of this user.",
-    usage: ["[--json] [--watch]"],
+    usage: ["[--json] [--verbose] [--watch]"],
     details: [
-      "Prints a line for each running proxy: process, client, daemon, state " +
-      "of the connection, start, number of reconnects, and number of " +
-      "requests without an answer. The last error follows on its own line.",
+      "Prints a line for each running proxy: process, client, daemon and its " +
+      "URL, state of the connection, start, number of reconnects, and number " +
+      "of requests without an answer. Below it are the circuit breaker if it " +
+      "is not closed, and the last error while the daemon is down.",
+      "On a terminal, long texts are shortened, and columns are left out, " +
+      "until a line fits. COLUMNS and LINES count only if the terminal does " +
+      "not tell its size. Elsewhere nothing is shortened.",
     ],
     flags: [
       { flag: "json", help: "Print one JSON array." },
-      { flag: "watch", help: "Print again after each change, until Ctrl+C." },
+      { flag: "verbose", help: "Print everything known, a block per proxy." },
+      {
+        flag: "prometheus",
+        help: "Print metrics, once, for node_exporter's textfile collector.",
+      },
+      { flag: "watch", help: "Keep the output up to date, until Ctrl+C." },
     ],
     takesSettings: false,
     examples: [
       ["alwaysup status", "List the proxies once."],
       ["alwaysup status --watch", "Keep the list up to date."],
+      ["alwaysup status --verbose", "Print everything known."],
     ],
     exitCodes: [
       [0, "The list is printed. It may be empty."],
+      [1, "The folder with the status files cannot be read."],
+      [2, NOT_UNDERSTOOD],
+    ],
+  },
+  {
+    name: "history",
+    summary: "List the outages of the running proxies.",
+    usage: ["[--json]"],
+    details: [
+      "Prints the outages of each running proxy, the newest last: when it " +
+      "began, how long it lasted, why, the number of attempts to connect, and " +
+      "what it did to requests. An outage begins when the connection is lost, " +
+      "and ends when the daemon is connected. A proxy keeps its newest 20 " +
+      "outages until it ends.",
+      "With --json, each object of the array is a proxy: pid, client, daemon, " +
+      "url, dialect, startedAt, history. In history, outages is an array with " +
+      "lostAt, cause, reason, downMs (absent while the daemon is down), " +
+      "attempts, repeatedCount, failedCount, failed (the first 10: method, " +
+      "name, code, reason). downMs is a duration in milliseconds. startedAt, " +
+      "lostAt and downSince are milliseconds since 1970.",
+    ],
+    flags: [{ flag: "json", help: "Print one JSON array." }],
+    takesSettings: false,
+    examples: [
+      ["alwaysup history", "List the outages."],
+      ["alwaysup history --json", "Print them as JSON, for other programs."],
+    ],
+    exitCodes: [
+      [0, "The outages are printed. There may be none."],
       [1, "The folder with the status files cannot be read."],
       [2, NOT_UNDERSTOOD],
     ],

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { wrapText } from "../text/display_width.ts";
 import { describeChoices } from "../text/suggest.ts";
 import { listSettings } from "../config/config.ts";
 import { type Setting, SETTING_GROUPS } from "../config/settings.ts";
@@ -65,9 +66,10 @@ export function help(
 /** Returns the help of the program: the commands and every setting. */
 export function formatProgramHelp(): string {
   return [
-    ...wrap(
+    ...wrapText(
       "alwaysup keeps an MCP client (stdio) connected to a daemon " +
         "(WebSocket). The daemon may restart; the client does not notice.",
+      LINE_CHARS,
     ),
     "",
     "Usage:",
@@ -81,7 +83,9 @@ export function formatProgramHelp(): string {
     "",
     ...formatExamples(PROXY_EXAMPLES),
     "",
-    ...SETTINGS_NOTES.flatMap((paragraph) => [...wrap(paragraph), ""]),
+    ...SETTINGS_NOTES.flatMap((
+      paragraph,
+    ) => [...wrapText(paragraph, LINE_CHARS), ""]),
     ...formatSettings(),
     "Other flags:",
     ...formatRow("-h, --help", "Print this help."),
@@ -98,12 +102,12 @@ export function formatProgramHelp(): string {
 export function formatCommandHelp(command: CommandInfo): string {
   const { name, summary, usage, details, flags, takesSettings } = command;
   const lines = [
-    ...wrap(summary),
+    ...wrapText(summary, LINE_CHARS),
     "",
     "Usage:",
     ...usage.map((rest) => `  alwaysup ${name} ${rest}`.trimEnd()),
     "",
-    ...details.flatMap((paragraph) => [...wrap(paragraph), ""]),
+    ...details.flatMap((paragraph) => [...wrapText(paragraph, LINE_CHARS), ""]),
     "Flags:",
     ...flags.flatMap((flag) => formatRow(nameOfFlag(flag), flag.help)),
     ...formatRow("-h, --help", "Print this help."),
@@ -111,9 +115,10 @@ export function formatCommandHelp(command: CommandInfo): string {
   ];
   if (takesSettings) {
     lines.push(
-      ...wrap(
+      ...wrapText(
         "SETTINGS are the flags of the proxy, such as --url: see " +
           "`alwaysup help`.",
+        LINE_CHARS,
       ),
       "",
     );
@@ -186,24 +191,11 @@ function formatExitCodes(codes: CommandInfo["exitCodes"]): string[] {
 
 /** Returns a row of two columns; a long name has a line of its own. */
 function formatRow(name: string, text: string, column = TEXT_COLUMN): string[] {
-  const lines = wrap(text, LINE_CHARS - column);
+  const lines = wrapText(text, LINE_CHARS - column);
   const head = `  ${name}`;
   const isLong = head.length + 2 > column;
   const indent = " ".repeat(column);
   return isLong
     ? [head, ...lines.map((line) => indent + line)]
     : lines.map((line, i) => (i === 0 ? head.padEnd(column) : indent) + line);
-}
-
-/** Breaks a text at spaces into lines. */
-function wrap(text: string, width = LINE_CHARS): string[] {
-  const lines: string[] = [];
-  let line = "";
-  for (const word of text.split(" ")) {
-    if (line !== "" && line.length + 1 + word.length > width) {
-      lines.push(line);
-      line = word;
-    } else line += line === "" ? word : ` ${word}`;
-  }
-  return [...lines, line];
 }

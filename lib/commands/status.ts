@@ -4,43 +4,41 @@
  * @module
  */
 
-import { waitAtMost } from "../runtime/timeout.ts";
+import { cutEnd } from "../text/display_width.ts";
 import { sanitizeLine } from "../text/sanitize.ts";
-import { describeChoices } from "../text/suggest.ts";
-import type { Host } from "../runtime/host.ts";
-import { colorize, type Output } from "../runtime/terminal.ts";
-import { findRunningProxies } from "../proxy/status_file.ts";
 import {
-  describeConnectionState,
-  formatDuration,
-  type ProxyStatus,
-  toPublicStatus,
-} from "../proxy/status_format.ts";
-import { flagsOf } from "./command_table.ts";
+  type Paint,
+  withAlternateScreen,
+} from "../runtime/alternate_screen.ts";
+import type { Host } from "../runtime/host.ts";
+import { waitAtMost } from "../runtime/timeout.ts";
+import { type Output, outputSize } from "../runtime/terminal.ts";
+import { findRunningProxies } from "../proxy/status_file.ts";
+import { type ProxyStatus, toPublicStatus } from "../proxy/status_format.ts";
+import { describeUnknownFlag, printProblems } from "./command_output.ts";
+import { formatDetails } from "./status_details.ts";
+import { formatTable, type View } from "./status_table.ts";
 
 /** How often `--watch` checks for changes. */
 const WATCH_INTERVAL_MS = 1_000;
-/** Moves the cursor to the top left and clears below it (ECMA-48 CUP, ED). */
-const CLEAR_SCREEN = "\x1b[H\x1b[J";
-const COLUMNS: readonly (readonly [
-  title: string,
-  cellOf: (proxy: ProxyStatus, now: number) => string,
-])[] = [
-  ["PID", ({ pid }) => `${pid}`],
-  ["CLIENT", ({ client }) => client ?? "-"],
-  ["DAEMON", ({ url }) => url],
-  [
-    "STATE",
-    ({ connectionState }, now) => describeConnectionState(connectionState, now),
-  ],
-  ["STARTED", ({ startedAt }, now) => `${formatDuration(now - startedAt)} ago`],
-  ["RECONNECTS", ({ reconnects }) => `${reconnects}`],
-  ["PENDING", ({ pendingRequests }) => `${pendingRequests}`],
+/** The most lines about unusable status files on the screen of `--watch`. */
+const MAX_SHOWN_PROBLEMS = 3;
+
+/** Returns the text about the proxies. */
+type Format = (proxies: readonly ProxyStatus[], view: View) => string;
+
+/** The flags that choose a format, and who reads it. The first one counts. */
+const FORMATS: readonly {
+  readonly flag: string;
+  readonly format: Format;
+  readonly reader: "program" | "person";
+}[] = [
+  { flag: "--json", format: formatAsJson, reader: "program" },
+  { flag: "--verbose", format: formatDetails, reader: "person" },
 ];
 
 /**
- * Lists the running proxies once, or with `--watch` after each change until a
- * signal arrives.
+ * Lists the running proxies once, or with `--watch` until a signal arrives.
  *
  * @returns the exit code: 0; 1 if the folder of the status files cannot be
  * read; 2 for an unknown flag
@@ -50,66 +48,96 @@ export async function status(
   host: Host,
   output: Output,
 ): Promise<number> {
-  const unknown = args.find((arg) => !/^--(json|watch)$/.test(arg));
-  if (unknown !== undefined) {
-    const flags = flagsOf("status");
-    const hint = describeChoices(unknown, "flags", flags);
-    output.printError(`alwaysup status: there is no such flag; ${hint}`);
+  const mistake = describeUnknownFlag("status", args);
+  if (mistake !== undefined) {
+    output.printError(mistake);
     return 2;
   }
-  const format = args.includes("--json") ? formatAsJson : formatAsTable;
-  const isWatching = args.includes("--watch");
-  const stop = Promise.withResolvers<"stop">();
-  if (isWatching) host.onSignal(() => stop.resolve("stop"));
-  const isRepainted = isWatching && host.isTty("stdout") &&
+  if (args.includes("--prometheus")) return await printMetrics(host, output);
+  const { format, reader } = FORMATS.find(({ flag }) => args.includes(flag)) ??
+    { format: formatTable, reader: "person" };
+  if (!args.includes("--watch")) return printOnce(format, host, output);
+  const { promise: stop, resolve } = Promise.withResolvers<"stop">();
+  host.onSignal(() => resolve("stop"));
+  const hasScreen = reader === "person" && host.isTty("stdout") &&
     host.getEnv("TERM") !== "dumb";
+  if (hasScreen) {
+    await withAlternateScreen(
+      host,
+      (paint) => paintUntil(stop, format, host, output, paint),
+    );
+  } else await printChangesUntil(stop, format, host, output);
+  return 0;
+}
+
+function printOnce(format: Format, host: Host, output: Output): number {
+  const { proxies, problems, isComplete } = findRunningProxies(host);
+  printProblems("status", problems, output);
+  if (!isComplete) return 1;
+  output.print(format(proxies, endlessView(host, output)));
+  return 0;
+}
+
+async function printMetrics(host: Host, output: Output): Promise<number> {
+  const { proxies, problems, isComplete } = findRunningProxies(host);
+  printProblems("status", problems, output);
+  if (!isComplete) return 1;
+  // Imported only here, because it imports a package.
+  const { formatAsPrometheus } = await import("./status_metrics.ts");
+  output.print(await formatAsPrometheus(proxies));
+  return 0;
+}
+
+/** Prints the text after each change. */
+async function printChangesUntil(
+  stop: Promise<"stop">,
+  format: Format,
+  host: Host,
+  output: Output,
+): Promise<void> {
   let printedText = "";
   let printedProblems = "";
-  for (;;) {
+  do {
     const { proxies, problems, isComplete } = findRunningProxies(host);
     const problemText = problems.join("\n");
-    for (const problem of problemText === printedProblems ? [] : problems) {
-      output.printError(`alwaysup status: ${sanitizeLine(problem)}`);
+    if (problemText !== printedProblems) {
+      printProblems("status", problems, output);
     }
     // If the folder cannot be read, a proxy may run all the same.
-    const text = isComplete ? format(proxies, output) : "";
-    if (text !== printedText && text !== "") {
-      output.print(isRepainted ? CLEAR_SCREEN + text : text);
-    }
+    const text = isComplete ? format(proxies, endlessView(host, output)) : "";
+    if (text !== printedText && text !== "") output.print(text);
     [printedText, printedProblems] = [text, problemText];
-    if (!isWatching) return isComplete ? 0 : 1;
-    if (await waitAtMost(WATCH_INTERVAL_MS, stop.promise) === "stop") return 0;
-  }
+  } while (await waitAtMost(WATCH_INTERVAL_MS, stop) !== "stop");
+}
+
+/** Returns the view of text that may be longer than the terminal is high. */
+function endlessView(host: Host, { hasColors }: Output): View {
+  const { columns } = outputSize(host);
+  return { now: Date.now(), columns, rows: Infinity, hasColors };
+}
+
+/** Paints the text again and again, because it has durations. */
+async function paintUntil(
+  stop: Promise<"stop">,
+  format: Format,
+  host: Host,
+  { hasColors }: Output,
+  paint: Paint,
+): Promise<void> {
+  do {
+    const { proxies, problems, isComplete } = findRunningProxies(host);
+    // The terminal may have got another size.
+    const { columns, rows } = outputSize(host);
+    // A line on stderr would be painted over.
+    const problemLines = problems.slice(0, MAX_SHOWN_PROBLEMS)
+      .map((problem) => cutEnd(sanitizeLine(problem), columns));
+    const textRows = Math.max(1, rows - problemLines.length);
+    const view = { now: Date.now(), columns, rows: textRows, hasColors };
+    const lines = isComplete ? format(proxies, view).split("\n") : [];
+    await paint([...lines, ...problemLines].slice(0, rows));
+  } while (await waitAtMost(WATCH_INTERVAL_MS, stop) !== "stop");
 }
 
 function formatAsJson(proxies: readonly ProxyStatus[]): string {
   return JSON.stringify(proxies.map(toPublicStatus));
-}
-
-function formatAsTable(
-  proxies: readonly ProxyStatus[],
-  output: Output,
-): string {
-  if (proxies.length === 0) return "No alwaysup is running.";
-  const now = Date.now();
-  const columns = COLUMNS.map(([title, cellOf]) => {
-    const cells = proxies.map((proxy) => sanitizeLine(cellOf(proxy, now)));
-    const width = Math.max(...[title, ...cells].map(({ length }) => length));
-    return [title, ...cells].map((cell) => cell.padEnd(width));
-  });
-  const lineOf = (row: number, color?: "green" | "yellow"): string =>
-    columns.map((cells, column) => {
-      const isColored = color !== undefined && COLUMNS[column]![0] === "STATE";
-      return isColored ? colorize(output, color, cells[row]!) : cells[row]!;
-    }).join("  ").trimEnd();
-  const lines = [lineOf(0)];
-  const indent = " ".repeat(columns[0]![0]!.length + 2);
-  for (const [i, { connectionState, lastError }] of proxies.entries()) {
-    lines.push(
-      lineOf(i + 1, connectionState.phase === "ready" ? "green" : "yellow"),
-    );
-    if (lastError === undefined) continue;
-    lines.push(`${indent}last error: ${sanitizeLine(lastError)}`);
-  }
-  return lines.join("\n");
 }

@@ -7,7 +7,11 @@
 import { isRecord } from "../protocol/jsonrpc.ts";
 import { tryParseJson } from "../json/spans.ts";
 import { FAILURE_CAUSES } from "../link/link.ts";
-import { EMPTY_HISTORY, type History } from "../telemetry/history.ts";
+import {
+  EMPTY_HISTORY,
+  type History,
+  type Outage,
+} from "../telemetry/history.ts";
 import type { MessageFigures } from "../telemetry/figures.ts";
 import type { ConnectionState, Snapshot } from "../session/snapshot.ts";
 
@@ -58,8 +62,9 @@ export function serializeStatus(
   wallClockOffsetMs: number,
 ): string {
   const toWallClock = (name: string, value: unknown): unknown =>
-    /^(since|nextAt|lastErrorAt|downSince|writtenAt)$/.test(name)
-      ? Math.round(Number(value) + wallClockOffsetMs)
+    typeof value === "number" &&
+      /^(since|nextAt|lastErrorAt|downSince|writtenAt)$/.test(name)
+      ? Math.round(value + wallClockOffsetMs)
       : value;
   const status = { alwaysup: STATUS_FORMAT_VERSION, ...info, ...live };
   return `${JSON.stringify(status, toWallClock)}\n`;
@@ -87,6 +92,7 @@ export function parseStatus(text: string): ProxyStatus | undefined {
   const { connections = "unknown", answersDuringCalls = false } = parsed;
   const { circuit = "closed", queuedMessages = 0 } = parsed;
   const { history = EMPTY_HISTORY, daemon = "", lastErrorAt = 0 } = parsed;
+  const { metricsUrl = "" } = parsed;
   const isStatus = isConnectionState(parsed.connectionState) &&
     Object.entries(MEMBER_TYPES).every(([name, type]) =>
       typeof parsed[name] === type
@@ -96,7 +102,8 @@ export function parseStatus(text: string): ProxyStatus | undefined {
     typeof answersDuringCalls === "boolean" &&
     /^(closed|open|half-open)$/.test(String(circuit)) &&
     typeof queuedMessages === "number" && typeof daemon === "string" &&
-    typeof lastErrorAt === "number" && isHistory(history);
+    typeof lastErrorAt === "number" && isHistory(history) &&
+    typeof metricsUrl === "string";
   if (!isStatus) return undefined;
   // Drops a cause that only newer versions know.
   const lastErrorCause = FAILURE_CAUSES.find((it) => it === cause);
@@ -110,9 +117,24 @@ function isHistory(value: unknown): value is History {
   return isRecord(value) &&
     Object.entries(EMPTY_HISTORY).every(([name, empty]) =>
       Array.isArray(empty)
-        ? Array.isArray(value[name]) && value[name].every(isRecord)
+        ? Array.isArray(value[name]) && value[name].every(isOutage)
         : typeof value[name] === typeof empty && value[name] !== null
     );
+}
+
+const OUTAGE_TYPES = {
+  lostAt: "number",
+  reason: "string",
+  attempts: "number",
+  repeatedCount: "number",
+  failedCount: "number",
+} as const satisfies { readonly [Name in keyof Outage]?: string };
+
+function isOutage(value: unknown): value is Outage {
+  return isRecord(value) &&
+    Object.entries(OUTAGE_TYPES).every(([name, type]) =>
+      typeof value[name] === type
+    ) && Array.isArray(value.failed) && value.failed.every(isRecord);
 }
 
 function isConnectionState(value: unknown): value is ConnectionState {
@@ -130,6 +152,11 @@ function isConnectionState(value: unknown): value is ConnectionState {
     default:
       return phase === "open" || phase === "displaced";
   }
+}
+
+/** True if the WebSocket is connected, as far as the proxy knows. */
+export function isConnected({ phase }: ConnectionState): boolean {
+  return phase === "ready" || phase === "checking" || phase === "open";
 }
 
 /** Describes a connection's state, e.g. `waiting, attempt 14, next in 12 s`. */
@@ -164,4 +191,27 @@ export function formatDuration(ms: number): string {
   const units = [["d", 86_400_000], ["h", 3_600_000], ["min", 60_000]] as const;
   const [unit, size] = units.find(([, size]) => ms >= size) ?? ["s", 1_000];
   return `${Math.max(0, Math.floor(ms / size))} ${unit}`;
+}
+
+/** Formats a duration in two units, e.g. `1 min 59 s`, or as `0.8 s`. */
+export function formatExactDuration(ms: number): string {
+  if (ms < 9_950) return `${(Math.max(0, ms) / 1_000).toFixed(1)} s`;
+  const seconds = Math.round(ms / 1_000);
+  const units = [["d", 86_400], ["h", 3_600], ["min", 60], ["s", 1]] as const;
+  const first = units.findIndex(([, size]) => seconds >= size);
+  let rest = seconds;
+  return units.slice(first, first + 2).map(([unit, size]) => {
+    const count = Math.floor(rest / size);
+    rest -= count * size;
+    return count === 0 ? "" : `${count} ${unit}`;
+  }).join(" ").trim();
+}
+
+/** Formats a moment in local time, e.g. `2026-11-30 18:12:29`. */
+export function formatMoment(msSince1970: number): string {
+  const date = new Date(msSince1970);
+  const digits = (value: number): string => `${value}`.padStart(2, "0");
+  const day = [date.getFullYear(), date.getMonth() + 1, date.getDate()];
+  const time = [date.getHours(), date.getMinutes(), date.getSeconds()];
+  return `${day.map(digits).join("-")} ${time.map(digits).join(":")}`;
 }

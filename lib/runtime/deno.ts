@@ -19,6 +19,7 @@ import {
   type OpenedWebSocket,
   openOwnWebSocket,
   retryWouldBlock,
+  type TerminalSize,
   type WebSocketOptions,
 } from "./host.ts";
 
@@ -43,6 +44,7 @@ export function denoHost(): Host {
     openWebSocket,
     handshakeFetchOptions,
     isTty: (stream) => Deno[stream].isTerminal(),
+    terminalSize,
     readFile: (path) => decodeUtf8(Deno.readFileSync(path)),
     readIfUnchanged,
     stat: (path) => ignoreNotFound(() => fileInfoOf(Deno.statSync(path))),
@@ -82,6 +84,16 @@ export function denoHost(): Host {
 
 function getEnv(name: string): string | undefined {
   return Deno.env.get(name) || undefined;
+}
+
+function terminalSize(): TerminalSize | undefined {
+  // `Deno.consoleSize` would also measure a terminal on stdin or stderr.
+  if (!Deno.stdout.isTerminal()) return undefined;
+  try {
+    return Deno.consoleSize();
+  } catch {
+    return { columns: 0, rows: 0 };
+  }
 }
 
 /** The added authorities, and an HTTP client that also trusts them, if any. */

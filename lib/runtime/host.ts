@@ -10,6 +10,14 @@
 import { errorMessageOf } from "../text/error_message.ts";
 import { delay } from "./timeout.ts";
 
+/** The size of a terminal; a size that it does not tell is 0. */
+export interface TerminalSize {
+  /** The number of characters in a line. */
+  readonly columns: number;
+  /** The number of lines. */
+  readonly rows: number;
+}
+
 /** Information about a file. */
 export interface FileInfo {
   /** True for a regular file. */
@@ -133,6 +141,8 @@ export interface Host {
   handshakeFetchOptions(): Promise<Record<string, unknown> | undefined>;
   /** True if the stream is a terminal. */
   isTty(stream: "stdin" | "stdout" | "stderr"): boolean;
+  /** Returns the size of the terminal on stdout; `undefined` if it is none. */
+  terminalSize(): TerminalSize | undefined;
 
   /** Reads a file, with its byte order mark. Throws if it is not UTF-8. */
   readFile(path: string): string;

@@ -150,6 +150,11 @@ const SHARED_HOST_MEMBERS: Omit<
     return { tls: { ...bunTlsOptions(), checkServerIdentity } };
   },
   isTty,
+  terminalSize: () => {
+    if (!isTty("stdout")) return undefined;
+    const { columns = 0, rows = 0 } = process.stdout;
+    return { columns, rows };
+  },
 
   readFile: (path) => decodeUtf8(fs.readFileSync(path)),
   readIfUnchanged: (path, expected) => {

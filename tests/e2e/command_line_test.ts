@@ -45,6 +45,8 @@ const NOT_UNDERSTOOD: [args: string[], says: RegExp][] = [
   [["completions"], /^alwaysup completions: .*the shells are bash, zsh, fish/],
   [["completions", "bsh"], /^alwaysup completions: .*did you mean bash\?$/],
   [["status", "--wach"], /^alwaysup status: .*did you mean --watch\?$/],
+  [["status", "--verbos"], /^alwaysup status: .*did you mean --verbose\?$/],
+  [["history", "--jsno"], /^alwaysup history: .*did you mean --json\?$/],
   [["install", "curser"], /^alwaysup: .*did you mean cursor\?$/],
   [["install", "cursor", "--wriet"], /--wriet: .*did you mean --write\?/],
   [["uninstall", "cursor", "--wriet"], /--wriet: .*did you mean --write\?/],

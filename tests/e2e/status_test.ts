@@ -10,44 +10,11 @@ import { ProxyAndDaemon } from "../helpers/mcp_process.ts";
 import { test, WAIT_LIMIT_MS } from "../helpers/time_limit.ts";
 import { proxyCommand, ProxyProcess, runToExit } from "../helpers/process.ts";
 import { makeStale } from "../helpers/proxy_status.ts";
-
-/** A temporary state folder, and the output of `alwaysup status` for it. */
-class Folder implements Disposable {
-  readonly path = Deno.makeTempDirSync({ prefix: "state-" });
-  readonly running = `${this.path}/alwaysup/running`;
-  readonly env = { XDG_STATE_HOME: this.path, ALWAYSUP_STATUS: "on" };
-
-  status(...flags: string[]): ReturnType<typeof runToExit> {
-    return runToExit(["status", ...flags], this.env);
-  }
-
-  /** Repeats `status` until its output passes a test. Returns the output. */
-  async waitForStatus(
-    // deno-lint-ignore no-explicit-any
-    test: (running: any[]) => boolean,
-    // deno-lint-ignore no-explicit-any
-  ): Promise<any[]> {
-    const end = performance.now() + WAIT_LIMIT_MS;
-    for (;;) {
-      const { stdout } = await this.status("--json");
-      const running = JSON.parse(stdout);
-      if (test(running)) return running;
-      if (performance.now() > end) throw new Error(`No such status: ${stdout}`);
-    }
-  }
-
-  /** Returns the names of the proxies' status files. */
-  files(): string[] {
-    return [...Deno.readDirSync(this.running)].map(({ name }) => name);
-  }
-
-  [Symbol.dispose](): void {
-    Deno.removeSync(this.path, { recursive: true });
-  }
-}
+import { StateFolder } from "../helpers/state_folder.ts";
+import { shellInTerminal } from "../helpers/terminal.ts";
 
 test("status: a proxy is listed while its daemon runs or is down, and disappears after its exit", async () => {
-  using folder = new Folder();
+  using folder = new StateFolder();
   assertEquals((await folder.status()).stdout, "No alwaysup is running.\n");
   await using processes = new ProxyAndDaemon([], folder.env);
   await processes.startDaemon();
@@ -77,19 +44,24 @@ test("status: a proxy is listed while its daemon runs or is down, and disappears
   const { stdout } = await folder.status();
   assertMatch(
     stdout,
-    /^PID +CLIENT +DAEMON +STATE +STARTED +RECONNECTS +PENDING/,
+    /^PID +CLIENT +DAEMON +URL +STATE +STARTED +RECONNECTS +PENDING\n/,
   );
-  assertMatch(stdout, /\n *last error: /);
+  assertMatch(stdout, / e2e 1 +tests 1 +ws:.*\n *last error \d+ s ago: /);
   await processes.startDaemon();
   await folder.waitForStatus(([it]) =>
     it?.reconnects === 1 && it.pendingRequests === 0
   );
+  assertEquals((await folder.status()).stdout.includes("last error"), false);
+  const { stdout: details } = await folder.status("--verbose");
+  assertMatch(details, /^daemon +tests 1\n/m);
+  assertMatch(details, /^reconnects +1 \(aborted 1\)\n/m);
+  assertMatch(details, /^last error +\d{4}-.* \(\d+ s ago\): /m);
   assertEquals((await processes.proxy.closeStdin()).code, 0);
   assertEquals(folder.files(), []);
 });
 
 test("status: many proxies, the oldest first; files of killed ones are removed", async () => {
-  using folder = new Folder();
+  using folder = new StateFolder();
   const flags = ["--url", "ws://127.0.0.1:1/"];
   await using one = new ProxyProcess(flags, folder.env);
   await folder.waitForStatus(({ length }) => length === 1);
@@ -110,7 +82,7 @@ test("status: many proxies, the oldest first; files of killed ones are removed",
 });
 
 test("status: an invalid file gives a line while it is new, and hides no other proxy", async () => {
-  using folder = new Folder();
+  using folder = new StateFolder();
   await using proxy = new ProxyProcess(
     ["--url", "ws://127.0.0.1:1/"],
     folder.env,
@@ -146,7 +118,7 @@ test("status: an invalid file gives a line while it is new, and hides no other p
 });
 
 test("status: a folder that cannot be read gives one line", async () => {
-  using folder = new Folder();
+  using folder = new StateFolder();
   await Deno.mkdir(`${folder.path}/alwaysup`);
   await Deno.writeTextFile(folder.running, "");
   const { code, stderr } = await folder.status();
@@ -155,7 +127,7 @@ test("status: a folder that cannot be read gives one line", async () => {
 });
 
 test("status: files of killed proxies are removed; a proxy that slept is listed again", async () => {
-  using folder = new Folder();
+  using folder = new StateFolder();
   await using proxy = new ProxyProcess(
     ["--url", "ws://127.0.0.1:1/"],
     folder.env,
@@ -173,7 +145,7 @@ test("status: files of killed proxies are removed; a proxy that slept is listed 
 });
 
 test("status: a proxy whose file was removed is listed again", async () => {
-  using folder = new Folder();
+  using folder = new StateFolder();
   await using processes = new ProxyAndDaemon([], folder.env);
   await processes.startDaemon();
   await processes.proxy.initialize();
@@ -189,7 +161,7 @@ test("status: a proxy whose file was removed is listed again", async () => {
 });
 
 test("status: the files contain no secret, and other users cannot read them", async () => {
-  using folder = new Folder();
+  using folder = new StateFolder();
   const ALWAYSUP_URL = "ws://u:s3cret@127.0.0.1:1/?token=s3cret";
   await using proxy = new ProxyProcess([], {
     ...folder.env,
@@ -223,7 +195,7 @@ test("status: a proxy works although its status file cannot be written", async (
 });
 
 test("status --watch: a line for every change, until it is interrupted", async () => {
-  using folder = new Folder();
+  using folder = new StateFolder();
   await using watch = new ProxyProcess(
     ["status", "--watch", "--json"],
     folder.env,
@@ -275,4 +247,23 @@ test("Command line: with a terminal on stdin the program says what it expects, a
   // This is Ctrl+C.
   await proxy.write("\x03");
   assertEquals((await proxy.waitForExit()).code, 0);
+});
+
+test("status: on a terminal, no line is wider than the terminal", async () => {
+  using folder = new StateFolder();
+  const url = `ws://127.0.0.1:1/${"long/".repeat(30)}`;
+  await using proxy = new ProxyProcess(["--url", url], folder.env);
+  await folder.waitForStatus(([it]) => it?.lastError !== undefined);
+  assert((await folder.status()).stdout.includes(url));
+  for (const columns of [60, 80, 120, 200]) {
+    const wrap = shellInTerminal({ columns, rows: 24 });
+    await using status = new ProxyProcess(["status"], folder.env, wrap);
+    await status.stdout.waitForLine((line) => line === "code 0\r");
+    const lines = status.stdout.lines.map(({ text }) => text.trimEnd());
+    assert(lines.some((line) => line.includes("\u2026")), lines.join("\n"));
+    for (const line of lines.slice(lines.indexOf("start") + 1)) {
+      assert([...line].length <= columns, line);
+    }
+  }
+  await proxy.closeStdin();
 });

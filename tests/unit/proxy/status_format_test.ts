@@ -7,13 +7,20 @@
 import {
   describeConnectionState,
   formatDuration,
+  formatExactDuration,
+  formatMoment,
+  isConnected,
   type LiveStatus,
   parseStatus,
   type ProxyInfo,
   serializeStatus,
 } from "../../../lib/proxy/status_format.ts";
 import type { ConnectionState } from "../../../lib/session/snapshot.ts";
-import { EMPTY_HISTORY } from "../../../lib/telemetry/history.ts";
+import {
+  EMPTY_HISTORY,
+  type History,
+  type Outage,
+} from "../../../lib/telemetry/history.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import { PROXY_INFO, SNAPSHOT } from "../../helpers/proxy_status.ts";
@@ -51,11 +58,38 @@ test("Status format: writes moments by the wall clock, and reads what it wrote",
   assertEquals(parseStatus(taken)?.connectionState, displaced);
 });
 
+test("Status format: reads the status of a proxy that has had no error", () => {
+  const status = { ...SNAPSHOT, lastErrorAt: undefined };
+  const read = parseStatus(serializeStatus(PROXY, status, 5));
+  assertEquals([read?.pid, read?.lastErrorAt], [7, undefined]);
+});
+
 test("Status format: a file of an older version has no facts about the daemon", () => {
   const { connections: _, answersDuringCalls: __, ...older } = SNAPSHOT;
   const read = parseStatus(serializeStatus(PROXY, older as LiveStatus, 0))!;
   assertEquals([read.client, read.connections], ["editor 1", "unknown"]);
   assertEquals(read.answersDuringCalls, undefined);
+});
+
+const OUTAGE: Outage = {
+  ...{ lostAt: 1, cause: "closed", reason: "it was closed", downMs: 2 },
+  ...{ attempts: 3, repeatedCount: 4, failedCount: 0, failed: [] },
+};
+
+const BAD_OUTAGES: unknown[] = [
+  ...[1, {}, { ...OUTAGE, lostAt: "1" }, { ...OUTAGE, reason: undefined }],
+  ...[{ ...OUTAGE, failed: 1 }, { ...OUTAGE, failed: [1] }],
+];
+
+const historyOf = (outage: unknown): Json => ({
+  ...EMPTY_HISTORY,
+  ...{ outages: [outage], outageCount: 1 },
+});
+
+test("Status format: reads the history that it wrote", () => {
+  const history = historyOf(OUTAGE) as unknown as History;
+  const text = serializeStatus(PROXY, { ...SNAPSHOT, history }, 0);
+  assertEquals(parseStatus(text)?.history, history);
 });
 
 test("Status format: refuses a file that is not ours, or incomplete", () => {
@@ -72,7 +106,8 @@ test("Status format: refuses a file that is not ours, or incomplete", () => {
     ...[{ ...whole, answersDuringCalls: "yes" }],
     ...[{ ...whole, circuit: "broken" }, { ...whole, queuedMessages: "1" }],
     ...[{ ...whole, daemon: 1 }, { ...whole, lastErrorAt: "x" }],
-    ...[null, {}, [], { ...EMPTY_HISTORY, outages: [1] }].map((history) => ({
+    ...[{ ...whole, metricsUrl: 1 }],
+    ...[null, {}, [], ...BAD_OUTAGES.map(historyOf)].map((history) => ({
       ...whole,
       history,
     })),
@@ -121,4 +156,23 @@ test("Status format: a duration is given in its largest unit", () => {
   assertEquals(spans.map(formatDuration), [
     ...["0 s", "59 s", "1 min", "59 min", "1 h", "1 d", "0 s"],
   ]);
+});
+
+test("Status format: an exact duration has two units, or tenths of a second", () => {
+  const spans = [-5, 0, 840, 9_949, 9_950, 59_499, 59_500, 61_400, 3_600_000];
+  spans.push(7_260_000, 90_000_000, 864_000_000);
+  assertEquals(spans.map(formatExactDuration), [
+    ...["0.0 s", "0.0 s", "0.8 s", "9.9 s", "10 s", "59 s", "1 min"],
+    ...["1 min 1 s", "1 h", "2 h 1 min", "1 d 1 h", "10 d"],
+  ]);
+});
+
+test("Status format: a moment is given in local time, without fractions", () => {
+  const moment = new Date(2026, 0, 3, 4, 5, 6, 789).getTime();
+  assertEquals(formatMoment(moment), "2026-01-03 04:05:06");
+});
+
+test("Status format: a connection is up while it is ready, checked or open", () => {
+  const up = WORDS.filter(([state]) => isConnected(state));
+  assertEquals(up.map(([{ phase }]) => phase), ["ready", "checking", "open"]);
 });

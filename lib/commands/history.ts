@@ -1,0 +1,108 @@
+/**
+ * `alwaysup history`: lists the outages of every running proxy of this user.
+ *
+ * @module
+ */
+
+import { cutEnd, wrapText } from "../text/display_width.ts";
+import { sanitizeLine } from "../text/sanitize.ts";
+import type { Host } from "../runtime/host.ts";
+import { type Output, outputSize } from "../runtime/terminal.ts";
+import { findRunningProxies } from "../proxy/status_file.ts";
+import { formatMoment, type ProxyStatus } from "../proxy/status_format.ts";
+import { describeUnknownFlag, printProblems } from "./command_output.ts";
+import { outageAsPair } from "./outage_text.ts";
+import { NO_PROXY, type View } from "./status_table.ts";
+import { countOf, layOutPairs } from "./text_layout.ts";
+
+const INDENT = "  ";
+
+/**
+ * Lists the outages of the running proxies, the newest last.
+ *
+ * @returns the exit code: 0; 1 if the folder of the status files cannot be
+ * read; 2 for an unknown flag
+ */
+export function history(
+  args: readonly string[],
+  host: Host,
+  output: Output,
+): number {
+  const mistake = describeUnknownFlag("history", args);
+  if (mistake !== undefined) {
+    output.printError(mistake);
+    return 2;
+  }
+  const { proxies, problems, isComplete } = findRunningProxies(host);
+  printProblems("history", problems, output);
+  if (!isComplete) return 1;
+  const { columns } = outputSize(host);
+  output.print(
+    args.includes("--json")
+      ? formatHistoryAsJson(proxies)
+      : formatHistory(proxies, { now: Date.now(), columns }),
+  );
+  return 0;
+}
+
+/** Returns a JSON array of the proxies with their outages. */
+export function formatHistoryAsJson(proxies: readonly ProxyStatus[]): string {
+  return JSON.stringify(
+    proxies.map((
+      { pid, client, daemon, url, dialect, startedAt, history },
+    ) => ({
+      ...{ pid, client, daemon, url, dialect, startedAt, history },
+    })),
+  );
+}
+
+/** Returns the outages of the proxies as lines, a group for each proxy. */
+export function formatHistory(
+  proxies: readonly ProxyStatus[],
+  { now, columns }: Pick<View, "now" | "columns">,
+): string {
+  const [oldest] = proxies;
+  if (oldest === undefined) return NO_PROXY;
+  if (proxies.every(({ history }) => history.outageCount === 0)) {
+    const since = formatMoment(oldest.startedAt);
+    const many = `${proxies.length} proxies have run, the oldest since`;
+    const who = proxies.length === 1 ? "the proxy has run since" : many;
+    return wrapText(`There was no outage: ${who} ${since}.`, columns)
+      .join("\n");
+  }
+  return proxies.map((proxy) => {
+    const heading = cutEnd(headingOf(proxy), columns);
+    return [heading, ...outageLines(proxy, now, columns)].join("\n");
+  }).join("\n\n");
+}
+
+/** Returns e.g. `editor 1, everything 2.0.0 at ws://127.0.0.1/, pid 7`. */
+function headingOf({ client, daemon, url, pid }: ProxyStatus): string {
+  const where = daemon === undefined ? url : `${daemon} at ${url}`;
+  const parts = [client ?? "no client yet", where, `pid ${pid}`];
+  return sanitizeLine(parts.join(", "), Infinity);
+}
+
+function outageLines(
+  { history, startedAt }: ProxyStatus,
+  now: number,
+  columns: number,
+): string[] {
+  const { outages, outageCount } = history;
+  const forgotten = outageCount - outages.length;
+  const notes: string[] = [];
+  if (outageCount === 0) {
+    notes.push(`no outage since ${formatMoment(startedAt)}`);
+  }
+  if (forgotten > 0) {
+    notes.push(`${countOf(forgotten, "older outage")} not kept`);
+  }
+  return [
+    ...notes.map((note) => INDENT + note),
+    ...layOutPairs(
+      outages.map((outage) => outageAsPair(outage, history, now)),
+      columns,
+      INDENT,
+    ),
+  ];
+}
