@@ -25,13 +25,23 @@ const V8_FLAGS = [
   "--max-semi-space-size=64",
 ];
 
-/** Counts what messages cost in session and proxy, in a process of its own. */
+/**
+ * Counts what messages cost in session and proxy, and what telemetry costs if
+ * it is off. Each is counted in a process of its own.
+ */
 export async function countCosts(): Promise<Costs> {
+  return {
+    ...await runCounting("count.ts"),
+    ...await runCounting("count_unobserved.ts"),
+  };
+}
+
+async function runCounting(script: string): Promise<Costs> {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: [
       ...["run", "--quiet", "--cached-only", "--no-prompt", "-A"],
       `--v8-flags=${V8_FLAGS.join(",")}`,
-      `${ROOT}tests/costs/count.ts`,
+      `${ROOT}tests/costs/${script}`,
     ],
     cwd: ROOT,
     env: { NO_COLOR: "1" },

@@ -38,7 +38,10 @@ class MeasuredSession {
     driver.fromClient({ id: "first", method: "resources/list" });
     driver.answerProbe();
     driver.fromDaemon({ id: "first", result: { resources: [] } });
-    for (const { line } of this.make(smallCall, openCalls)) this.#handle(line);
+    for (const { line } of this.make(smallCall, openCalls)) {
+      driver.now += STEP_MS;
+      driver.handle({ type: "line", text: line });
+    }
     driver.answerProbe();
     driver.takeEffects();
   }

@@ -194,12 +194,12 @@ const GIVEN: ReadonlySet<string> = new Set(
   ("abstract as async constructor from get is keyof of override protected " +
     "public readonly satisfies set type Array JSON Map Math Number Set delete " +
     "every filter find has isArray length map max min push replace replaceAll " +
-    "slice some stringify test trim id idempotentHint method name params " +
+    "shift slice some stringify test trim id idempotentHint method name params " +
     "readOnlyHint task").split(" "),
 );
 /** The strings that the same standards and settings define. */
 const GIVEN_STRINGS =
-  /^"(string|number|[\w/]*\/\w+|initialize|protocolVersion|progressToken|id|method|params|result|error|cacheScope|public|safe|always|no|unknown|\W*)"$/;
+  /^"(string|number|[\w/]*\/\w+|initialize|protocolVersion|progressToken|id|method|params|result|error|cacheScope|public|host|origin|safe|always|no|unknown|\W*)"$/;
 
 /** Returns a text in which all names and strings of ours are changed. */
 function renamed(text: string): string {

@@ -22,13 +22,13 @@ export const TELEMETRY: readonly Mutant[] = [
   },
   {
     name: "circuit: a waiting request does not make it half-open",
-    from: 'return this.$tracker.$awaited("down") > 0 ? "half-open" : "open";',
-    to: 'return "open";',
+    from: "return this.$tracker.$awaited($down) > 0 ? $halfOpen : $open;",
+    to: "void [$down, $halfOpen]; return $open;",
   },
   {
     name: "circuit: the log does not show that it opens by itself",
-    from: 'return $state === "closed" ? this.$longOutageAt : Infinity;',
-    to: "return Infinity;",
+    from: "return $state === $closed ? this.$longOutageAt : Infinity;",
+    to: "void $closed; return Infinity;",
   },
   {
     name: "history: a request that a loss cost does not belong to it",
@@ -38,16 +38,18 @@ export const TELEMETRY: readonly Mutant[] = [
   {
     name: "history: a sleep counts as downtime",
     from: `
-      case "resumed":
+      case $resumed:
         this.$downSince += $fact.$gapMs;`,
     to: `
-      case "resumed":
+      case $resumed:
         void $fact.$gapMs;`,
   },
   {
     name: "history: a first connection counts as a reconnect",
-    from: 'if ($outage.$cause === "unreachable") return;',
-    to: "",
+    from: `
+      this.$ended += $outage.$ms;
+      if ($outage.$cause === $unreachable) return;`,
+    to: "this.$ended += $outage.$ms; void $unreachable;",
   },
   {
     name: "history: it grows without limit",

@@ -27,7 +27,7 @@ import { test } from "../../helpers/time_limit.ts";
 import { NOW, proxyStatus } from "../../helpers/running_proxies.ts";
 
 const FAILED: readonly FailedRequest[] = [
-  ...Array.from({ length: 9 }, () => ({
+  ...Array.from({ length: 9 }, (): FailedRequest => ({
     ...{ method: "tools/call", name: "write", code: -31001 },
     reason: "unavailable",
   })),
@@ -127,7 +127,10 @@ test("History: no line is wider than the terminal", () => {
 
 test("History: control characters of other programs become spaces", () => {
   const evil = "a\x1b[31m\r\nb\x9b2J";
-  const request = { method: evil, name: evil, code: 1, reason: evil };
+  const request = {
+    ...{ method: evil, name: evil, code: 1 },
+    reason: evil as FailedRequest["reason"],
+  };
   const text = formatHistory([withHistory({
     outages: [{ ...ENDED, reason: evil, failed: [request] }],
     outageCount: 1,

@@ -87,7 +87,14 @@ test("Metrics: what is always known", async () => {
     "alwaysup_queue_depth 2",
     "alwaysup_retries_total 4",
     "alwaysup_outcome_unknown_total 5",
+    'alwaysup_failed_requests_total{reason="unavailable"} 0',
+    'alwaysup_failed_requests_total{reason="refused"} 0',
+    'alwaysup_failed_requests_total{reason="connection_lost"} 0',
     'alwaysup_failed_requests_total{reason="timeout"} 8',
+    'alwaysup_failed_requests_total{reason="overloaded"} 0',
+    'alwaysup_failed_requests_total{reason="too_large"} 0',
+    'alwaysup_failed_requests_total{reason="unreadable_answer"} 0',
+    'alwaysup_failed_requests_total{reason="stopped"} 0',
   ]);
 });
 
