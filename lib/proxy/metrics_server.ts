@@ -25,6 +25,7 @@ import {
 import { errorMessageOf } from "../text/error_message.ts";
 import { systemErrorCode } from "../runtime/host.ts";
 import {
+  type HttpLimits,
   type HttpRequest,
   type HttpResponse,
   type HttpServer,
@@ -48,7 +49,11 @@ export interface Measurement {
 }
 
 /** Bounds that one scraper, a browser and a health check do not reach. */
-const LIMITS = { maxConnections: 16, requestTimeoutMs: 10_000 };
+const LIMITS: HttpLimits = {
+  maxConnections: 16,
+  idleTimeoutMs: 10_000,
+  lifetimeMs: 60_000,
+};
 
 const PLAIN_TEXT = "text/plain; charset=utf-8";
 /** Nothing may be cached, guessed, or shown in a page of others. */

@@ -1,11 +1,12 @@
 /**
- * Serves HTTP with `node:http`, which Deno, Node and Bun have. The module is
- * loaded only for that.
+ * Serves HTTP with `node:http`, which Deno, Node and Bun have. It is loaded only
+ * for that.
  *
  * @module
  */
 
-import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 
 /** A request, without its body. */
 export interface HttpRequest {
@@ -39,8 +40,10 @@ export interface HttpServer {
 export interface HttpLimits {
   /** The most connections at a time. Further ones are closed at once. */
   readonly maxConnections: number;
-  /** How long a connection may take for a request, in milliseconds. */
-  readonly requestTimeoutMs: number;
+  /** How long a connection may be silent, in milliseconds. */
+  readonly idleTimeoutMs: number;
+  /** How long a connection may last, in milliseconds. */
+  readonly lifetimeMs: number;
 }
 
 /** The largest head of a request, in bytes. */
@@ -56,15 +59,24 @@ export async function serveHttp(
   limits: HttpLimits,
   respond: (request: HttpRequest) => Promise<HttpResponse>,
 ): Promise<HttpServer> {
-  const { createServer } = await import("node:http");
-  const server = createServer({ maxHeaderSize: MAX_HEADER_BYTES }, (
-    request,
-    response,
-  ) => {
-    // The body is not read. The connection cannot be used again after one.
+  const [{ createServer }, net] = await Promise.all([
+    import("node:http"),
+    import("node:net"),
+  ]);
+  const http = createServer({ maxHeaderSize: MAX_HEADER_BYTES });
+  // The body of a request is not read.
+  http.on("request", (request, response) => {
     void answer(request, response, respond);
   });
-  limitConnections(server, limits);
+  http.on("clientError", (_, socket) => socket.destroy());
+  // Bun's HTTP server does not report a connection before its first request,
+  // and has no limit of connections. So a server of sockets accepts them.
+  const sockets = new Set<Socket>();
+  const server = net.createServer((socket) => {
+    if (sockets.size >= limits.maxConnections) return void socket.destroy();
+    limitSocket(socket, sockets, limits);
+    http.emit("connection", socket);
+  });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen(port, host, () => {
@@ -79,31 +91,25 @@ export async function serveHttp(
     port: typeof address === "object" && address !== null ? address.port : port,
     close: () => {
       server.close();
-      server.closeAllConnections?.();
+      for (const socket of sockets) socket.destroy();
     },
   };
 }
 
-/**
- * Closes connections that are too many, or that are silent. The server's own
- * limits differ between the runtimes.
- */
-function limitConnections(
-  server: Server,
-  { maxConnections, requestTimeoutMs }: HttpLimits,
+function limitSocket(
+  socket: Socket,
+  sockets: Set<Socket>,
+  { idleTimeoutMs, lifetimeMs }: HttpLimits,
 ): void {
-  let count = 0;
-  server.requestTimeout = requestTimeoutMs;
-  server.headersTimeout = requestTimeoutMs;
-  server.keepAliveTimeout = requestTimeoutMs;
-  server.on("connection", (socket) => {
-    if (count >= maxConnections) return void socket.destroy();
-    count++;
-    socket.setTimeout(requestTimeoutMs, () => socket.destroy());
-    socket.on("error", () => {});
-    socket.once("close", () => count--);
+  sockets.add(socket);
+  socket.on("error", () => {});
+  socket.setTimeout(idleTimeoutMs, () => socket.destroy());
+  // Otherwise, a byte now and then could keep a connection open for ever.
+  const timer = setTimeout(() => socket.destroy(), lifetimeMs);
+  socket.once("close", () => {
+    clearTimeout(timer);
+    sockets.delete(socket);
   });
-  server.on("clientError", (_, socket) => socket.destroy());
 }
 
 async function answer(

@@ -14,7 +14,7 @@ import {
 } from "../helpers/certificates.ts";
 import { test, withWaitLimit } from "../helpers/time_limit.ts";
 import { FakeWebSocketServer } from "../helpers/fake_websocket_server.ts";
-import { ProxyProcess, runToExit } from "../helpers/process.ts";
+import { freePort, ProxyProcess, runToExit } from "../helpers/process.ts";
 
 const HOSTS = ["127.0.0.1", "localhost"];
 const trustedAuthority = await createAuthority("Ours");
@@ -297,8 +297,9 @@ test("TLS: HTTP 401 over wss:// gives the client an error at once, and the next 
 test("TLS: a daemon with a renewed certificate is reached", async () => {
   await using file = new TempFile(trustedAuthority.cert);
   const [expired] = FAULTS[0]!;
-  const server = new Listener(expired);
-  const { port } = server;
+  // No other program gets this port between the two servers.
+  const port = freePort();
+  const server = new Listener(expired, port);
   const url = `wss://127.0.0.1:${port}/`;
   await using proxy = new ProxyProcess(["--url", url], {
     NODE_EXTRA_CA_CERTS: file.path,
