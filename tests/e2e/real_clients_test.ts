@@ -7,10 +7,11 @@
 
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
+import { LoggingMessageNotificationSchema } from "@modelcontextprotocol/sdk/types.js";
 import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
 import { startNpmProgram } from "../helpers/npm_programs.ts";
 import { waitForText } from "../helpers/stream_text.ts";
-import { test } from "../helpers/time_limit.ts";
+import { test, withWaitLimit } from "../helpers/time_limit.ts";
 import {
   type ChildProcess,
   freePort,
@@ -21,8 +22,44 @@ import {
 // deno-lint-ignore no-explicit-any
 type Json = any;
 
+/** The SDK's transport leaves a timer behind when it is closed. */
+const UNSANITIZED = { sanitizeOps: false, sanitizeResources: false };
+
 const startEverythingServer = (port: number): Promise<ChildProcess> =>
   startDaemonScript("everything.ts", `${port}`);
+
+test(
+  "SDK client: it gets warnings as notifications/message once it has set a level (--log-to-client)",
+  async () => {
+    const port = freePort();
+    await using server = await startEverythingServer(port);
+    const [command, args] = proxyCommandForClient([
+      ...["--url", `ws://127.0.0.1:${port}/`, "--cache", "off"],
+      ...["--log-to-client", "on"],
+    ]);
+    const transport = new StdioClientTransport({
+      command,
+      args,
+      stderr: "ignore",
+    });
+    const client = new Client({ name: "tests", version: "1" });
+    const { promise: warned, resolve } = Promise.withResolvers<Json>();
+    client.setNotificationHandler(
+      LoggingMessageNotificationSchema,
+      ({ params }: Json) => {
+        if (params.logger === "alwaysup") resolve(params);
+      },
+    );
+    await client.connect(transport);
+    await client.setLoggingLevel("warning");
+    await server.signal("SIGKILL");
+    const { level, data } = await withWaitLimit(warned, "a warning");
+    assertEquals(level, "warning");
+    assertMatch(data, /^Lost the WebSocket daemon at ws:/);
+    await client.close();
+  },
+  UNSANITIZED,
+);
 
 test(
   "SDK client: it works through a kill and a restart of the reference server",
@@ -81,8 +118,7 @@ test(
       );
     assertEquals(strange, []);
   },
-  // The SDK's transport leaves a timer behind when it is closed.
-  { sanitizeOps: false, sanitizeResources: false },
+  UNSANITIZED,
 );
 
 test("Inspector CLI: it lists and calls tools", async () => {
