@@ -23,6 +23,10 @@ const HEAD =
 level, \`--log-format json\` writes one JSON object per line. With \`--log-to-client on\`, a client that has set a log level
 (\`logging/setLevel\`) also gets warnings and errors as \`notifications/message\`.
 
+With \`--log-file PATH\`, the same lines also go to a file, with the id of the process (\`pid\`), because several proxies may
+share it. At 10 MiB the file is renamed to \`PATH.1\`, and older ones to \`PATH.2\` up to \`PATH.4\`. Only you can read it. If it
+cannot be written, stderr says why, and the proxy works without it.
+
 No line contains a secret, or the body of a message. If a daemon or a client causes many lines of a kind, the first ten are
 written, and then one per second that counts the others. That does not apply to \`message\` lines.
 
