@@ -150,6 +150,8 @@ export interface LogEffect {
   readonly message: string;
   /** What the line reports, for programs; undefined for most lines. */
   readonly fact?: LogFact;
+  /** How many further events of this name the line stands for. */
+  readonly more?: number;
 }
 
 /**
@@ -201,7 +203,7 @@ export type LogEventName =
   // The program itself.
   | "bad-setting"
   | "cache"
-  | "unseen"
+  | "status-file"
   | "log-file"
   | "metrics"
   | "broken-stdout"
@@ -226,7 +228,7 @@ export type LossCause =
 export interface FailedRequest {
   /** The method. */
   readonly method: string;
-  /** The name of the tool, of the prompt or of the resource, if any. */
+  /** The name of the tool or of the prompt, if any. */
   readonly name?: string | undefined;
   /** The code of the error. */
   readonly code: number;
@@ -234,16 +236,19 @@ export interface FailedRequest {
   readonly reason: ErrorReason;
 }
 
+/** From where to where a message goes. */
+export type Direction =
+  | "from-client"
+  | "to-client"
+  | "from-daemon"
+  | "to-daemon";
+
 /** A message that was received or sent, without its body. */
 export interface MessageFact {
   /** The type of this fact. */
   readonly type: "message";
   /** From where to where it goes. */
-  readonly direction:
-    | "from-client"
-    | "to-client"
-    | "from-daemon"
-    | "to-daemon";
+  readonly direction: Direction;
   /** `request`, `response`, `notification` or another word. */
   readonly kind: string;
   /** The method, also that of the request of a response. */
@@ -268,7 +273,6 @@ export type LogFact =
     readonly attempts: number;
     /** How long the main link was down. */
     readonly downMs: number;
-    readonly isReconnect: boolean;
   }
   /** The main connection was lost. */
   | {
@@ -296,7 +300,7 @@ export type LogFact =
     /** True if it was on its way when the connection was lost. */
     readonly wasInFlight: boolean;
   }
-  /** A request was sent once more, on another connection. */
+  /** A request was sent again, on another connection. */
   | {
     readonly type: "request-repeated";
     readonly method: string;

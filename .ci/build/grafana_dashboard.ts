@@ -40,7 +40,7 @@ const CIRCUIT_VALUES = [
   ...[["closed", "green"], ["half-open", "orange"]] as const,
   ["open", "red"] as const,
 ];
-const CIRCUIT = 'max by (instance) (alwaysup_circuit_state{state="half_open",' +
+const CIRCUIT = 'max by (instance) (alwaysup_circuit_state{state="half-open",' +
   'SELECTED} or 2 * alwaysup_circuit_state{state="open",SELECTED})';
 
 /** Returns the growth of a counter in a step of the graph. */
@@ -181,7 +181,7 @@ const OUTAGES: readonly Panel[] = [
     width: 8,
   },
   {
-    title: "Requests that were sent once more",
+    title: "Requests that were sent again",
     type: "timeseries",
     queries: [increase("alwaysup_retries_total", "instance", "{{instance}}")],
     width: 8,

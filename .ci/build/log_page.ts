@@ -6,6 +6,7 @@
  * @module
  */
 
+import { code, formatTable } from "./settings_page.ts";
 import { LOG_EVENTS } from "../../lib/telemetry/log_events.ts";
 
 /** The URL of `config/LOG.md`. */
@@ -21,10 +22,10 @@ const HEAD =
 
 \`alwaysup\` writes its log to stderr, which most clients show as the log of the server. \`--log-level\` sets the lowest
 level, \`--log-format json\` writes one JSON object per line. With \`--log-to-client on\`, a client that has set a log level
-(\`logging/setLevel\`) also gets warnings and errors as \`notifications/message\`.
+(\`logging/setLevel\`), which the daemon has accepted, also gets warnings and errors as \`notifications/message\`.
 
 With \`--log-file PATH\`, the same lines also go to a file, with the id of the process (\`pid\`), because several proxies may
-share it. At 10 MiB the file is renamed to \`PATH.1\`, and older ones to \`PATH.2\` up to \`PATH.4\`. Only you can read it. If it
+share it; in lines of text, it is in \`alwaysup[PID]\`. At 10 MiB the file is renamed to \`PATH.1\`, and older ones to \`PATH.2\` up to \`PATH.4\`. Only you can read it. If it
 cannot be written, stderr says why, and the proxy works without it.
 
 No line contains a secret, or the body of a message. If a daemon or a client causes many lines of a kind, the first ten are
@@ -32,8 +33,9 @@ written, and then one per second that counts the others. That does not apply to 
 
 ## Fields of a line in JSON
 
-Every line has \`time\`, \`level\`, \`event\` and \`message\`. The event is one of the table below; the message is for people,
-and its words may change. Some events have more fields; times are in milliseconds:
+Every line has \`time\` (ISO 8601, in UTC), \`level\`, \`event\` and \`message\`. The event is one of the table below; the message
+is for people, and its words may change. A line that counts others has \`more\`, their number. Some events have more fields;
+durations are in milliseconds:
 
 `;
 
@@ -45,7 +47,7 @@ const FIELDS = [
   ],
   [
     "`lost`, `displaced`",
-    "`cause`, `reason`, `failedRequests`, `readyMs`: how long the connection was in use",
+    "`cause`, `reason`, `failedRequests`, `readyMs`: how long the connection was ready",
   ],
   ["`attempt-failed`", "`attempt`, `reason`"],
   [
@@ -61,11 +63,14 @@ const FIELDS = [
 ];
 
 const MIDDLE = `
+
 \`cause\` is one of \`closed\` (by the daemon), \`aborted\` (no close frame), \`timeout\` (the daemon did not answer), \`refused\`,
 \`displaced\` (by another client), \`too-large\` (a message), \`second-connection\` (of alwaysup itself) and \`stdout-full\` (the
 client does not read).
 
-\`--log-level debug\` writes a \`message\` line for every message in each of the four directions.
+\`--log-level debug\` writes a \`message\` line for every message. \`direction\` is \`from-client\`, \`to-client\`, \`from-daemon\` or
+\`to-daemon\`. \`kind\` is \`request\`, \`response\`, \`notification\`, \`frame\` (of an EX-AI daemon, with its \`op\` as \`method\`),
+\`invalid message\`, or \`message\` if it was not read. \`id\` is JSON text.
 
 ## Events
 
@@ -76,23 +81,9 @@ This list is complete.
 /** Returns the text of the page. */
 export function logPageText(): string {
   const rows = Object.entries(LOG_EVENTS)
-    .map(([name, text]) => [`\`${name}\``, text]);
-  return HEAD + formatTable(["Event", "Fields"], FIELDS) + MIDDLE +
-    formatTable(["Event", "What it reports"], rows);
-}
-
-/** Returns a table in Markdown, as \`deno fmt\` formats it. */
-function formatTable(
-  titles: readonly string[],
-  rows: readonly (readonly string[])[],
-): string {
-  const widths = titles.map((title, column) =>
-    Math.max(title.length, ...rows.map((row) => row[column]!.length))
-  );
-  const lineOf = (cells: readonly string[]): string =>
-    `| ${cells.map((cell, i) => cell.padEnd(widths[i]!)).join(" | ")} |\n`;
-  const rule = widths.map((width) => "-".repeat(width));
-  return [titles, rule, ...rows].map(lineOf).join("");
+    .map(([name, text]) => [code(name), text]);
+  return HEAD + formatTable([["Event", "Fields"], ...FIELDS]) + MIDDLE +
+    `${formatTable([["Event", "What it reports"], ...rows])}\n`;
 }
 
 if (import.meta.main) await Deno.writeTextFile(LOG_PAGE_FILE, logPageText());

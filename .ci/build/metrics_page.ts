@@ -82,7 +82,7 @@ const TAIL = `
 ## Labels
 
 - The names of tools and of prompts come from the client. Each of the first 200 tools and 200 prompts has series of its own,
-  and all others together have the name \`other\`. In the same way, 50 methods, 50 codes and 10 versions of MCP are kept. There
+  and all others together have the name \`_OTHER\`. In the same way, 50 methods, 50 codes and 10 versions of MCP are kept. There
   are 1,000 combinations at most.
 - \`error_type\` is the code of a JSON-RPC error, \`tool_error\` for a result with \`isError\`, or \`cancelled\`. A success has no
   such label. -31002 means: outcome unknown.
@@ -92,8 +92,9 @@ const TAIL = `
 - \`mcp_*\` follows OpenTelemetry's conventions for MCP, with underscores for dots.
 - Every \`alwaysup_*\` counter begins with 0 for each label, so \`increase()\` sees the first event. The series of a tool or of
   an error type begins with its first operation, which \`rate()\` and \`increase()\` therefore do not see.
-- \`alwaysup_link_up\` is also 0, and \`/readyz\` gives 503, before the client's first message, and while another client has
-  the only connection of the daemon. Then alwaysup does not try to connect.
+- \`alwaysup_link_up\` is also 0, and \`/readyz\` gives 503, while an open WebSocket waits for the client's first message, and
+  while another client has the only connection of the daemon. In both cases alwaysup makes no attempts.
+- \`alwaysup status --prometheus\` adds \`pid\`, and \`client\` if its name is known.
 - A counter begins with 0 for each new proxy. While a proxy runs, no counter falls.
 `;
 

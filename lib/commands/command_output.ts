@@ -6,8 +6,26 @@
 
 import { sanitizeLine } from "../text/sanitize.ts";
 import { describeChoices } from "../text/suggest.ts";
+import type { TerminalSize } from "../runtime/host.ts";
 import type { Output } from "../runtime/terminal.ts";
 import { flagsOf } from "./command_table.ts";
+
+/** What a text about proxies depends on besides the proxies. */
+export interface View extends TerminalSize, Pick<Output, "hasColors"> {
+  /** The time, in milliseconds since 1970. */
+  readonly now: number;
+  /** The number of status files that cannot be used. */
+  readonly problemCount: number;
+}
+
+/** Returns the text if no proxy is known. */
+export function describeNoProxy(
+  { problemCount }: Pick<View, "problemCount">,
+): string {
+  return problemCount === 0
+    ? "No alwaysup is running."
+    : "No status file could be read.";
+}
 
 /**
  * Returns a message about the first flag that a command does not have;

@@ -94,7 +94,7 @@ const COMMANDS_WITHOUT_HELP: readonly CommandInfo[] = [
   {
     name: "status",
     summary: "List the running proxies of this user.",
-    usage: ["[--json] [--verbose] [--watch]"],
+    usage: ["[--json | --verbose] [--watch]", "--prometheus"],
     details: [
       "Prints a line for each running proxy: process, client, daemon and its " +
       "URL, state of the connection, start, number of reconnects, and number " +
@@ -130,7 +130,7 @@ const COMMANDS_WITHOUT_HELP: readonly CommandInfo[] = [
     summary: "List the outages of the running proxies.",
     usage: ["[--json]"],
     details: [
-      "Prints the outages of each running proxy, the newest last: when it " +
+      "Prints the outages of each running proxy, the newest last: when each " +
       "began, how long it lasted, why, the number of attempts to connect, and " +
       "what it did to requests. An outage begins when the connection is lost, " +
       "and ends when the daemon is connected. A proxy keeps its newest 20 " +
@@ -139,8 +139,14 @@ const COMMANDS_WITHOUT_HELP: readonly CommandInfo[] = [
       "url, dialect, startedAt, history. In history, outages is an array with " +
       "lostAt, cause, reason, downMs (absent while the daemon is down), " +
       "attempts, repeatedCount, failedCount, failed (the first 10: method, " +
-      "name, code, reason). downMs is a duration in milliseconds. startedAt, " +
-      "lostAt and downSince are milliseconds since 1970.",
+      "name, code, reason). The other members count since the start: " +
+      "outageCount, downMs (of all ended outages), downSince (only while the " +
+      "daemon is down), dialAttempts (on all connections), reconnects (by " +
+      "cause), repeatedCount, failedRequests (by reason), unknownOutcomes, " +
+      "circuitOpenings. cause is one of the words in config/LOG.md, or " +
+      "unreachable: not reached since the start. downMs is a duration in " +
+      "milliseconds. startedAt, lostAt and downSince are milliseconds since " +
+      "1970.",
     ],
     flags: [{ flag: "json", help: "Print one JSON array." }],
     takesSettings: false,

@@ -10,9 +10,13 @@ import type { Host } from "../runtime/host.ts";
 import { type Output, outputSize } from "../runtime/terminal.ts";
 import { findRunningProxies } from "../proxy/status_file.ts";
 import { formatMoment, type ProxyStatus } from "../proxy/status_format.ts";
-import { describeUnknownFlag, printProblems } from "./command_output.ts";
+import {
+  describeNoProxy,
+  describeUnknownFlag,
+  printProblems,
+  type View,
+} from "./command_output.ts";
 import { outageAsPair } from "./outage_text.ts";
-import { NO_PROXY, type View } from "./status_table.ts";
 import { countOf, layOutPairs } from "./text_layout.ts";
 
 const INDENT = "  ";
@@ -40,7 +44,10 @@ export function history(
   output.print(
     args.includes("--json")
       ? formatHistoryAsJson(proxies)
-      : formatHistory(proxies, { now: Date.now(), columns }),
+      : formatHistory(proxies, {
+        ...{ now: Date.now(), columns },
+        problemCount: problems.length,
+      }),
   );
   return 0;
 }
@@ -59,10 +66,11 @@ export function formatHistoryAsJson(proxies: readonly ProxyStatus[]): string {
 /** Returns the outages of the proxies as lines, a group for each proxy. */
 export function formatHistory(
   proxies: readonly ProxyStatus[],
-  { now, columns }: Pick<View, "now" | "columns">,
+  view: Pick<View, "now" | "columns" | "problemCount">,
 ): string {
+  const { now, columns } = view;
   const [oldest] = proxies;
-  if (oldest === undefined) return NO_PROXY;
+  if (oldest === undefined) return describeNoProxy(view);
   if (proxies.every(({ history }) => history.outageCount === 0)) {
     const since = formatMoment(oldest.startedAt);
     const many = `${proxies.length} proxies have run, the oldest since`;

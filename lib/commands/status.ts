@@ -15,9 +15,13 @@ import { waitAtMost } from "../runtime/timeout.ts";
 import { type Output, outputSize } from "../runtime/terminal.ts";
 import { findRunningProxies } from "../proxy/status_file.ts";
 import { type ProxyStatus, toPublicStatus } from "../proxy/status_format.ts";
-import { describeUnknownFlag, printProblems } from "./command_output.ts";
+import {
+  describeUnknownFlag,
+  printProblems,
+  type View,
+} from "./command_output.ts";
 import { formatDetails } from "./status_details.ts";
-import { formatTable, type View } from "./status_table.ts";
+import { formatTable } from "./status_table.ts";
 
 /** How often `--watch` checks for changes. */
 const WATCH_INTERVAL_MS = 1_000;
@@ -25,15 +29,19 @@ const WATCH_INTERVAL_MS = 1_000;
 const MAX_SHOWN_PROBLEMS = 3;
 
 /** Returns the text about the proxies. */
-type Format = (proxies: readonly ProxyStatus[], view: View) => string;
+type Format = (
+  proxies: readonly ProxyStatus[],
+  view: View,
+) => string | Promise<string>;
 
-/** The flags that choose a format, and who reads it. The first one counts. */
+/** The flags that choose a format, and who reads it. */
 const FORMATS: readonly {
   readonly flag: string;
   readonly format: Format;
   readonly reader: "program" | "person";
 }[] = [
   { flag: "--json", format: formatAsJson, reader: "program" },
+  { flag: "--prometheus", format: formatMetrics, reader: "program" },
   { flag: "--verbose", format: formatDetails, reader: "person" },
 ];
 
@@ -41,22 +49,22 @@ const FORMATS: readonly {
  * Lists the running proxies once, or with `--watch` until a signal arrives.
  *
  * @returns the exit code: 0; 1 if the folder of the status files cannot be
- * read; 2 for an unknown flag
+ * read; 2 for an unknown flag, or for flags that exclude each other
  */
 export async function status(
   args: readonly string[],
   host: Host,
   output: Output,
 ): Promise<number> {
-  const mistake = describeUnknownFlag("status", args);
+  const mistake = describeUnknownFlag("status", args) ??
+    describeConflict(args);
   if (mistake !== undefined) {
     output.printError(mistake);
     return 2;
   }
-  if (args.includes("--prometheus")) return await printMetrics(host, output);
   const { format, reader } = FORMATS.find(({ flag }) => args.includes(flag)) ??
     { format: formatTable, reader: "person" };
-  if (!args.includes("--watch")) return printOnce(format, host, output);
+  if (!args.includes("--watch")) return await printOnce(format, host, output);
   const { promise: stop, resolve } = Promise.withResolvers<"stop">();
   host.onSignal(() => resolve("stop"));
   const hasScreen = reader === "person" && host.isTty("stdout") &&
@@ -70,21 +78,27 @@ export async function status(
   return 0;
 }
 
-function printOnce(format: Format, host: Host, output: Output): number {
-  const { proxies, problems, isComplete } = findRunningProxies(host);
-  printProblems("status", problems, output);
-  if (!isComplete) return 1;
-  output.print(format(proxies, endlessView(host, output)));
-  return 0;
+/** Returns a message about flags that exclude each other, if there are any. */
+function describeConflict(args: readonly string[]): string | undefined {
+  const [first, second] = FORMATS.map(({ flag }) => flag)
+    .filter((flag) => args.includes(flag));
+  const other = second ??
+    (first === "--prometheus" && args.includes("--watch")
+      ? "--watch"
+      : undefined);
+  return other &&
+    `alwaysup status: ${first} and ${other} exclude each other; use one`;
 }
 
-async function printMetrics(host: Host, output: Output): Promise<number> {
+async function printOnce(
+  format: Format,
+  host: Host,
+  output: Output,
+): Promise<number> {
   const { proxies, problems, isComplete } = findRunningProxies(host);
   printProblems("status", problems, output);
   if (!isComplete) return 1;
-  // Imported only here, because it imports a package.
-  const { formatAsPrometheus } = await import("./status_metrics.ts");
-  output.print(await formatAsPrometheus(proxies));
+  output.print(await format(proxies, viewOf(host, output, problems)));
   return 0;
 }
 
@@ -104,16 +118,23 @@ async function printChangesUntil(
       printProblems("status", problems, output);
     }
     // If the folder cannot be read, a proxy may run all the same.
-    const text = isComplete ? format(proxies, endlessView(host, output)) : "";
+    const text = isComplete
+      ? await format(proxies, viewOf(host, output, problems))
+      : "";
     if (text !== printedText && text !== "") output.print(text);
     [printedText, printedProblems] = [text, problemText];
   } while (await waitAtMost(WATCH_INTERVAL_MS, stop) !== "stop");
 }
 
 /** Returns the view of text that may be longer than the terminal is high. */
-function endlessView(host: Host, { hasColors }: Output): View {
+function viewOf(
+  host: Host,
+  { hasColors }: Output,
+  { length: problemCount }: readonly string[],
+): View {
   const { columns } = outputSize(host);
-  return { now: Date.now(), columns, rows: Infinity, hasColors };
+  const now = Date.now();
+  return { now, columns, rows: Infinity, hasColors, problemCount };
 }
 
 /** Paints the text again and again, because it has durations. */
@@ -132,10 +153,21 @@ async function paintUntil(
     const problemLines = problems.slice(0, MAX_SHOWN_PROBLEMS)
       .map((problem) => cutEnd(sanitizeLine(problem), columns));
     const textRows = Math.max(1, rows - problemLines.length);
+    const problemCount = problems.length;
     const view = { now: Date.now(), columns, rows: textRows, hasColors };
-    const lines = isComplete ? format(proxies, view).split("\n") : [];
+    const lines = isComplete
+      ? (await format(proxies, { ...view, problemCount })).split("\n")
+      : [];
     await paint([...lines, ...problemLines].slice(0, rows));
   } while (await waitAtMost(WATCH_INTERVAL_MS, stop) !== "stop");
+}
+
+async function formatMetrics(
+  proxies: readonly ProxyStatus[],
+): Promise<string> {
+  // Imported only here, because it imports a package.
+  const { formatAsPrometheus } = await import("./status_metrics.ts");
+  return await formatAsPrometheus(proxies);
 }
 
 function formatAsJson(proxies: readonly ProxyStatus[]): string {

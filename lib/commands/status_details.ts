@@ -14,7 +14,7 @@ import {
   type ProxyStatus,
 } from "../proxy/status_format.ts";
 import { describeOutage } from "./outage_text.ts";
-import { NO_PROXY, type View } from "./status_table.ts";
+import { describeNoProxy, type View } from "./command_output.ts";
 import { countOf, fitBlocks, layOutPairs, type Pair } from "./text_layout.ts";
 
 /** How many outages are described; `alwaysup history` describes all. */
@@ -26,7 +26,7 @@ export function formatDetails(
   proxies: readonly ProxyStatus[],
   view: View,
 ): string {
-  if (proxies.length === 0) return NO_PROXY;
+  if (proxies.length === 0) return describeNoProxy(view);
   const blocks = proxies.map((proxy, i) => {
     const pairs = detailsOf(proxy, view.now).map(([name, ...values]): Pair => [
       name,

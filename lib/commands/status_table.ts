@@ -7,29 +7,20 @@
 
 import { cutEnd, cutMiddle } from "../text/display_width.ts";
 import { sanitizeLine } from "../text/sanitize.ts";
-import type { TerminalSize } from "../runtime/host.ts";
-import { colorize, type Output } from "../runtime/terminal.ts";
+import { colorize } from "../runtime/terminal.ts";
 import {
   describeConnectionState,
   formatDuration,
-  isConnected,
+  hasOpenWebSocket,
   type ProxyStatus,
 } from "../proxy/status_format.ts";
+import { describeNoProxy, type View } from "./command_output.ts";
 import {
   fitBlocks,
   fitColumns,
   joinCells,
   type TableColumn,
 } from "./text_layout.ts";
-
-/** What a text about proxies depends on besides the proxies. */
-export interface View extends TerminalSize, Pick<Output, "hasColors"> {
-  /** The time, in milliseconds since 1970. */
-  readonly now: number;
-}
-
-/** The text if there is no proxy. */
-export const NO_PROXY = "No alwaysup is running.";
 
 /** A column of the table; the cell is a function of the proxy. */
 type StatusColumn = Omit<TableColumn, "cells"> & {
@@ -74,7 +65,7 @@ export function formatTable(
   proxies: readonly ProxyStatus[],
   view: View,
 ): string {
-  if (proxies.length === 0) return NO_PROXY;
+  if (proxies.length === 0) return describeNoProxy(view);
   const { now, columns: width } = view;
   const columns = fitColumns(
     COLUMNS.map(({ cellOf, ...column }) => ({
@@ -109,7 +100,7 @@ function describeTrouble(
 ): string | undefined {
   const notes: string[] = [];
   if (circuit !== "closed") notes.push(`circuit breaker ${circuit}`);
-  if (lastError !== undefined && !isConnected(connectionState)) {
+  if (lastError !== undefined && !hasOpenWebSocket(connectionState)) {
     const age = lastErrorAt === undefined
       ? ""
       : ` ${formatDuration(now - lastErrorAt)} ago`;

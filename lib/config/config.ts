@@ -179,7 +179,7 @@ export function readConfig(
     caCertificates: caCertificates ?? [],
     providers: collectProviders(rows, values),
   };
-  warnings.push(...unencryptedSecretWarnings(config, token));
+  warnings.push(...warningsAbout(config, token));
   return { kind: "config", config, warnings };
 }
 
@@ -289,6 +289,21 @@ function collectProviders(
     found.set(name, { ...limits, name, [kind]: values[key] });
   }
   return [...found.values()];
+}
+
+/** Returns the warnings about settings that are valid. */
+function warningsAbout(
+  config: Config,
+  token: string | undefined,
+): readonly string[] {
+  const warnings = unencryptedSecretWarnings(config, token);
+  if (config.metrics !== "on" || config.status === "on") return warnings;
+  return [
+    ...warnings,
+    "--metrics on: it has no effect with --status off, because `alwaysup " +
+    "status --prometheus` reads the status file; remove --status off, or give " +
+    "--metrics an address",
+  ];
 }
 
 function unencryptedSecretWarnings(

@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { HttpAddress } from "../runtime/http_server.ts";
+
 /** Parses the text of a setting. Throws a {@linkcode SettingError}. */
 export type SettingParser<T> = (text: string) => T;
 
@@ -199,18 +201,13 @@ export function parseHost(text: string): string {
 }
 
 /** Where metrics go: nowhere, only to the status file, or also to HTTP. */
-export type MetricsSetting = "off" | "on" | {
-  /** A host name or an IP address; IPv6 without brackets. */
-  readonly host: string;
-  /** The port; 0 picks a free one. */
-  readonly port: number;
-};
+export type MetricsSetting = "off" | "on" | HttpAddress;
 
-/** Parses `off`, `on`, `HOST:PORT`, `[IPV6]:PORT`, or a port of 127.0.0.1. */
+/** Parses `off`, `on`, `HOST:PORT` or `[IPV6]:PORT`. */
 export function parseMetrics(text: string): MetricsSetting {
   if (text === "off" || text === "on") return text;
-  const [, ipv6, name = "127.0.0.1", digits] =
-    /^(?:(?:\[([\da-fA-F:.]+)\]|([\w.-]+)):)?(\d{1,5})$/.exec(text) ?? [];
+  const [, ipv6, name = "", digits] =
+    /^(?:\[([\da-fA-F:.]+)\]|([\w.-]+)):(\d{1,5})$/.exec(text) ?? [];
   const port = Number(digits);
   const host = ipv6 ?? name;
   const isHost = URL.canParse(

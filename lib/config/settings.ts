@@ -371,7 +371,7 @@ export const SETTINGS = {
     env: ["LOG_LEVEL"],
     default: "info",
     value: "debug|info|warn|error",
-    help: "Lowest level of log lines on stderr.",
+    help: "Lowest level of log lines, on stderr and in the log file.",
     isShared: true,
     parse: oneOf("debug", "info", "warn", "error"),
   },
@@ -396,14 +396,14 @@ export const SETTINGS = {
     default: "off",
     ...ON_OFF,
     help:
-      "Also send warnings to a client that has set a log level, as notifications/message.",
+      "Also send warnings and errors, as notifications/message, to a client that has set a log level.",
   }),
   metrics: flagSetting("metrics", {
     group: "Metrics",
     default: "off",
     value: "off|on|ADDRESS",
     help:
-      "Collect metrics. on: only for `alwaysup status --prometheus`. ADDRESS, such as 127.0.0.1:9464: also serve them there over HTTP; port 0 picks a free one.",
+      "Count messages, and measure requests. on: for `alwaysup status --prometheus`. ADDRESS, such as 127.0.0.1:9464: also serve all metrics there over HTTP; port 0 picks a free one.",
     parse: parseMetrics,
   }),
   envFile: {

@@ -91,8 +91,15 @@ export function isIdempotent(
   return params.task === undefined && isToolIdempotent(params.name);
 }
 
-/** The longest name of a tool or a prompt in a text, in UTF-16 units. */
-const MAX_NAME_CHARS = 80;
+/** The longest method or name of a peer in a text, in UTF-16 units. */
+const MAX_WORD_CHARS = 80;
+
+/** Cuts a word that a peer has chosen: a method, an id, a name or a version. */
+export function cutWord(word: string): string {
+  return word.length > MAX_WORD_CHARS
+    ? `${word.slice(0, MAX_WORD_CHARS)}...`
+    : word;
+}
 
 /** Returns the name of the tool or prompt of a request, if it has one. */
 export function nameOf(
@@ -100,7 +107,7 @@ export function nameOf(
 ): string | undefined {
   if (method !== "tools/call" && method !== "prompts/get") return undefined;
   const name = getMember(params, "name");
-  return typeof name === "string" ? name.slice(0, MAX_NAME_CHARS) : undefined;
+  return typeof name === "string" ? cutWord(name) : undefined;
 }
 
 /** The lists with change notifications, named by their capabilities. */

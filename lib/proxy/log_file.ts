@@ -90,9 +90,10 @@ export class LogFile implements SharedOutput {
     } catch (error) {
       this.#hasLoadFailed = true;
       const why = errorMessageOf(error);
-      return this.#reportUnwritten(
+      return this.#report(
         "load",
-        `the package that writes it cannot be loaded (${why})`,
+        `The log file ${this.#path} is not written: the package that writes ` +
+          `it cannot be loaded (${why}). The log is only on stderr.`,
       );
     }
     this.#writeLines();
@@ -102,9 +103,10 @@ export class LogFile implements SharedOutput {
   readonly write = (line: string): void => {
     if (this.#hasLoadFailed) return;
     if (this.#waitingChars > MAX_WAITING_CHARS) {
-      return this.#reportUnwritten(
+      return this.#report(
         "slow",
-        "the disk is too slow for all lines",
+        `The log file ${this.#path} lacks lines: the disk is too slow for ` +
+          "all. Raise --log-level, or name a file on another disk.",
       );
     }
     this.#lines.push(line);
@@ -259,9 +261,9 @@ export class LogFile implements SharedOutput {
   #reportUnwritten(kind: string, why: string): void {
     this.#report(
       kind,
-      `The log file ${this.#path} is not written: ${why}. Make sure that you ` +
-        "can write to it, or name another file with --log-file " +
-        "(ALWAYSUP_LOG_FILE). Until then, new lines are only on stderr.",
+      `The log file ${this.#path} is not written: ${why}. Correct that, ` +
+        "or name another file with --log-file (ALWAYSUP_LOG_FILE). Until " +
+        "then, new lines are only on stderr.",
     );
   }
 

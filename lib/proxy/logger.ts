@@ -1,6 +1,6 @@
 /**
- * Formats log effects as lines for stderr and the log file, and limits the rate of lines that a
- * client or a daemon can cause with each message.
+ * Formats log effects as lines for stderr and the log file, and limits the rate
+ * of lines that a client or a daemon can cause with each message.
  *
  * @module
  */
@@ -17,7 +17,7 @@ interface LogLine {
   readonly level: LogLevel;
   readonly event: LogEffect["event"];
   readonly message: string;
-  readonly fields: LogFields | undefined;
+  readonly fields: LogFields;
 }
 
 const LEVEL_RANK = { debug: 0, info: 1, warn: 2, error: 3 } as const;
@@ -54,11 +54,12 @@ export function createLogger(
 
 /** Removes secrets from the text and from the fields of an entry. */
 function redactLogEntry(
-  { level, event, message, fact }: LogEntry,
+  { level, event, message, fact, more }: LogEntry,
   redact: Redactor,
 ): LogLine {
-  const fields = fact && Object.fromEntries(
-    Object.entries(fieldsOf(fact)).map(([name, value]) => [
+  const all = { ...(fact && fieldsOf(fact)), ...(more && { more }) };
+  const fields = Object.fromEntries(
+    Object.entries(all).map(([name, value]) => [
       name,
       typeof value === "string" ? redact(value) : value,
     ]),
@@ -127,8 +128,9 @@ export class LogRateLimiter {
         continue;
       }
       if (windowEndsAt <= now) {
-        const more = surplus === 1 ? "" : ` (and ${surplus - 1} more like it)`;
-        this.#log({ ...last, message: last.message + more });
+        const more = surplus - 1;
+        const words = more === 0 ? "" : ` (and ${more} more like it)`;
+        this.#log({ ...last, message: last.message + words, more });
         // The burst continues, so lines in the next window are only counted.
         group.surplus = 0;
         group.windowEndsAt = now + COUNTING_WINDOW_MS;

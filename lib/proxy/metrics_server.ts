@@ -13,7 +13,7 @@
  */
 
 import {
-  isUp,
+  isConnected,
   type MeasuredProxy,
   metricFamiliesOf,
 } from "../telemetry/metric_families.ts";
@@ -25,20 +25,13 @@ import {
 import { errorMessageOf } from "../text/error_message.ts";
 import { systemErrorCode } from "../runtime/host.ts";
 import {
+  type HttpAddress,
   type HttpLimits,
   type HttpRequest,
   type HttpResponse,
   type HttpServer,
   serveHttp,
 } from "../runtime/http_server.ts";
-
-/** The address that the metrics are served on. */
-export interface MetricsAddress {
-  /** A host name, or an IP address; IPv6 without brackets. */
-  readonly host: string;
-  /** The port; 0 picks a free one. */
-  readonly port: number;
-}
 
 /** The proxy at one moment. */
 export interface Measurement {
@@ -68,7 +61,7 @@ const COMMON_HEADERS = {
  * @throws {Error} if nothing can listen on the address
  */
 export function serveMetrics(
-  address: MetricsAddress,
+  address: HttpAddress,
   measure: () => Measurement,
 ): Promise<HttpServer> {
   return serveHttp(
@@ -97,7 +90,7 @@ export function describeListenError(error: unknown): string {
 }
 
 /** Returns the URL of the metrics. */
-export function metricsUrlOf({ host, port }: MetricsAddress): string {
+export function metricsUrlOf({ host, port }: HttpAddress): string {
   return `http://${host.includes(":") ? `[${host}]` : host}:${port}/metrics`;
 }
 
@@ -115,8 +108,8 @@ export async function respondTo(
   if (!isOwnHost(host, ownHost)) {
     return plain(
       403,
-      "The Host header must be an IP address, localhost, or the host of " +
-        "--metrics.",
+      "The Host header must be an IP address, localhost, " +
+        "host.docker.internal, or the host of --metrics.",
     );
   }
   const origin = request.header("origin");
@@ -142,7 +135,7 @@ export async function respondTo(
       return plain(200, "alwaysup runs.");
     case "/readyz": {
       const { snapshot } = measure().proxy;
-      return isUp(snapshot)
+      return isConnected(snapshot)
         ? plain(200, "The daemon is connected.")
         : plain(503, "The daemon is not connected.");
     }

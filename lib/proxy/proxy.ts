@@ -26,13 +26,13 @@ import { describeHealthFile, readHealthFile } from "./health_file.ts";
 import { Mcp } from "../dialects/mcp/mcp.ts";
 import { BackPressure, MAX_UNREAD } from "./back_pressure.ts";
 import { StatusFile, statusFolder } from "./status_file.ts";
-import { LogRateLimiter } from "./logger.ts";
+import { type LogEntry, LogRateLimiter } from "./logger.ts";
 import { bugReport, createLogEffect } from "../session/session_log.ts";
 import { Session } from "../session/session.ts";
 import { HistoryRecorder } from "../telemetry/history.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
-import type { HttpServer } from "../runtime/http_server.ts";
-import type { Measurement, MetricsAddress } from "./metrics_server.ts";
+import type { HttpAddress, HttpServer } from "../runtime/http_server.ts";
+import type { Measurement } from "./metrics_server.ts";
 import type { LiveStatus, ProxyInfo } from "./status_format.ts";
 import type { Snapshot } from "../session/snapshot.ts";
 import { cacheKeyOf, CacheWriter, readCacheFile } from "./cache_file.ts";
@@ -77,7 +77,7 @@ export async function runProxy(
   config: Config,
   version: string,
   host: Host,
-  log: (entry: Omit<LogEffect, "type">) => void,
+  log: (entry: LogEntry) => void,
   onTurn?: (takeSnapshot: () => Snapshot) => void,
   transport: Transport = createWebSocketTransport(config, host),
 ): Promise<number> {
@@ -153,7 +153,7 @@ class Proxy {
     config: Config,
     version: string,
     host: Host,
-    log: (entry: Omit<LogEffect, "type">) => void,
+    log: (entry: LogEntry) => void,
     onTurn: ((takeSnapshot: () => Snapshot) => void) | undefined,
     transport: Transport,
     telemetry: Telemetry | undefined,
@@ -328,7 +328,7 @@ class Proxy {
   }
 
   /** Serves the metrics. If that fails, the proxy works without them. */
-  async #serveMetrics(address: MetricsAddress): Promise<void> {
+  async #serveMetrics(address: HttpAddress): Promise<void> {
     const { describeListenError, metricsUrlOf, serveMetrics } = await import(
       "./metrics_server.ts"
     );
@@ -486,7 +486,7 @@ class Proxy {
           errorMessageOf(error)
         } ` +
         "(--status off disables the status file).";
-      this.#writeLog(isUnreported ? "warn" : "debug", "unseen", text);
+      this.#writeLog(isUnreported ? "warn" : "debug", "status-file", text);
     }
   }
 

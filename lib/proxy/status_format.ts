@@ -155,7 +155,7 @@ function isConnectionState(value: unknown): value is ConnectionState {
 }
 
 /** True if the WebSocket is connected, as far as the proxy knows. */
-export function isConnected({ phase }: ConnectionState): boolean {
+export function hasOpenWebSocket({ phase }: ConnectionState): boolean {
   return phase === "ready" || phase === "checking" || phase === "open";
 }
 

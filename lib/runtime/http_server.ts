@@ -36,6 +36,14 @@ export interface HttpServer {
   close(): void;
 }
 
+/** The address that a server listens on. */
+export interface HttpAddress {
+  /** A host name or an IP address; IPv6 without brackets. */
+  readonly host: string;
+  /** The port; 0 picks a free one. */
+  readonly port: number;
+}
+
 /** The limits of a server. */
 export interface HttpLimits {
   /** The most connections at a time. Further ones are closed at once. */
@@ -50,12 +58,12 @@ export interface HttpLimits {
 const MAX_HEADER_BYTES = 8 * 1024;
 
 /**
- * Starts a server on an address; port 0 picks a free port.
+ * Starts a server on an address.
  *
  * @throws {Error} if nothing can listen on the address
  */
 export async function serveHttp(
-  { host, port }: { readonly host: string; readonly port: number },
+  { host, port }: HttpAddress,
   limits: HttpLimits,
   respond: (request: HttpRequest) => Promise<HttpResponse>,
 ): Promise<HttpServer> {
@@ -66,7 +74,7 @@ export async function serveHttp(
   const http = createServer({ maxHeaderSize: MAX_HEADER_BYTES });
   // The body of a request is not read.
   http.on("request", (request, response) => {
-    void answer(request, response, respond);
+    answer(request, response, respond).catch(() => response.destroy());
   });
   http.on("clientError", (_, socket) => socket.destroy());
   // Bun's HTTP server does not report a connection before its first request,

@@ -113,11 +113,11 @@ export class CircuitBreaker {
   advance(): void {
     const { state } = this;
     if (state === this.#loggedState) return;
-    const isTripped = this.#loggedState === "closed";
+    const hasJustTripped = this.#loggedState === "closed";
     this.#loggedState = state;
     const cause = this.links.isMainRefused
       ? { kind: "refused" } as const
       : { kind: "long-outage", queueMs: this.queueTimeoutMs } as const;
-    this.effects.log.circuitChanged(state, isTripped ? cause : undefined);
+    this.effects.log.circuitChanged(state, hasJustTripped ? cause : undefined);
   }
 }

@@ -72,8 +72,11 @@ export class Connections extends SessionPart {
 
   /** Logs a connection, or a reconnection if the daemon was usable before. */
   logConnected(reconnect: ReconnectInfo): void {
-    const isReconnect = this.availability.countConnection() > 0;
-    this.effects.log.connected(reconnect, isReconnect);
+    const isFirst = this.availability.countConnection() === 0;
+    this.effects.log.connected(
+      isFirst ? "first" : "again",
+      reconnect,
+    );
   }
 
   /** Starts the check if it risks no call. Returns true if it was started. */

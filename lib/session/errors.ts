@@ -16,7 +16,7 @@ import {
   type ErrorData,
   type Id,
 } from "../protocol/jsonrpc.ts";
-import { nameOf } from "../protocol/methods.ts";
+import { cutWord, nameOf } from "../protocol/methods.ts";
 import type { FailedRequest } from "../events.ts";
 import type { DeliveryState } from "./delivery_rules.ts";
 
@@ -314,7 +314,10 @@ function buildError(
   const { id, method } = request;
   return {
     text: buildErrorResponse(id, code, message, data),
-    request: { method, name: nameOf(request), code, reason: data.reason },
+    request: {
+      ...{ method: cutWord(method), name: nameOf(request) },
+      ...{ code, reason: data.reason },
+    },
     wasInFlight: isInFlight,
   };
 }

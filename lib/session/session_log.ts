@@ -23,7 +23,7 @@ import type {
 } from "../protocol/jsonrpc.ts";
 import { errorMessageOf } from "../text/error_message.ts";
 import { sanitizeLine } from "../text/sanitize.ts";
-import { nameOf } from "../protocol/methods.ts";
+import { cutWord, nameOf } from "../protocol/methods.ts";
 import { formatSeconds, type LinkOutage, type RequestError } from "./errors.ts";
 
 /** The problem of a client that sends `Content-Length` headers, and advice. */
@@ -74,7 +74,7 @@ export class SessionLog {
     size: number,
     level: LogLevel = "warn",
   ): void {
-    const about = id === undefined ? "" : `, id ${truncate(id)}`;
+    const about = id === undefined ? "" : `, id ${cutWord(id)}`;
     const text = `The ${side} sent an invalid JSON-RPC message (${size} ` +
       `characters${about}): ${reason}.`;
     this.#log(level, `invalid-from-${side}`, text);
@@ -82,8 +82,8 @@ export class SessionLog {
 
   /** Logs that the client reused the id of an unanswered request. */
   duplicateId({ id, method }: Request): void {
-    const text = `Dropped a second request with id ${truncate(id)} ` +
-      `(${truncate(method)}): the first request has no response yet, and an ` +
+    const text = `Dropped a second request with id ${cutWord(id)} ` +
+      `(${cutWord(method)}): the first request has no response yet, and an ` +
       "error would look like its response. Use each id only once.";
     this.#log("warn", "duplicate-id", text);
   }
@@ -107,7 +107,7 @@ export class SessionLog {
     const count = this.#droppedCount;
     this.#loggedDroppedCount = count;
     const total = count === 1 ? "" : `; ${count} notifications ${scope}`;
-    const text = `Dropped ${truncate(this.#lastDropped!.method)}: it was too ` +
+    const text = `Dropped ${cutWord(this.#lastDropped!.method)}: it was too ` +
       "large, the queue was full, or there was no connection for too long " +
       `(--max-message, --queue-limit, --queue-timeout)${total}.`;
     this.#log("warn", "dropped-notification", text);
@@ -115,14 +115,14 @@ export class SessionLog {
 
   /** Logs that a notification from the daemon was over the size limit. */
   notificationTooLarge({ method, text: { length } }: Notification): void {
-    const text = `Dropped ${truncate(method)}: it has ${length} characters, ` +
+    const text = `Dropped ${cutWord(method)}: it has ${length} characters, ` +
       "more than --max-message allows.";
     this.#log("warn", "dropped-notification", text);
   }
 
   /** Logs that a message was dropped because it refers to nothing pending. */
   unexpectedMessage(side: "client" | "daemon", description: string): void {
-    const text = `Dropped ${truncate(description)} from the ${side}: it ` +
+    const text = `Dropped ${cutWord(description)} from the ${side}: it ` +
       "refers to nothing that is pending.";
     this.#log("debug", `stray-from-${side}`, text);
   }
@@ -154,12 +154,12 @@ export class SessionLog {
     this.#log(level, "request-failed", text, fact);
   }
 
-  /** Logs that a request is sent once more, on another connection. */
+  /** Logs that a request is sent again, on another connection. */
   requestRepeated(request: Request): void {
-    const { method } = request;
+    const method = cutWord(request.method);
     const name = nameOf(request);
-    const text = `${requestLabel(method, name)} was sent once more, ` +
-      "because its connection was lost.";
+    const text = `${requestLabel(method, name)} was sent again, because its ` +
+      "connection was lost.";
     const fact = { type: "request-repeated", method, name } as const;
     this.#log("info", "request-repeated", text, fact);
   }
@@ -185,7 +185,8 @@ export class SessionLog {
         } at most`
       : "";
     const text = `The circuit breaker is ${state}${why}.`;
-    const level = cause === undefined ? "debug" : "info";
+    // Between its opening and its closing, each request changes it twice.
+    const level = cause !== undefined || state === "closed" ? "info" : "debug";
     this.#log(level, "circuit", text, { type: "circuit", state });
   }
 
@@ -202,15 +203,13 @@ export class SessionLog {
   }
 
   /** Logs a connection. */
-  connected({ attempt, downMs }: ReconnectInfo, isReconnect: boolean): void {
+  connected(
+    which: "first" | "again",
+    { attempt, downMs }: ReconnectInfo,
+  ): void {
     const daemon = `to WebSocket daemon at ${this.url}`;
-    const fact = {
-      type: "connected",
-      attempts: attempt,
-      downMs,
-      isReconnect,
-    } as const;
-    if (!isReconnect) {
+    const fact = { type: "connected", attempts: attempt, downMs } as const;
+    if (which === "first") {
       const text = `Successfully connected ${daemon}`;
       return this.#log("info", "connected", text, fact);
     }
@@ -363,7 +362,7 @@ export class SessionLog {
 
   /** Logs that a result was not cached because it contains a secret. */
   responseNotCached(method: string): void {
-    const text = `The daemon's answer to ${truncate(method)} is not cached: ` +
+    const text = `The daemon's answer to ${cutWord(method)} is not cached: ` +
       "it contains a secret that was sent to the daemon.";
     this.#log("warn", "withheld", text);
   }
@@ -481,13 +480,7 @@ function lossCauseOf(cause: DisconnectCause): LossCause {
 }
 
 function requestLabel(method: string, name: string | undefined): string {
-  const what = truncate(method);
-  return name === undefined ? what : `${what} ${JSON.stringify(name)}`;
-}
-
-/** Limits the length of an id or a method, which a peer has chosen. */
-function truncate(text: Id): string {
-  return text.length > 80 ? `${text.slice(0, 80)}...` : text;
+  return name === undefined ? method : `${method} ${JSON.stringify(name)}`;
 }
 
 /** Returns whether an attempt is logged above `debug`: 1st, 5th, every 10th. */

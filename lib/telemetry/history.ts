@@ -1,10 +1,6 @@
 /**
- * Collects what was lost, when, why, for how long, and which requests it cost.
- *
- * This folder contains what makes a proxy observable: a fold over the events
- * and the effects of a session. The session does not know of it. `history.ts`
- * sees only log effects and dials, which are rare, so it is always on. What
- * sees every message is loaded only if a setting asks for it.
+ * Records what was lost, when, why, for how long, and which requests it cost.
+ * It sees only log effects and dials, which are rare, so it is always on.
  *
  * An outage begins when the main connection is lost, or with the first failed
  * attempt if there was none yet. It ends when the daemon is connected.
@@ -19,7 +15,7 @@ import type {
   LogFact,
   LossCause,
 } from "../events.ts";
-import { ErrorCode } from "../protocol/jsonrpc.ts";
+import { ErrorCode, type ErrorReason } from "../protocol/jsonrpc.ts";
 import { sanitizeLine } from "../text/sanitize.ts";
 
 /** An outage; durations are in milliseconds. */
@@ -34,9 +30,9 @@ export interface Outage {
   readonly downMs?: number;
   /** How many attempts to connect were made. */
   readonly attempts: number;
-  /** How many requests were sent once more after it. */
+  /** How many requests were sent again after it. */
   readonly repeatedCount: number;
-  /** How many requests ended with an error because of it. */
+  /** How many requests ended with an error during it, or because of it. */
   readonly failedCount: number;
   /** The first of these requests. */
   readonly failed: readonly FailedRequest[];
@@ -59,10 +55,10 @@ export interface History {
   readonly dialAttempts: number;
   /** How often the daemon was connected again, by the cause of the loss. */
   readonly reconnects: Readonly<Partial<Record<LossCause, number>>>;
-  /** How many requests were sent once more. */
+  /** How many requests were sent again. */
   readonly repeatedCount: number;
   /** How many requests ended with an error of the proxy, by the reason. */
-  readonly failedRequests: Readonly<Record<string, number>>;
+  readonly failedRequests: Readonly<Partial<Record<ErrorReason, number>>>;
   /** How many requests ended with an unknown outcome. */
   readonly unknownOutcomes: number;
   /** How often the circuit breaker opened. */
@@ -114,7 +110,7 @@ export class HistoryRecorder {
   #dialAttempts = 0;
   readonly #reconnects: Partial<Record<LossCause, number>> = {};
   #repeatedCount = 0;
-  readonly #failedRequests: Record<string, number> = {};
+  readonly #failedRequests: Partial<Record<ErrorReason, number>> = {};
   #unknownOutcomes = 0;
   #circuit: CircuitState = "closed";
   #circuitOpenings = 0;
@@ -243,7 +239,7 @@ export class HistoryRecorder {
       this.#justFailed.push({ at: now, request });
       return;
     }
-    // It was lost before, and could not be sent once more after the outage.
+    // It was lost before, and could not be sent again after the outage.
     const last = this.#outages.at(-1);
     if (last) addFailure(last, request);
   }

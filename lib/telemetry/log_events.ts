@@ -32,7 +32,7 @@ export const LOG_EVENTS: Readonly<Record<LogEventName, string>> = {
   // Requests and other messages.
   "message": "a message was received or sent",
   "request-failed": "a request ended with an error of alwaysup",
-  "request-repeated": "a request was sent once more after a lost connection",
+  "request-repeated": "a request was sent again after a lost connection",
   "duplicate-id": "a request was dropped, because its id is in use",
   "dropped-notification": "a notification was dropped",
   "overlong-line": "a line of the client was too long to be read",
@@ -52,8 +52,8 @@ export const LOG_EVENTS: Readonly<Record<LogEventName, string>> = {
   // The program itself.
   "bad-setting": "a setting or a line of the .env file is not used",
   "cache": "the cache file is not used or not written",
-  "unseen": "the status file is not written",
-  "log-file": "the log file is not written",
+  "status-file": "the status file is not written",
+  "log-file": "the log file is not written or not renamed",
   "metrics": "where the metrics are served, or why they are not",
   "broken-stdout": "stdout is closed, so the client is gone",
   "bug": "a bug of alwaysup; please report it",

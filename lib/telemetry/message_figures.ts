@@ -12,16 +12,20 @@ import {
   type MessageFigures,
   type OperationFigures,
 } from "./figures.ts";
+import { cutWord } from "../protocol/methods.ts";
+import type { Direction } from "../events.ts";
 import type {
-  Direction,
   ObservedMessage,
   OpenOperation,
   OperationEnd,
   TelemetrySink,
 } from "./message_observer.ts";
 
-/** The value of an attribute that has too many values already. */
-export const OTHER = "other";
+/**
+ * The value of an attribute that has too many values already, as OpenTelemetry
+ * names it.
+ */
+export const OTHER = "_OTHER";
 /** How many tools, and how many prompts, have figures of their own. */
 const MAX_NAMES = 200;
 const MAX_METHODS = 50;
@@ -93,7 +97,7 @@ export class MessageCounter implements TelemetrySink {
     { request, name, protocolVersion }: OpenOperation,
     { errorType, statusCode }: OperationEnd,
   ): Omit<Attributes, "side"> {
-    const method = this.#methods.bound(request.method);
+    const method = this.#methods.bound(cutWord(request.method));
     const names = method === "tools/call" ? this.#tools : this.#prompts;
     const isCodeKnown = statusCode === undefined ||
       this.#statusCodes.bound(`${statusCode}`) !== OTHER;
@@ -102,35 +106,35 @@ export class MessageCounter implements TelemetrySink {
       name: name && names.bound(name),
       errorType: isCodeKnown ? errorType : OTHER,
       statusCode: isCodeKnown ? statusCode : undefined,
-      protocolVersion: protocolVersion && this.#versions.bound(protocolVersion),
+      protocolVersion: protocolVersion &&
+        this.#versions.bound(cutWord(protocolVersion)),
     };
   }
 
   #count(attributes: Attributes, ms: number): void {
-    let series = this.#seriesOf(attributes);
-    if (series === undefined) {
-      const { side } = attributes;
-      series = this.#seriesOf({ side, method: OTHER, errorType: OTHER }, true)!;
-    }
+    const { side, errorType } = attributes;
+    const series = this.#seriesOf(attributes) ?? this.#addSeries({
+      ...{ side, method: OTHER },
+      errorType: errorType && OTHER,
+    });
     const seconds = ms / 1000;
     series.buckets[bucketOf(seconds)]!++;
     series.sum += seconds;
   }
 
   /** Returns the series; undefined if there are too many for a new one. */
-  #seriesOf(
-    attributes: Attributes,
-    isAlwaysKept: boolean = false,
-  ): Series | undefined {
-    const { side, method, name, errorType, statusCode, protocolVersion } =
-      attributes;
-    const key = JSON.stringify(
-      [side, method, name, errorType, statusCode, protocolVersion],
-    );
-    const known = this.#series.get(key);
-    if (known !== undefined) return known;
-    if (this.#series.size >= MAX_SERIES && !isAlwaysKept) return undefined;
-    const series = { attributes, buckets: emptyBuckets(), sum: 0 };
+  #seriesOf(attributes: Attributes): Series | undefined {
+    return this.#series.get(keyOf(attributes)) ??
+      (this.#series.size < MAX_SERIES
+        ? this.#addSeries(attributes)
+        : undefined);
+  }
+
+  /** Returns the series, which is added if it is new. */
+  #addSeries(attributes: Attributes): Series {
+    const key = keyOf(attributes);
+    const series = this.#series.get(key) ??
+      { attributes, buckets: emptyBuckets(), sum: 0 };
     this.#series.set(key, series);
     return series;
   }
@@ -144,6 +148,14 @@ export class MessageCounter implements TelemetrySink {
       bytes: this.#bytes,
     };
   }
+}
+
+function keyOf(
+  { side, method, name, errorType, statusCode, protocolVersion }: Attributes,
+): string {
+  return JSON.stringify(
+    [side, method, name, errorType, statusCode, protocolVersion],
+  );
 }
 
 /** Returns one zero for each bucket. */

@@ -11,7 +11,7 @@
  * @module
  */
 
-import type { Effect, SessionEvent } from "../events.ts";
+import type { Direction, Effect, SessionEvent } from "../events.ts";
 import { findValue } from "../json/spans.ts";
 import {
   getMember,
@@ -28,13 +28,6 @@ import {
   nameOf,
   requestVersionOf,
 } from "../protocol/methods.ts";
-
-/** From where to where a message goes. */
-export type Direction =
-  | "from-client"
-  | "to-client"
-  | "from-daemon"
-  | "to-daemon";
 
 /** A message on its way into or out of the proxy. */
 export interface ObservedMessage {
@@ -77,8 +70,15 @@ export interface OperationEnd {
 
 /** Gets what the observer sees. Times are in ms on the session's clock. */
 export interface TelemetrySink {
-  /** A message was received or is sent. */
-  onMessage?(message: ObservedMessage, now: number): void;
+  /**
+   * A message was received or is sent. `open` has the operations that are open
+   * before a request of the message begins, or before an answer in it ends one.
+   */
+  onMessage?(
+    message: ObservedMessage,
+    now: number,
+    open: ReadonlyMap<Id, OpenOperation>,
+  ): void;
   /** An operation has begun. */
   onOperationStart?(operation: OpenOperation): void;
   /** An operation has ended. */
@@ -230,7 +230,7 @@ export class MessageObserver {
   ): void {
     const bytes = this.#encoder.encode(text).length;
     const message = { direction, text, bytes, connectionId, messages };
-    for (const sink of this.sinks) sink.onMessage?.(message, now);
+    for (const sink of this.sinks) sink.onMessage?.(message, now, this.#open);
   }
 
   #tellSize(
@@ -243,7 +243,7 @@ export class MessageObserver {
       ...{ direction, text: undefined, bytes, connectionId },
       messages: undefined,
     };
-    for (const sink of this.sinks) sink.onMessage?.(message, now);
+    for (const sink of this.sinks) sink.onMessage?.(message, now, this.#open);
   }
 }
 

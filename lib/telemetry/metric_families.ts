@@ -100,7 +100,7 @@ export const METRICS: readonly MetricDefinition[] = [
     name: "alwaysup_link_up",
     help: "1 if the daemon is connected, else 0.",
     type: "gauge",
-    samplesOf: ({ snapshot }) => single(isUp(snapshot) ? 1 : 0),
+    samplesOf: ({ snapshot }) => single(isConnected(snapshot) ? 1 : 0),
   },
   {
     name: "alwaysup_link_down_seconds_total",
@@ -114,7 +114,7 @@ export const METRICS: readonly MetricDefinition[] = [
     type: "counter",
     samplesOf: ({ history: { reconnects } }) =>
       RECONNECT_REASONS.map((reason) => ({
-        labels: { reason: toLabel(reason) },
+        labels: { reason },
         value: reconnects[reason] ?? 0,
       })),
   },
@@ -130,7 +130,7 @@ export const METRICS: readonly MetricDefinition[] = [
     type: "gauge",
     samplesOf: ({ snapshot: { circuit } }) =>
       CIRCUIT_STATES.map((state) => ({
-        labels: { state: toLabel(state) },
+        labels: { state },
         value: state === circuit ? 1 : 0,
       })),
   },
@@ -154,7 +154,7 @@ export const METRICS: readonly MetricDefinition[] = [
   },
   {
     name: "alwaysup_retries_total",
-    help: "How many requests were sent once more after a lost connection.",
+    help: "How many requests were sent again after a lost connection.",
     type: "counter",
     samplesOf: ({ history }) => single(history.repeatedCount),
   },
@@ -177,7 +177,7 @@ export const METRICS: readonly MetricDefinition[] = [
   },
   {
     name: "alwaysup_received_bytes_total",
-    help: "How many bytes of messages were received, by from whom.",
+    help: "How many bytes of messages were received, by peer.",
     type: "counter",
     samplesOf: ({ figures }) =>
       figures === undefined ? [] : [
@@ -187,7 +187,7 @@ export const METRICS: readonly MetricDefinition[] = [
   },
   {
     name: "alwaysup_sent_bytes_total",
-    help: "How many bytes of messages were sent, by to whom.",
+    help: "How many bytes of messages were sent, by peer.",
     type: "counter",
     samplesOf: ({ figures }) =>
       figures === undefined ? [] : [
@@ -227,7 +227,9 @@ export function metricFamiliesOf(
 }
 
 /** Returns true if the daemon is connected. */
-export function isUp({ connectionState }: MeasuredProxy["snapshot"]): boolean {
+export function isConnected(
+  { connectionState }: MeasuredProxy["snapshot"],
+): boolean {
   const { phase } = connectionState;
   return phase === "ready" || phase === "checking";
 }
@@ -243,11 +245,6 @@ export function downSecondsOf(
 
 function single(value: number): Sample[] {
   return [{ labels: {}, value }];
-}
-
-/** Returns a word as a label's value, with underscores. */
-function toLabel(word: string): string {
-  return word.replaceAll("-", "_");
 }
 
 function operationSamples(

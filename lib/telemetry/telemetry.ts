@@ -2,6 +2,9 @@
  * Combines what looks at every message. It is loaded only if a setting asks for
  * one of its parts.
  *
+ * This folder contains what makes a proxy observable: a fold over the events
+ * and the effects of a session. The session does not know of it.
+ *
  * @module
  */
 

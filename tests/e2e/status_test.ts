@@ -213,6 +213,19 @@ test("status --watch: a line for every change, until it is interrupted", async (
   assertEquals((await watch.waitForExit()).code, 0);
 });
 
+test("Command line: flags of status that exclude each other give one line, and exit code 2", async () => {
+  const wrong = [
+    ["--json", "--verbose"],
+    ["--json", "--prometheus"],
+    ["--prometheus", "--watch"],
+  ];
+  for (const flags of wrong) {
+    const { code, stdout, stderr } = await runToExit(["status", ...flags]);
+    assertEquals([code, stdout], [2, ""]);
+    assertMatch(stderr, /^alwaysup status: --\w+ and --\w+ exclude .*\n$/);
+  }
+});
+
 test("Command line: an unknown flag or command gives one line, and exit code 2", async () => {
   const wrong: [args: string[], says: RegExp][] = [
     [

@@ -176,7 +176,7 @@ test("Telemetry: a kill and a restart leave the same figures in log, history, st
 
 test("Metrics: a web page cannot read them, and only GET and HEAD are answered", async () => {
   const env = {
-    ALWAYSUP_METRICS: "0",
+    ALWAYSUP_METRICS: "127.0.0.1:0",
     ALWAYSUP_TOKEN: "s3cret-token",
     ALWAYSUP_URL: "ws://user:s3cret@127.0.0.1:1/?key=s3cret",
   };
@@ -223,7 +223,9 @@ async function rawRequest(port: number, text: string): Promise<string> {
 test("Metrics: a taken port gives one warning, and the proxy works", async () => {
   const port = freePort();
   using _listener = Deno.listen({ hostname: "127.0.0.1", port });
-  await using processes = new ProxyAndDaemon(["--metrics", `${port}`]);
+  await using processes = new ProxyAndDaemon([
+    ...["--metrics", `127.0.0.1:${port}`],
+  ]);
   const { proxy } = processes;
   await processes.startDaemon();
   await proxy.initialize();
@@ -267,7 +269,7 @@ test("Metrics: many silent connections do not keep others out for long, and do n
 
 test("Settings: an address for metrics that is not one is named, and nothing is started", async () => {
   for (
-    const text of ["yes", "host", "127.0.0.1:99999", ":9464", "http://h:1/"]
+    const text of ["yes", "0", "9464", "host", "127.0.0.1:99999", ":9464", "http://h:1/"]
   ) {
     const { code, stderr } = await runToExit(["--metrics", text]);
     assertEquals(code, 2);

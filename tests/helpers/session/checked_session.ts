@@ -14,7 +14,7 @@ import {
   type OpenOperation,
   type OperationEnd,
 } from "../../../lib/telemetry/message_observer.ts";
-import { isUp } from "../../../lib/telemetry/metric_families.ts";
+import { isConnected } from "../../../lib/telemetry/metric_families.ts";
 
 /**
  * A session that throws if something is due before its deadline. It does not
@@ -75,7 +75,7 @@ export class CheckedSession extends Session {
       ...reconnects === snapshot.reconnects ? [] : [
         `${reconnects} reconnects, but the session had ${snapshot.reconnects}`,
       ],
-      ...isDown && isUp(snapshot) ? ["an outage, but the daemon is up"] : [],
+      ...isDown && isConnected(snapshot) ? ["an outage, but the daemon is up"] : [],
       ...history.unknownOutcomes === this.#unknownOutcomes ? [] : [
         `${history.unknownOutcomes} unknown outcomes, but the client got ` +
         this.#unknownOutcomes,

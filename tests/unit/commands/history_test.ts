@@ -59,7 +59,7 @@ const BOTH = withHistory({
   ...{ outages: [ENDED, CURRENT], outageCount: 2, downSince: NOW - 12_000 },
 });
 
-const ENDLESS = { now: NOW, columns: Infinity };
+const ENDLESS = { now: NOW, columns: Infinity , problemCount: 0 };
 
 test("History: an outage has its time, its reason, and what it did to requests", () => {
   assertEquals(formatHistory([BOTH], ENDLESS).split("\n"), [
@@ -108,6 +108,10 @@ test("History: without outages it is one sentence", () => {
     `There was no outage: 2 proxies have run, the oldest since ${at(1_000)}.`,
   );
   assertEquals(formatHistory([], ENDLESS), "No alwaysup is running.");
+  assertEquals(
+    formatHistory([], { ...ENDLESS, problemCount: 1 }),
+    "No status file could be read.",
+  );
 });
 
 test("History: no line is wider than the terminal", () => {
@@ -117,7 +121,7 @@ test("History: no line is wider than the terminal", () => {
   }, { url: `ws://h/${"x".repeat(200)}` });
   for (const columns of [60, 80, 120, 200]) {
     for (const proxies of [[long, BOTH], [withHistory({})]]) {
-      const text = formatHistory(proxies, { now: NOW, columns });
+      const text = formatHistory(proxies, { now: NOW, columns, problemCount: 0 });
       for (const line of text.split("\n")) {
         assert(displayWidth(line) <= columns, line);
       }

@@ -5,12 +5,12 @@
  */
 
 import { formatDetails } from "../../../lib/commands/status_details.ts";
-import type { View } from "../../../lib/commands/status_table.ts";
+import type { View } from "../../../lib/commands/command_output.ts";
 import {
   formatMoment,
   type ProxyStatus,
 } from "../../../lib/proxy/status_format.ts";
-import { EMPTY_HISTORY, type Outage } from "../../../lib/telemetry/history.ts";
+import { EMPTY_HISTORY, type History, type Outage } from "../../../lib/telemetry/history.ts";
 import { displayWidth } from "../../../lib/text/display_width.ts";
 import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
 import { test } from "../../helpers/time_limit.ts";
@@ -18,6 +18,7 @@ import { NOW, proxyStatus, WAITING } from "../../helpers/running_proxies.ts";
 
 const ENDLESS: View = {
   ...{ now: NOW, columns: Infinity, rows: Infinity, hasColors: false },
+  ...{ problemCount: 0 },
 };
 
 const OUTAGES: Outage[] = [1, 2, 3, 4].map((count) => ({
@@ -125,7 +126,7 @@ test("Status details: control characters of other programs become spaces", () =>
     ...{ version: evil, runtime: evil, dialect: evil, metricsUrl: evil },
     history: {
       ...{ ...EMPTY_HISTORY, outages, outageCount: 1 },
-      failedRequests: { [evil]: 1 },
+      failedRequests: { [evil]: 1 } as History["failedRequests"],
     },
   })], ENDLESS);
   assertMatch(text, /^[\x20-\x7e\n]*$/);

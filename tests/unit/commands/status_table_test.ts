@@ -5,7 +5,8 @@
  */
 
 import { stripAnsiCode } from "@std/fmt/colors.js";
-import { formatTable, type View } from "../../../lib/commands/status_table.ts";
+import type { View } from "../../../lib/commands/command_output.ts";
+import { formatTable } from "../../../lib/commands/status_table.ts";
 import type { ProxyStatus } from "../../../lib/proxy/status_format.ts";
 import { displayWidth } from "../../../lib/text/display_width.ts";
 import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
@@ -19,6 +20,7 @@ import {
 
 const ENDLESS: View = {
   ...{ now: NOW, columns: Infinity, rows: Infinity, hasColors: false },
+  ...{ problemCount: 0 },
 };
 
 const LONG_URL = "wss://daemon.internal.example.org:8079/a/path/to/the/socket";

@@ -486,6 +486,22 @@ for (const [url, env, is] of UNENCRYPTED) {
   });
 }
 
+test("Config: metrics that nobody can read give one warning", () => {
+  const warningsOf = (...args: string[]): readonly string[] => {
+    const reading = readConfig({ args, env: {} }, noFile);
+    assert(reading.kind === "config");
+    return reading.warnings;
+  };
+  const [warning, ...others] = warningsOf(
+    ...["--metrics", "on", "--status", "off"],
+  );
+  assertMatch(warning!, /^--metrics on: it has no effect with --status off/);
+  assertEquals(others, []);
+  assertEquals(warningsOf("--metrics", "on"), []);
+  const address = ["--metrics", "127.0.0.1:0", "--status", "off"];
+  assertEquals(warningsOf(...address), []);
+});
+
 test("Config: an exai token without encryption gives one warning", () => {
   const env = { EXAI_WS_HOST: "10.0.0.2", EXAI_WS_TOKEN: "t" };
   const reading = readConfig({ args: [], env }, noFile);

@@ -100,7 +100,7 @@ test("Log file: lines that a slow disk cannot take are left out, with one warnin
   assertEquals(fixture.warnings.length, 1);
   assertMatch(
     fixture.warnings[0]!,
-    /a\.log is not written: the disk is too slow/,
+    /a\.log lacks lines: the disk is too slow/,
   );
 });
 

@@ -9,7 +9,7 @@ import {
   formatDuration,
   formatExactDuration,
   formatMoment,
-  isConnected,
+  hasOpenWebSocket,
   type LiveStatus,
   parseStatus,
   type ProxyInfo,
@@ -173,6 +173,6 @@ test("Status format: a moment is given in local time, without fractions", () => 
 });
 
 test("Status format: a connection is up while it is ready, checked or open", () => {
-  const up = WORDS.filter(([state]) => isConnected(state));
+  const up = WORDS.filter(([state]) => hasOpenWebSocket(state));
   assertEquals(up.map(([{ phase }]) => phase), ["ready", "checking", "open"]);
 });

@@ -13,30 +13,26 @@ import {
   SessionDriver,
 } from "../../helpers/session/session_driver.ts";
 
-/** Lets the daemon be away for `ms`. */
-function stayDown(driver: SessionDriver, ms: number): void {
-  const end = driver.now + ms;
+/** Ends every attempt in the same way for `ms`. */
+function endAttempts(
+  driver: SessionDriver,
+  ms: number,
+  end: (driver: SessionDriver) => void,
+): void {
+  const until = driver.now + ms;
   for (;;) {
     const at = driver.session.deadline();
-    if (at > end) break;
+    if (at > until) break;
     const { length } = driver.dials;
     driver.advance(Math.max(0, at - driver.now));
-    if (driver.dials.length > length) driver.failDial();
+    if (driver.dials.length > length) end(driver);
   }
-  driver.advance(end - driver.now);
+  driver.advance(until - driver.now);
 }
 
-/** Lets the daemon refuse every attempt for `ms`. */
-function stayRefused(driver: SessionDriver, ms: number): void {
-  const end = driver.now + ms;
-  for (;;) {
-    const at = driver.session.deadline();
-    if (at > end) break;
-    const { length } = driver.dials;
-    driver.advance(Math.max(0, at - driver.now));
-    if (driver.dials.length > length) refuse(driver);
-  }
-  driver.advance(end - driver.now);
+/** Lets the daemon be away for `ms`. */
+function stayDown(driver: SessionDriver, ms: number): void {
+  endAttempts(driver, ms, (driver) => driver.failDial());
 }
 
 function refuse(driver: SessionDriver): void {
@@ -158,7 +154,7 @@ test("Circuit breaker: a refusal opens it at once; a request fails, or gets one 
   driver.request(1, "tools/call", { name: "x" });
   assertEquals(errorsOf(driver).length, 1);
   assertEquals(stateOf(driver), "open");
-  stayRefused(driver, 5_000);
+  endAttempts(driver, 5_000, refuse);
   driver.takeEffects();
   const { length } = driver.dials;
   driver.request(2, "tools/call", { name: "x" });

@@ -23,7 +23,7 @@ const WRITE: FailedRequest = {
 };
 
 const CONNECTED: LogFact = {
-  ...{ type: "connected", attempts: 3, downMs: 2_000, isReconnect: true },
+  ...{ type: "connected", attempts: 3, downMs: 2_000 },
 };
 const FAILED_IN_FLIGHT: LogFact = {
   ...{ type: "request-failed", request: WRITE, wasInFlight: true },
@@ -61,7 +61,7 @@ const OUTAGE: Outage = {
   ...{ downMs: 2_000, repeatedCount: 0, failedCount: 0, failed: [] },
 };
 
-const FIRST: LogFact = { ...CONNECTED, isReconnect: false };
+const FIRST = CONNECTED;
 
 const CASES: [what: string, expected: Partial<History>, [number, LogFact][]][] =
   [

@@ -315,6 +315,38 @@ test("Figures: after 200 tools, other tools have one name; methods, codes and ve
   assertEquals(others?.buckets[0], 100);
 });
 
+test("Figures: long methods and versions are cut, like long names", () => {
+  const counter = new MessageCounter();
+  const long = "x".repeat(1_000_000);
+  new Player(counter).line({
+    ...{ id: 1, method: long },
+    params: { _meta: { "io.modelcontextprotocol/protocolVersion": long } },
+  }, toClient({ id: 1, result: {} })).line(
+    { id: 1, method: "tools/call", params: { name: long } },
+    toClient({ id: 1, result: {} }),
+  );
+  assertEquals(JSON.stringify(counter.snapshot()).length < 1_000, true);
+});
+
+test("Figures: above the limit of combinations, a success is no error", () => {
+  const counter = new MessageCounter();
+  const player = new Player(counter);
+  for (let i = 0; i < 60; i++) {
+    for (let code = 0; code < 20; code++) {
+      player.line(
+        { id: 1, method: "tools/call", params: { name: `tool-${i}` } },
+        toClient({ id: 1, error: { code, message: "m" } }),
+      );
+    }
+  }
+  player.line({ id: 1, method: "ping" }, toClient({ id: 1, result: {} }));
+  const ok = counter.snapshot().operations
+    .filter(({ errorType }) => errorType === undefined);
+  assertEquals(ok.map(({ method, buckets }) => [method, buckets[0]]), [
+    [OTHER, 1],
+  ]);
+});
+
 test("Figures: combinations of attributes are bounded, and nothing is lost", () => {
   const counter = new MessageCounter();
   const player = new Player(counter);

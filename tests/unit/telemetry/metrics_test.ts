@@ -75,13 +75,13 @@ test("Metrics: what is always known", async () => {
     'alwaysup_reconnects_total{reason="timeout"} 0',
     'alwaysup_reconnects_total{reason="refused"} 0',
     'alwaysup_reconnects_total{reason="displaced"} 0',
-    'alwaysup_reconnects_total{reason="too_large"} 1',
-    'alwaysup_reconnects_total{reason="second_connection"} 0',
-    'alwaysup_reconnects_total{reason="stdout_full"} 0',
+    'alwaysup_reconnects_total{reason="too-large"} 1',
+    'alwaysup_reconnects_total{reason="second-connection"} 0',
+    'alwaysup_reconnects_total{reason="stdout-full"} 0',
     "alwaysup_dial_attempts_total 7",
     'alwaysup_circuit_state{state="closed"} 0',
     'alwaysup_circuit_state{state="open"} 0',
-    'alwaysup_circuit_state{state="half_open"} 1',
+    'alwaysup_circuit_state{state="half-open"} 1',
     "alwaysup_circuit_openings_total 6",
     "alwaysup_open_requests 3",
     "alwaysup_queue_depth 2",
@@ -144,7 +144,7 @@ test("Metrics: OpenMetrics names a counter without _total, and has an end", asyn
   const families = metricFamiliesOf([OBSERVED], 0);
   const text = await renderMetrics(families, "openmetrics");
   assertEquals(linesOf(text, /retries/), [
-    "# HELP alwaysup_retries How many requests were sent once more after a lost connection.",
+    "# HELP alwaysup_retries How many requests were sent again after a lost connection.",
     "# TYPE alwaysup_retries counter",
     "alwaysup_retries_total 4",
   ]);
