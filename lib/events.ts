@@ -292,6 +292,8 @@ export type LogFact =
     readonly type: "attempt-failed";
     readonly attempt: number;
     readonly failure: Failure;
+    /** How long the main link has been down. */
+    readonly downMs: number;
   }
   /** A request ended with an error of the proxy. */
   | {

@@ -43,7 +43,7 @@ durations are in milliseconds:
 const FIELDS = [
   [
     "`connected`, `reconnected`",
-    "`attempts`, `downMs`: how long the daemon was not connected",
+    "`attempts`, `downMs`: how long the daemon was needed, and not connected",
   ],
   [
     "`lost`, `displaced`",

@@ -527,6 +527,8 @@ export class Link {
     if (!cause.isHung) this.#hungSince = undefined;
     else if (wasNotUrgent) this.#hungSince = now;
     else this.#hungSince ??= this.#dialedAt;
+    // While the WebSocket waited for the first message, nobody needed it.
+    if (this.isHandshakeUnsent) this.#downSince = now;
     const { displaced = "no" } = cause;
     if (displaced === "no") this.#backoff.endDisplacement();
     if (state.phase === "ready") {

@@ -184,7 +184,7 @@ class Proxy {
       Math.random,
       this.#now,
     );
-    this.#history = new HistoryRecorder(this.#now);
+    this.#history = new HistoryRecorder();
     this.#sleepDetector = new SleepDetector(this.#now, Date.now());
     const folder = config.status === "on" ? statusFolder(host) : undefined;
     const { redactedUrl: url, dialect } = config;

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { FailedRequest } from "../events.ts";
 import { isRecord } from "../protocol/jsonrpc.ts";
 import { tryParseJson } from "../json/spans.ts";
 import { FAILURE_CAUSES } from "../link/link.ts";
@@ -12,7 +13,11 @@ import {
   type History,
   type Outage,
 } from "../telemetry/history.ts";
-import type { MessageFigures } from "../telemetry/figures.ts";
+import {
+  DURATION_BOUNDS,
+  type MessageFigures,
+  type OperationFigures,
+} from "../telemetry/figures.ts";
 import type { ConnectionState, Snapshot } from "../session/snapshot.ts";
 
 /** The properties of a proxy that do not change while it runs. */
@@ -70,7 +75,12 @@ export function serializeStatus(
   return `${JSON.stringify(status, toWallClock)}\n`;
 }
 
-const MEMBER_TYPES = {
+/** The type of each member; a `?` permits that it is missing. */
+type MemberTypes = Readonly<
+  Record<string, "number" | "number?" | "string" | "string?" | "boolean?">
+>;
+
+const STATUS_TYPES = {
   pid: "number",
   startedAt: "number",
   reconnects: "number",
@@ -79,31 +89,79 @@ const MEMBER_TYPES = {
   runtime: "string",
   url: "string",
   dialect: "string",
-} as const satisfies { readonly [Name in keyof ProxyStatus]?: string };
+  // All of these may be missing, in a file of an older version or while they
+  // are unknown.
+  client: "string?",
+  daemon: "string?",
+  lastError: "string?",
+  lastErrorAt: "number?",
+  answersDuringCalls: "boolean?",
+  queuedMessages: "number?",
+  metricsUrl: "string?",
+  writtenAt: "number?",
+} as const satisfies
+  & MemberTypes
+  & { readonly [Name in keyof ProxyStatus]?: string };
+
+const HISTORY_TYPES = {
+  outageCount: "number",
+  downMs: "number",
+  downSince: "number?",
+  dialAttempts: "number",
+  repeatedCount: "number",
+  unknownOutcomes: "number",
+  circuitOpenings: "number",
+} as const satisfies
+  & MemberTypes
+  & { readonly [Name in keyof History]?: string };
+
+const OUTAGE_TYPES = {
+  lostAt: "number",
+  cause: "string",
+  reason: "string",
+  downMs: "number?",
+  attempts: "number",
+  repeatedCount: "number",
+  failedCount: "number",
+} as const satisfies
+  & MemberTypes
+  & { readonly [Name in keyof Outage]?: string };
+
+const FAILED_TYPES = {
+  method: "string",
+  name: "string?",
+  code: "number",
+  reason: "string",
+} as const satisfies
+  & MemberTypes
+  & { readonly [Name in keyof FailedRequest]?: string };
+
+const OPERATION_TYPES = {
+  side: "string",
+  method: "string",
+  name: "string?",
+  errorType: "string?",
+  statusCode: "number?",
+  protocolVersion: "string?",
+  sum: "number",
+} as const satisfies
+  & MemberTypes
+  & { readonly [Name in keyof OperationFigures]?: string };
 
 /** Parses a status file; `undefined` if it is invalid or of another version. */
 export function parseStatus(text: string): ProxyStatus | undefined {
   const parsed = tryParseJson(text);
-  if (!isRecord(parsed) || parsed.alwaysup !== STATUS_FORMAT_VERSION) {
-    return undefined;
-  }
-  const { client = "", lastError = "", lastErrorCause: cause } = parsed;
-  // All may be absent, in a file of an older version or while they are unknown.
-  const { connections = "unknown", answersDuringCalls = false } = parsed;
-  const { circuit = "closed", queuedMessages = 0 } = parsed;
-  const { history = EMPTY_HISTORY, daemon = "", lastErrorAt = 0 } = parsed;
-  const { metricsUrl = "" } = parsed;
+  if (
+    !isRecord(parsed) || parsed.alwaysup !== STATUS_FORMAT_VERSION ||
+    !hasTypes(parsed, STATUS_TYPES)
+  ) return undefined;
+  const { lastErrorCause: cause, connections = "unknown" } = parsed;
+  const { circuit = "closed", queuedMessages = 0, figures } = parsed;
+  const { history = EMPTY_HISTORY } = parsed;
   const isStatus = isConnectionState(parsed.connectionState) &&
-    Object.entries(MEMBER_TYPES).every(([name, type]) =>
-      typeof parsed[name] === type
-    ) &&
-    typeof client === "string" && typeof lastError === "string" &&
     /^(one|many|unknown)$/.test(String(connections)) &&
-    typeof answersDuringCalls === "boolean" &&
-    /^(closed|open|half-open)$/.test(String(circuit)) &&
-    typeof queuedMessages === "number" && typeof daemon === "string" &&
-    typeof lastErrorAt === "number" && isHistory(history) &&
-    typeof metricsUrl === "string";
+    /^(closed|open|half-open)$/.test(String(circuit)) && isHistory(history) &&
+    (figures === undefined || isFigures(figures));
   if (!isStatus) return undefined;
   // Drops a cause that only newer versions know.
   const lastErrorCause = FAILURE_CAUSES.find((it) => it === cause);
@@ -113,28 +171,52 @@ export function parseStatus(text: string): ProxyStatus | undefined {
   } as unknown as ProxyStatus;
 }
 
-function isHistory(value: unknown): value is History {
+function hasTypes(
+  value: unknown,
+  types: MemberTypes,
+): value is Record<string, unknown> {
   return isRecord(value) &&
-    Object.entries(EMPTY_HISTORY).every(([name, empty]) =>
-      Array.isArray(empty)
-        ? Array.isArray(value[name]) && value[name].every(isOutage)
-        : typeof value[name] === typeof empty && value[name] !== null
-    );
+    Object.entries(types).every(([name, type]) => {
+      const member = value[name];
+      if (member === undefined) return type.endsWith("?");
+      return typeof member === "number"
+        ? type.startsWith("number") && Number.isFinite(member)
+        : type.startsWith(typeof member);
+    });
 }
 
-const OUTAGE_TYPES = {
-  lostAt: "number",
-  reason: "string",
-  attempts: "number",
-  repeatedCount: "number",
-  failedCount: "number",
-} as const satisfies { readonly [Name in keyof Outage]?: string };
+function isHistory(value: unknown): value is History {
+  return hasTypes(value, HISTORY_TYPES) && isCounts(value.reconnects) &&
+    isCounts(value.failedRequests) && isListOf(value.outages, isOutage);
+}
 
 function isOutage(value: unknown): value is Outage {
-  return isRecord(value) &&
-    Object.entries(OUTAGE_TYPES).every(([name, type]) =>
-      typeof value[name] === type
-    ) && Array.isArray(value.failed) && value.failed.every(isRecord);
+  return hasTypes(value, OUTAGE_TYPES) &&
+    isListOf(value.failed, (it) => hasTypes(it, FAILED_TYPES));
+}
+
+function isFigures(value: unknown): value is MessageFigures {
+  return isRecord(value) && isCounts(value.bytes) &&
+    isListOf(value.operations, isOperation);
+}
+
+function isOperation(value: unknown): value is OperationFigures {
+  return hasTypes(value, OPERATION_TYPES) && isCounts(value.buckets) &&
+    Array.isArray(value.buckets) &&
+    value.buckets.length === DURATION_BOUNDS.length + 1;
+}
+
+/** Returns true for an array or an object whose members are numbers. */
+function isCounts(value: unknown): boolean {
+  return typeof value === "object" && value !== null &&
+    Object.values(value).every((it) => Number.isFinite(it));
+}
+
+function isListOf(
+  value: unknown,
+  isItem: (item: unknown) => boolean,
+): value is unknown[] {
+  return Array.isArray(value) && value.every(isItem);
 }
 
 function isConnectionState(value: unknown): value is ConnectionState {

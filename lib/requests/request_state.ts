@@ -153,6 +153,8 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
   writeCount = 0;
   /** How many connections were lost while the request was in flight. */
   connectionLosses = 0;
+  /** How many of these were lost before the last write. */
+  #lossesBeforeWrite = 0;
   /** True if the request is written only to ask the daemon for its outcome. */
   isOutcomePoll = false;
   /** When the daemon last reported work, and its last progress value if any. */
@@ -217,6 +219,11 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
       this.#state.kind === "waiting-for-hint" && !this.#state.isParked;
   }
 
+  /** True if the next write is the first since a connection was lost. */
+  get isRepeat(): boolean {
+    return this.connectionLosses > this.#lossesBeforeWrite;
+  }
+
   /** The connection that carries the request; `undefined` unless `sent`. */
   get sentOnConnectionId(): number | undefined {
     return this.#state.kind === "sent" ? this.#state.connectionId : undefined;
@@ -268,6 +275,7 @@ export class PendingEntry<M extends OutboundMessage = OutboundMessage> {
     if (!isHandshakeRequest) this.stopQueueTimer(now);
     this.#waitNoticeAt = Infinity;
     this.writeCount++;
+    this.#lossesBeforeWrite = this.connectionLosses;
     this.#state = {
       kind: "sent",
       connectionId,

@@ -18,7 +18,11 @@
  * | the circuit is tripped                 | `closed`            | `open`, or `half-open` if a request waits  |
  * | a request arrives                      | `open`              | `half-open`                                |
  * | the last waiting request ends          | `half-open`         | `open`                                     |
- * | the daemon is connected                | `open`, `half-open` | `closed`                                   |
+ * | the circuit is not tripped any more    | `open`, `half-open` | `closed`                                   |
+ *
+ * The circuit is not tripped any more when the daemon is connected, when the
+ * daemon does not refuse the connection any more and has not been away for long,
+ * or when another outage begins.
  *
  * After a long outage, a request waits for 20 s at most: a container needs 10 to
  * 15 s to boot. If the daemon refuses the connection, a request waits for one
@@ -64,7 +68,14 @@ export class CircuitBreaker {
     const isTripped = this.links.isMainRefused ||
       this.effects.now >= this.#longOutageAt;
     if (!isTripped) return "closed";
-    return this.tracker.awaitedResponseCount("down") > 0 ? "half-open" : "open";
+    return this.#hasWaitingRequest ? "half-open" : "open";
+  }
+
+  get #hasWaitingRequest(): boolean {
+    const { links: { main }, tracker } = this;
+    return tracker.hasQueuedShortLivedRequest ||
+      // The request that opens a connection is written before that is usable.
+      tracker.hasCallInFlight(main.connectionId);
   }
 
   /** When the outage has lasted for long; `Infinity` if there is none. */

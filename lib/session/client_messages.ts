@@ -116,13 +116,7 @@ export class ClientMessages extends SessionPart {
     this.effects.log.lineTooLong(bytes);
     const id = recoverRequestId(head, tail);
     if (id === undefined || this.tracker.find(id) !== undefined) return;
-    const errorText =
-      `The request has ${bytes} bytes, which is too much to read`;
-    this.effects.errorToClient(id, ErrorCode.tooLarge, errorText, {
-      reason: "too_large",
-      delivered: "no",
-      retryable: false,
-    });
+    this.effects.failRequest(errors.lineTooLong(id, bytes));
   }
 
   /**

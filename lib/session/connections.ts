@@ -231,8 +231,8 @@ export class Connections extends SessionPart {
   #logFailedAttempt(link: Link, cause: DisconnectCause, attempt: number): void {
     // A delay of 0 means that the next dial repeats this attempt without the
     // subprotocol.
-    const { retryAfterMs = 0 } = this.availability.outageOfLink(link);
-    this.effects.log.attemptFailed(attempt, cause, retryAfterMs);
+    const { retryAfterMs = 0, downMs } = this.availability.outageOfLink(link);
+    this.effects.log.attemptFailed(attempt, cause, { retryAfterMs, downMs });
     const { healthFile: path } = this.config;
     if (attempt !== 1 || path === undefined) return;
     const disconnectedForMs = this.availability.timesConnected > 0

@@ -243,6 +243,20 @@ export function messageTooLarge(
   );
 }
 
+/** Builds the error for a request whose line was too long to be read. */
+export function lineTooLong(id: Id, bytes: number): RequestError {
+  const code = ErrorCode.tooLarge;
+  const reason = "too_large";
+  const text = buildErrorResponse(
+    id,
+    code,
+    `The request has ${bytes} bytes, which is too much to read`,
+    { reason, delivered: "no", retryable: false },
+  );
+  const request = { method: "unread request", code, reason } as const;
+  return { text, request, wasInFlight: false };
+}
+
 /** Builds the error for a request that is too large for the daemon. */
 export function requestTooLargeForDaemon(
   delivery: DeliveryState,

@@ -150,7 +150,9 @@ export class Sender extends SessionPart {
     const isProbe = method === "ping" && this.config.pingInterval < Infinity &&
       this.availability.usageOf(link).load === "idle";
     const writeNumber = this.effects.toDaemon(link, text, message.id);
-    if (entry.connectionLosses > 0) this.effects.log.requestRepeated(message);
+    if (entry.connectionLosses > 0 && entry.isRepeat) {
+      this.effects.log.requestRepeated(message);
+    }
     this.tracker.markSent(entry, connectionId, now, writeNumber);
     link.markUsed(now);
     if (isProbe) link.liveness?.onProbeSent(message.id, now, { writeNumber });

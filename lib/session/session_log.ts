@@ -256,7 +256,7 @@ export class SessionLog {
   attemptFailed(
     attempt: number,
     { reason, cause }: Failure,
-    retryAfterMs: number,
+    { retryAfterMs, downMs }: { retryAfterMs: number; downMs: number },
   ): void {
     const isFailed = retryAfterMs > 0;
     const next = retryAfterMs === Infinity
@@ -266,7 +266,7 @@ export class SessionLog {
     const text = `Attempt ${attempt} to connect to the WebSocket daemon at ` +
       `${this.url} failed: ${reason}. Next attempt ${next}.`;
     const failure = { reason, cause };
-    const fact = { type: "attempt-failed", attempt, failure } as const;
+    const fact = { type: "attempt-failed", attempt, failure, downMs } as const;
     this.#log(level, "attempt-failed", text, isFailed ? fact : undefined);
   }
 

@@ -59,7 +59,10 @@ export class ClientLog implements TelemetrySink {
   ): string | undefined {
     if (level !== "warn" && level !== "error") return undefined;
     const name = level === "warn" ? "warning" : "error";
-    const wanted = Math.min(this.#level, ...this.#levelOfRequest.values());
+    let wanted = this.#level;
+    for (const it of this.#levelOfRequest.values()) {
+      wanted = Math.min(wanted, it);
+    }
     if (levelOf(name) < wanted) return undefined;
     return buildNotification("notifications/message", {
       level: name,

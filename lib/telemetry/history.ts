@@ -89,6 +89,12 @@ const MAX_REASON_CHARS = 200;
  * connections of a pool do not end at the same time.
  */
 const SAME_LOSS_MS = 1_000;
+/**
+ * How long after an outage a request may be sent again, or fail, because of it,
+ * in milliseconds. A hint is confirmed within 5 s, and a full daemon takes some
+ * time for all requests.
+ */
+const AFTERMATH_MS = 60_000;
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
@@ -105,6 +111,8 @@ export class HistoryRecorder {
   #current: RecordedOutage | undefined;
   /** When it began, on the session's clock. */
   #downSince = 0;
+  /** When the last outage ended, on the session's clock. */
+  #endedAt = -Infinity;
   #endedDownMs = 0;
   #outageCount = 0;
   #dialAttempts = 0;
@@ -117,15 +125,10 @@ export class HistoryRecorder {
   #isConnected = false;
   /** Requests that failed in flight, and may belong to the next loss. */
   #justFailed: { readonly at: number; readonly request: FailedRequest }[] = [];
-  readonly #startedAt: number;
-
-  /** Starts a history; `now` is on the session's clock, in milliseconds. */
-  constructor(now: number) {
-    this.#startedAt = now;
-  }
 
   /**
-   * Records an effect. `wallNow` is the time in milliseconds since 1970.
+   * Records an effect. `now` is on the session's clock, in milliseconds, and
+   * `wallNow` is the time in milliseconds since 1970.
    */
   record(
     effect: Extract<Effect, { type: "log" | "dial" }>,
@@ -145,20 +148,14 @@ export class HistoryRecorder {
         return this.#begin(
           fact.cause,
           fact.failure.reason,
-          now - fact.silentMs,
-          wallNow - fact.silentMs,
+          fact.silentMs,
+          now,
+          wallNow,
         );
       case "attempt-failed": {
         const { attempt, failure } = fact;
         if (this.#current === undefined && !this.#isConnected) {
-          // Nothing was connected since the start.
-          const agoMs = now - this.#startedAt;
-          this.#begin(
-            "unreachable",
-            failure.reason,
-            this.#startedAt,
-            wallNow - agoMs,
-          );
+          this.#begin("unreachable", failure.reason, fact.downMs, now, wallNow);
         }
         if (this.#current) this.#current.attempts = attempt;
         return;
@@ -170,8 +167,8 @@ export class HistoryRecorder {
         return this.#recordFailure(fact, now);
       case "request-repeated": {
         this.#repeatedCount++;
-        const last = this.#outages.at(-1);
-        if (last) last.repeatedCount++;
+        const outage = this.#outageBefore(now);
+        if (outage !== undefined) outage.repeatedCount++;
         return;
       }
       case "circuit":
@@ -183,17 +180,19 @@ export class HistoryRecorder {
       case "resumed":
         // The time asleep is no downtime.
         this.#downSince += fact.monotonicGapMs;
+        this.#endedAt += fact.monotonicGapMs;
     }
   }
 
   #begin(
     cause: LossCause,
     reason: string,
-    since: number,
-    lostAt: number,
+    agoMs: number,
+    now: number,
+    wallNow: number,
   ): void {
     const outage: RecordedOutage = {
-      lostAt: Math.round(lostAt),
+      lostAt: Math.round(wallNow - agoMs),
       cause,
       reason: sanitizeLine(reason, MAX_REASON_CHARS),
       downMs: undefined,
@@ -206,9 +205,9 @@ export class HistoryRecorder {
     this.#outages.push(outage);
     if (this.#outages.length > MAX_OUTAGES) this.#outages.shift();
     this.#current = outage;
-    this.#downSince = since;
+    this.#downSince = now - agoMs;
     for (const { at, request } of this.#justFailed) {
-      if (since - at <= SAME_LOSS_MS) addFailure(outage, request);
+      if (now - at <= SAME_LOSS_MS) addFailure(outage, request);
     }
     this.#justFailed = [];
   }
@@ -217,6 +216,7 @@ export class HistoryRecorder {
     const outage = this.#current;
     if (outage === undefined) return;
     this.#current = undefined;
+    this.#endedAt = now;
     outage.attempts = attempts;
     outage.downMs = now - this.#downSince;
     this.#endedDownMs += outage.downMs;
@@ -231,17 +231,29 @@ export class HistoryRecorder {
     const { reason, code } = request;
     this.#failedRequests[reason] = (this.#failedRequests[reason] ?? 0) + 1;
     if (code === ErrorCode.outcomeUnknown) this.#unknownOutcomes++;
+    if (reason === "stopped" || reason === "unreadable_answer") return;
+    // A request that is too large fails with and without an outage, unless it
+    // was what ended the connection.
+    if (reason === "too_large" && !wasInFlight) return;
     if (this.#current) return addFailure(this.#current, request);
-    if (reason !== "connection_lost") return;
-    if (wasInFlight) {
-      this.#justFailed = this.#justFailed
-        .filter(({ at }) => now - at <= SAME_LOSS_MS);
+    if (wasInFlight || reason === "refused") {
+      const [oldest] = this.#justFailed;
+      if (oldest !== undefined && now - oldest.at > SAME_LOSS_MS) {
+        this.#justFailed = [];
+      }
       this.#justFailed.push({ at: now, request });
-      return;
+    } else if (reason === "connection_lost") {
+      // It could not be sent again after the outage.
+      const outage = this.#outageBefore(now);
+      if (outage !== undefined) addFailure(outage, request);
     }
-    // It was lost before, and could not be sent again after the outage.
-    const last = this.#outages.at(-1);
-    if (last) addFailure(last, request);
+  }
+
+  /** Returns the current outage, or the last one if it has just ended. */
+  #outageBefore(now: number): RecordedOutage | undefined {
+    return now - this.#endedAt <= AFTERMATH_MS || this.#current
+      ? this.#outages.at(-1)
+      : undefined;
   }
 
   /** Returns the history until now. */

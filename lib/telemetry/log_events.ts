@@ -23,7 +23,7 @@ export const LOG_EVENTS: Readonly<Record<LogEventName, string>> = {
   "capacity-determined": "whether the daemon keeps several connections",
   "keeps-one": "the daemon keeps only one connection for a client",
   "pool-connected": "another connection for calls is open (exai)",
-  "pool-lost": "a connection for calls was lost (exai)",
+  "pool-lost": "a further connection with calls was lost",
   "pool-attempt-failed": "another connection for calls did not open (exai)",
   "retired": "a connection that is no longer needed was closed",
   "unread": "the daemon does not read, and new messages are queued",

@@ -48,7 +48,11 @@ class BoundedValues {
 
   constructor(private readonly limit: number) {}
 
-  bound(value: string): string {
+  /** Returns a value as a label; an empty one is none, as in Prometheus. */
+  bound(text: string | undefined): string | undefined {
+    // A text file cannot contain half of a surrogate pair.
+    const value = text && cutWord(text).toWellFormed();
+    if (!value) return undefined;
     if (this.#values.has(value)) return value;
     if (this.#values.size >= this.limit) return OTHER;
     this.#values.add(value);
@@ -97,17 +101,16 @@ export class MessageCounter implements TelemetrySink {
     { request, name, protocolVersion }: OpenOperation,
     { errorType, statusCode }: OperationEnd,
   ): Omit<Attributes, "side"> {
-    const method = this.#methods.bound(cutWord(request.method));
+    const method = this.#methods.bound(request.method) ?? OTHER;
     const names = method === "tools/call" ? this.#tools : this.#prompts;
     const isCodeKnown = statusCode === undefined ||
       this.#statusCodes.bound(`${statusCode}`) !== OTHER;
     return {
       method,
-      name: name && names.bound(name),
+      name: names.bound(name),
       errorType: isCodeKnown ? errorType : OTHER,
       statusCode: isCodeKnown ? statusCode : undefined,
-      protocolVersion: protocolVersion &&
-        this.#versions.bound(cutWord(protocolVersion)),
+      protocolVersion: this.#versions.bound(protocolVersion),
     };
   }
 

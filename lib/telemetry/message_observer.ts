@@ -156,10 +156,13 @@ export class MessageObserver {
     this.#tell("from-client", text, now, undefined, messages);
     for (const message of messages) {
       if (message.kind === "request") this.#start(message, now);
-      if (
-        message.kind === "notification" &&
-        message.method === "notifications/cancelled"
-      ) this.#cancel(getNestedId(message, "requestId"), now);
+      // A cancellation counts even if it has an id.
+      const isCancellation =
+        (message.kind === "notification" || message.kind === "request") &&
+        message.method === "notifications/cancelled";
+      if (isCancellation) {
+        this.#cancel(getNestedId(message, "requestId"), now);
+      }
     }
   }
 

@@ -22,8 +22,8 @@ export const TELEMETRY: readonly Mutant[] = [
   },
   {
     name: "circuit: a waiting request does not make it half-open",
-    from: "return this.$tracker.$awaited($down) > 0 ? $halfOpen : $open;",
-    to: "void [$down, $halfOpen]; return $open;",
+    from: "return this.$isAwaited ? $halfOpen : $open;",
+    to: "void $halfOpen; return $open;",
   },
   {
     name: "circuit: the log does not show that it opens by itself",
@@ -32,8 +32,8 @@ export const TELEMETRY: readonly Mutant[] = [
   },
   {
     name: "history: a request that a loss cost does not belong to it",
-    from: "if ($since - $at <= $MS) $add($outage, $request);",
-    to: "void [$at, $request, $MS];",
+    from: "if ($now - $at <= $MS) $add($outage, $request);",
+    to: "void [$at, $request, $MS, $now];",
   },
   {
     name: "history: a sleep counts as downtime",

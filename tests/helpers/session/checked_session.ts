@@ -23,7 +23,7 @@ import { isConnected } from "../../../lib/telemetry/metric_families.ts";
  */
 export class CheckedSession extends Session {
   /** The history of this session. */
-  readonly history: HistoryRecorder = new HistoryRecorder(0);
+  readonly history: HistoryRecorder = new HistoryRecorder();
   readonly #observer = new MessageObserver([this]);
   #unknownOutcomes = 0;
 

@@ -106,7 +106,21 @@ test("Status format: refuses a file that is not ours, or incomplete", () => {
     ...[{ ...whole, answersDuringCalls: "yes" }],
     ...[{ ...whole, circuit: "broken" }, { ...whole, queuedMessages: "1" }],
     ...[{ ...whole, daemon: 1 }, { ...whole, lastErrorAt: "x" }],
-    ...[{ ...whole, metricsUrl: 1 }],
+    ...[{ ...whole, metricsUrl: 1 }, { ...whole, writtenAt: "1" }],
+    ...[null, {}, { bytes: {}, operations: {} }].map((figures) => ({
+      ...whole,
+      figures,
+    })),
+    {
+      ...whole,
+      figures: {
+        bytes: {},
+        operations: [{ side: "client", method: "x", sum: 1, buckets: [1] }],
+      },
+    },
+    ...[{ downSince: "x" }, { reconnects: { a: "b" } }, { downMs: null }].map((
+      change,
+    ) => ({ ...whole, history: { ...EMPTY_HISTORY, ...change } })),
     ...[null, {}, [], ...BAD_OUTAGES.map(historyOf)].map((history) => ({
       ...whole,
       history,

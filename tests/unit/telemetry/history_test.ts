@@ -42,13 +42,14 @@ function lost(
   };
 }
 
-function attemptFailed(attempt: number): LogFact {
-  return { type: "attempt-failed", attempt, failure: { reason: "nobody" } };
+function attemptFailed(attempt: number, downMs: number): LogFact {
+  const failure = { reason: "nobody" };
+  return { type: "attempt-failed", attempt, failure, downMs };
 }
 
 /** Records facts, each at a time of the session's clock. */
 function record(...facts: readonly [at: number, fact: LogFact][]): History {
-  const recorder = new HistoryRecorder(0);
+  const recorder = new HistoryRecorder();
   for (const [at, fact] of facts) {
     const line = { type: "log", level: "info", event: "lost" } as const;
     recorder.record({ ...line, message: "", fact }, at, OFFSET + at);
@@ -85,7 +86,7 @@ const CASES: [what: string, expected: Partial<History>, [number, LogFact][]][] =
       },
       [
         ...[[0, FIRST], [100, lost()]] as [number, LogFact][],
-        ...[[200, attemptFailed(1)], [300, attemptFailed(2)]] as [
+        ...[[200, attemptFailed(1, 100)], [300, attemptFailed(2, 200)]] as [
           number,
           LogFact,
         ][],
@@ -100,7 +101,7 @@ const CASES: [what: string, expected: Partial<History>, [number, LogFact][]][] =
         }],
         ...{ outageCount: 1, downMs: 500 },
       },
-      [[200, attemptFailed(1)], [500, FIRST]],
+      [[200, attemptFailed(1, 200)], [500, FIRST]],
     ],
     [
       "a request that failed in flight just before the loss, and one after it",
@@ -155,6 +156,66 @@ const CASES: [what: string, expected: Partial<History>, [number, LogFact][]][] =
       ],
     ],
     [
+      "a refusal fails requests before it is logged",
+      {
+        outages: [{
+          ...{ lostAt: OFFSET + 150, cause: "unreachable", reason: "nobody" },
+          ...{ attempts: 1, repeatedCount: 0, failedCount: 1 },
+          failed: [{ ...WRITE, code: -31001, reason: "refused" }],
+        }],
+        ...{ outageCount: 1, downSince: 150 },
+        failedRequests: { refused: 1 },
+      },
+      [
+        [200, {
+          ...FAILED_LATER,
+          request: { ...WRITE, code: -31001, reason: "refused" },
+        }],
+        [200, attemptFailed(1, 50)],
+      ],
+    ],
+    [
+      "a request that was too large for the connection ends it; others do not",
+      {
+        outages: [{
+          ...OUTAGE,
+          failedCount: 1,
+          failed: [{ ...WRITE, code: -31005, reason: "too_large" }],
+        }],
+        ...{ outageCount: 1, downMs: 2_000, reconnects: { aborted: 1 } },
+        failedRequests: { too_large: 2 },
+      },
+      [
+        [0, FIRST],
+        [100, {
+          ...FAILED_IN_FLIGHT,
+          request: { ...WRITE, code: -31005, reason: "too_large" },
+        }],
+        [100, lost()],
+        [200, {
+          ...FAILED_LATER,
+          request: { ...WRITE, code: -31005, reason: "too_large" },
+        }],
+        [2_100, CONNECTED],
+      ],
+    ],
+    [
+      "what happens long after an outage does not belong to it",
+      {
+        ...{ outages: [OUTAGE], outageCount: 1, downMs: 2_000 },
+        reconnects: { aborted: 1 },
+        ...{ failedRequests: { connection_lost: 1 }, unknownOutcomes: 1 },
+        repeatedCount: 1,
+      },
+      [
+        [0, FIRST],
+        [100, lost()],
+        [2_100, CONNECTED],
+        [70_000, REPEATED],
+        [70_000, FAILED_LATER],
+      ],
+    ],
+    [
       "a failure that no outage caused",
       { failedRequests: { too_large: 1 } },
       [[0, FIRST], [10, {
@@ -203,7 +264,7 @@ for (const [what, expected, facts] of CASES) {
 }
 
 test("History: counts dials, and ignores lines without a fact", () => {
-  const recorder = new HistoryRecorder(0);
+  const recorder = new HistoryRecorder();
   const dial = {
     type: "dial",
     connectionId: 1,
@@ -214,6 +275,14 @@ test("History: counts dials, and ignores lines without a fact", () => {
   const line = { type: "log", level: "info", event: "opened" } as const;
   recorder.record({ ...line, message: "" }, 2, OFFSET);
   assertEquals(recorder.snapshot(), { ...EMPTY_HISTORY, dialAttempts: 2 });
+});
+
+test("History: a loss with 40,000 requests in flight takes no quadratic time", () => {
+  const facts: [number, LogFact][] = [[0, FIRST]];
+  for (let i = 0; i < 40_000; i++) facts.push([100, FAILED_IN_FLIGHT]);
+  facts.push([100, lost()]);
+  const [outage] = record(...facts).outages;
+  assertEquals(outage?.failedCount, 40_000);
 });
 
 test("History: keeps 20 outages, names 10 failed requests of each, and counts all", () => {
@@ -240,7 +309,7 @@ test("History: keeps 20 outages, names 10 failed requests of each, and counts al
 });
 
 test("History: the downtime never falls", () => {
-  const recorder = new HistoryRecorder(0);
+  const recorder = new HistoryRecorder();
   const line = { type: "log", level: "info", event: "lost" } as const;
   let last = 0;
   for (let i = 0; i < 100; i++) {

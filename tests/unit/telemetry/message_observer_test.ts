@@ -315,6 +315,24 @@ test("Figures: after 200 tools, other tools have one name; methods, codes and ve
   assertEquals(others?.buckets[0], 100);
 });
 
+test("Figures: an empty name is none, and half of a surrogate pair is replaced", () => {
+  const counter = new MessageCounter();
+  const player = new Player(counter);
+  for (const name of ["", undefined, "\ud800", "\udfff"]) {
+    player.line(
+      { id: 1, method: "tools/call", params: { name } },
+      toClient({ id: 1, result: {} }),
+    );
+  }
+  assertEquals(
+    counter.snapshot().operations.map(({ name, buckets }) => [
+      name,
+      buckets[0],
+    ]),
+    [[undefined, 2], ["\ufffd", 2]],
+  );
+});
+
 test("Figures: long methods and versions are cut, like long names", () => {
   const counter = new MessageCounter();
   const long = "x".repeat(1_000_000);
@@ -449,6 +467,16 @@ test("Warnings for the client: by the level that it has set and the daemon has a
     [false, false, false, true],
     [false, false, false, false],
   ]);
+});
+
+test("Warnings for the client: many open requests have a level", () => {
+  const log = new ClientLog();
+  const player = new Player(log);
+  const _meta = { "io.modelcontextprotocol/logLevel": "info" };
+  for (let id = 0; id < 200_000; id++) {
+    player.line({ id, method: "tools/call", params: { _meta } });
+  }
+  assertEquals(typeof log.notificationFor({ level: "warn" }, "m"), "string");
 });
 
 test("Warnings for the client: a level that the daemon refuses does not count", () => {
