@@ -27,6 +27,14 @@ export function describeNoProxy(
     : "No status file could be read.";
 }
 
+/** True if there are status files, but none can be used. */
+export function hasNoUsableFile(
+  proxies: readonly unknown[],
+  problems: readonly string[],
+): boolean {
+  return proxies.length === 0 && problems.length > 0;
+}
+
 /**
  * Returns a message about the first flag that a command does not have;
  * `undefined` if there is none. It does not repeat the flag, which may be a

@@ -121,7 +121,7 @@ const COMMANDS_WITHOUT_HELP: readonly CommandInfo[] = [
     ],
     exitCodes: [
       [0, "The list is printed. It may be empty."],
-      [1, "The folder with the status files cannot be read."],
+      [1, "No status file, or not their folder, can be read."],
       [2, NOT_UNDERSTOOD],
     ],
   },
@@ -156,7 +156,7 @@ const COMMANDS_WITHOUT_HELP: readonly CommandInfo[] = [
     ],
     exitCodes: [
       [0, "The outages are printed. There may be none."],
-      [1, "The folder with the status files cannot be read."],
+      [1, "No status file, or not their folder, can be read."],
       [2, NOT_UNDERSTOOD],
     ],
   },

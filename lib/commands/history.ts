@@ -13,6 +13,7 @@ import { formatMoment, type ProxyStatus } from "../proxy/status_format.ts";
 import {
   describeNoProxy,
   describeUnknownFlag,
+  hasNoUsableFile,
   printProblems,
   type View,
 } from "./command_output.ts";
@@ -24,7 +25,7 @@ const INDENT = "  ";
 /**
  * Lists the outages of the running proxies, the newest last.
  *
- * @returns the exit code: 0; 1 if the folder of the status files cannot be
+ * @returns the exit code: 0; 1 if no status file, or not their folder, can be
  * read; 2 for an unknown flag
  */
 export function history(
@@ -49,7 +50,7 @@ export function history(
         problemCount: problems.length,
       }),
   );
-  return 0;
+  return hasNoUsableFile(proxies, problems) ? 1 : 0;
 }
 
 /** Returns a JSON array of the proxies with their outages. */

@@ -17,6 +17,7 @@ import { findRunningProxies } from "../proxy/status_file.ts";
 import { type ProxyStatus, toPublicStatus } from "../proxy/status_format.ts";
 import {
   describeUnknownFlag,
+  hasNoUsableFile,
   printProblems,
   type View,
 } from "./command_output.ts";
@@ -48,7 +49,7 @@ const FORMATS: readonly {
 /**
  * Lists the running proxies once, or with `--watch` until a signal arrives.
  *
- * @returns the exit code: 0; 1 if the folder of the status files cannot be
+ * @returns the exit code: 0; 1 if no status file, or not their folder, can be
  * read; 2 for an unknown flag, or for flags that exclude each other
  */
 export async function status(
@@ -99,7 +100,7 @@ async function printOnce(
   printProblems("status", problems, output);
   if (!isComplete) return 1;
   output.print(await format(proxies, viewOf(host, output, problems)));
-  return 0;
+  return hasNoUsableFile(proxies, problems) ? 1 : 0;
 }
 
 /** Prints the text after each change. */

@@ -24,17 +24,23 @@ const ROUNDING_MS = 1;
 export async function formatAsPrometheus(
   proxies: readonly ProxyStatus[],
 ): Promise<string> {
+  const pids = new Set<string>();
   const measured = proxies.map(({ history, writtenAt = 0, ...proxy }) => {
     const { downMs, downSince = writtenAt } = history;
     const currentMs = Math.max(0, writtenAt - downSince - ROUNDING_MS);
     const { downSince: _, ...rest } = history;
-    const { pid, client } = proxy;
+    const { client, startedAt } = proxy;
+    // Containers that share the folder may have processes with the same id.
+    const pid = pids.has(`${proxy.pid}`)
+      ? `${proxy.pid}-${startedAt}`
+      : `${proxy.pid}`;
+    pids.add(pid);
     return {
       ...proxy,
       snapshot: proxy,
       history: { ...rest, downMs: downMs + currentMs },
       labels: {
-        pid: `${pid}`,
+        pid,
         ...(client !== undefined && { client: sanitizeLine(client) }),
       },
     } satisfies MeasuredProxy;

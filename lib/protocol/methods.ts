@@ -107,7 +107,7 @@ export function nameOf(
 ): string | undefined {
   if (method !== "tools/call" && method !== "prompts/get") return undefined;
   const name = getMember(params, "name");
-  return typeof name === "string" ? cutWord(name) : undefined;
+  return typeof name === "string" ? name : undefined;
 }
 
 /** The lists with change notifications, named by their capabilities. */

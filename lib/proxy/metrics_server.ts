@@ -113,7 +113,10 @@ export async function respondTo(
     );
   }
   const origin = request.header("origin");
-  if (origin !== undefined && origin !== `http://${host}`) {
+  const site = request.header("sec-fetch-site") ?? "none";
+  const isForeign = origin !== undefined && origin !== `http://${host}` ||
+    site !== "none" && site !== "same-origin";
+  if (isForeign) {
     return plain(403, "Pages of other origins may not read this.");
   }
   switch (path) {

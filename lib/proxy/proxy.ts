@@ -57,6 +57,8 @@ const STDIN_PAUSE_STEP_MS = 2;
 const MAX_LINES_PER_TURN = 64;
 /** The interval at which full readers are checked, in milliseconds. */
 const BACKLOG_CHECK_INTERVAL_MS = 100;
+/** The pause before another attempt to serve the metrics, in milliseconds. */
+const METRICS_RETRY_MS = 30_000;
 /** The interval at which the proxy checks for a sleep, in milliseconds. */
 const SLEEP_CHECK_INTERVAL_MS = 2_000;
 /** How long the shutdown waits for the closing handshakes, in milliseconds. */
@@ -91,6 +93,7 @@ export async function runProxy(
     countsMessages: config.metrics !== "off",
     logsToClient: config.logToClient === "on",
     writeMessageLine: config.logLevel === "debug" ? log : undefined,
+    redact: createConfigRedactor(config),
   });
   return await new Proxy(
     config,
@@ -283,7 +286,7 @@ class Proxy {
     // The effects may add events, which this loop handles, too.
     for (let i = 0; i < this.#queue.length; i++) {
       const event = this.#queue[i]!;
-      if (event.type === "end") this.#endRequestedAt ??= now;
+      if (event.type === "end") this.#onEndRequested(now);
       const effects = this.#session.handle(event, now);
       if (event.type !== "tick" || effects.length > 0) this.#hasChanged = true;
       if (this.#telemetry) this.#observe(this.#telemetry, event, effects);
@@ -303,6 +306,12 @@ class Proxy {
     queueMicrotask(this.#endTurns);
   }
 
+  /** The next proxy of the client may want the same port at once. */
+  #onEndRequested(now: number): void {
+    this.#endRequestedAt ??= now;
+    this.#metricsServer?.close();
+  }
+
   #observe(
     { observer }: Telemetry,
     event: SessionEvent,
@@ -319,8 +328,7 @@ class Proxy {
   #logToClient(entry: LogEffect): void {
     const telemetry = this.#telemetry;
     if (telemetry?.clientLog === undefined) return;
-    const message = createConfigRedactor(this.#config)(entry.message);
-    const text = telemetry.clientLog.notificationFor(entry, message);
+    const text = telemetry.clientLog.notificationFor(entry);
     if (text === undefined) return;
     const effect: Effect = { type: "send-to-client", text };
     this.#observe(telemetry, { type: "tick" }, [effect]);
@@ -332,21 +340,32 @@ class Proxy {
     const { describeListenError, metricsUrlOf, serveMetrics } = await import(
       "./metrics_server.ts"
     );
-    try {
-      const server = await serveMetrics(address, () => this.#measure());
-      if (this.#session.isOver) return server.close();
-      this.#metricsServer = server;
-      this.#metricsUrl = metricsUrlOf({ ...address, port: server.port });
-      const text = `The metrics are served at ${this.#metricsUrl}`;
-      this.#writeLog("info", "metrics", text);
-      this.#hasChanged = true;
-      this.#handle({ type: "tick" });
-    } catch (error) {
-      const text = `The metrics are not served at ${metricsUrlOf(address)}: ` +
-        `${describeListenError(error)}. The proxy works without them ` +
-        "(--metrics; port 0 picks a free port).";
-      this.#writeLog("warn", "metrics", text);
+    for (let isFirst = true; this.#endRequestedAt === undefined;) {
+      try {
+        const server = await serveMetrics(address, () => this.#measure());
+        const url = metricsUrlOf({ ...address, port: server.port });
+        return this.#useMetricsServer(server, url);
+      } catch (error) {
+        const text =
+          `The metrics are not served at ${metricsUrlOf(address)}: ${
+            describeListenError(error)
+          }. The proxy works without them, and ` +
+          "tries again every 30 s (--metrics; port 0 picks a free port).";
+        if (isFirst) this.#writeLog("warn", "metrics", text);
+        isFirst = false;
+      }
+      await pause(this.#host, METRICS_RETRY_MS);
     }
+  }
+
+  #useMetricsServer(server: HttpServer, url: string): void {
+    if (this.#endRequestedAt !== undefined) return server.close();
+    this.#metricsServer = server;
+    this.#metricsUrl = url;
+    this.#writeLog("info", "metrics", `The metrics are served at ${url}`);
+    // The status file must contain the URL.
+    this.#hasChanged = true;
+    this.#handle({ type: "tick" });
   }
 
   #measure(): Measurement {

@@ -15,7 +15,9 @@ export interface HttpRequest {
   /** The path, without the query. */
   readonly path: string;
   /** Returns a header; `undefined` if the request does not have it. */
-  header(name: "accept" | "host" | "origin"): string | undefined;
+  header(
+    name: "accept" | "host" | "origin" | "sec-fetch-site",
+  ): string | undefined;
 }
 
 /** A response. */
@@ -72,8 +74,12 @@ export async function serveHttp(
     import("node:net"),
   ]);
   const http = createServer({ maxHeaderSize: MAX_HEADER_BYTES });
+  const served = new WeakSet<Socket>();
   // The body of a request is not read.
   http.on("request", (request, response) => {
+    // A client that sends many requests at once must not fill the memory.
+    if (served.has(request.socket)) return void request.socket.destroy();
+    served.add(request.socket);
     answer(request, response, respond).catch(() => response.destroy());
   });
   http.on("clientError", (_, socket) => socket.destroy());
@@ -128,11 +134,19 @@ async function answer(
   const { method = "", url = "/", headers } = request;
   const { status, headers: more, body } = await respond({
     method,
-    path: url.replace(/[?#].*$/s, ""),
-    header: (name) => headers[name],
+    // A request may name the whole URL (RFC 9112 section 3.2.2).
+    path: url.replace(/^https?:\/\/[^/?#]*/i, "").replace(/[?#].*$/s, ""),
+    header: (name) => {
+      const value = headers[name];
+      return Array.isArray(value) ? value.join(",") : value;
+    },
   });
   const bytes = new TextEncoder().encode(body);
   response.on("error", () => {});
-  response.writeHead(status, { ...more, "Content-Length": bytes.length });
+  response.writeHead(status, {
+    ...more,
+    "Connection": "close",
+    "Content-Length": bytes.length,
+  });
   response.end(method === "HEAD" ? undefined : bytes);
 }

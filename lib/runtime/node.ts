@@ -5,6 +5,7 @@
  * @module
  */
 
+import { parentFolderOf } from "../text/paths.ts";
 import { decodeUtf8 } from "../text/utf8.ts";
 import {
   type ChunkHandler,
@@ -182,8 +183,7 @@ const SHARED_HOST_MEMBERS: Omit<
   realPath: (path) => fs.realpathSync(path),
   readLink: (path) => fs.readlinkSync(path),
   listFolder: (folder) => ignoreNotFound(() => fs.readdirSync(folder)) ?? [],
-  makeFolder: (path) =>
-    void fs.mkdirSync(path, { recursive: true, mode: 0o700 }),
+  makeFolder,
   createFile: (path, text, mode) => {
     let file: number;
     try {
@@ -301,6 +301,23 @@ function readStdinStream(handleChunk: ChunkHandler): Promise<void> {
     // `end` does not follow if the stream is destroyed.
     for (const event of ["end", "error", "close"]) stdin.on(event, resolve);
   });
+}
+
+/**
+ * Creates missing folders one by one. With `recursive`, Node never returns if a
+ * folder exists, but a new one in it is "not found", as in `/proc` or in a
+ * folder that was deleted.
+ */
+function makeFolder(path: string): void {
+  const folder = path.replace(/[/\\]+$/, "");
+  if (folder === "" || fs.existsSync(folder)) return;
+  makeFolder(parentFolderOf(folder));
+  try {
+    fs.mkdirSync(folder, 0o700);
+  } catch (error) {
+    // Another process has just created it.
+    if (systemErrorCode(error) !== "EEXIST") throw error;
+  }
 }
 
 function writeStdout(bytes: Uint8Array): number | Promise<number> {

@@ -41,7 +41,11 @@ export class Effects {
   /** Creates an empty collection; `now` is the time of the event, in ms. */
   constructor(config: SessionConfig, public now: number) {
     this.#redact = createConfigRedactor(config);
-    this.log = new SessionLog(config.redactedUrl, (line) => this.push(line));
+    this.log = new SessionLog(
+      config.redactedUrl,
+      (line) => this.push(line),
+      this.#redact,
+    );
   }
 
   /** Adds an effect. */

@@ -311,7 +311,7 @@ export function waitProgress(
 function describeRequest({ request }: DeliveryState): string {
   const name = nameOf(request);
   return request.method === "tools/call" && name !== undefined
-    ? `${request.method} ${JSON.stringify(name)}`
+    ? `${request.method} ${JSON.stringify(cutWord(name))}`
     : request.method;
 }
 
@@ -328,10 +328,7 @@ function buildError(
   const { id, method } = request;
   return {
     text: buildErrorResponse(id, code, message, data),
-    request: {
-      ...{ method: cutWord(method), name: nameOf(request) },
-      ...{ code, reason: data.reason },
-    },
+    request: { method, name: nameOf(request), code, reason: data.reason },
     wasInFlight: isInFlight,
   };
 }

@@ -151,8 +151,9 @@ export class Session {
     const { availability, circuit, dialect, effects, tracker } = this.#base;
     const { main } = this.#base.links;
     const { daemonName } = dialect;
+    const { clientName } = this.#clientMessages;
     return {
-      client: this.#clientMessages.clientName,
+      client: clientName && effects.shorten(clientName),
       // The daemon may quote a secret in its name.
       daemon: daemonName && sanitizeLine(effects.shorten(daemonName)),
       circuit: circuit.state,

@@ -21,6 +21,7 @@ import type {
   Notification,
   Request,
 } from "../protocol/jsonrpc.ts";
+import type { Redactor } from "../config/secrets.ts";
 import { errorMessageOf } from "../text/error_message.ts";
 import { sanitizeLine } from "../text/sanitize.ts";
 import { cutWord, nameOf } from "../protocol/methods.ts";
@@ -52,6 +53,8 @@ export class SessionLog {
   constructor(
     private readonly url: string,
     private readonly write: (entry: LogEffect) => void,
+    /** Removes secrets from the words that a peer has chosen. */
+    private readonly redact: Redactor,
   ) {}
 
   /** Logs that a line from the client was too long, with its size in bytes. */
@@ -74,7 +77,7 @@ export class SessionLog {
     size: number,
     level: LogLevel = "warn",
   ): void {
-    const about = id === undefined ? "" : `, id ${cutWord(id)}`;
+    const about = id === undefined ? "" : `, id ${this.#word(id)}`;
     const text = `The ${side} sent an invalid JSON-RPC message (${size} ` +
       `characters${about}): ${reason}.`;
     this.#log(level, `invalid-from-${side}`, text);
@@ -82,8 +85,10 @@ export class SessionLog {
 
   /** Logs that the client reused the id of an unanswered request. */
   duplicateId({ id, method }: Request): void {
-    const text = `Dropped a second request with id ${cutWord(id)} ` +
-      `(${cutWord(method)}): the first request has no response yet, and an ` +
+    const text = `Dropped a second request with id ${this.#word(id)} ` +
+      `(${
+        this.#word(method)
+      }): the first request has no response yet, and an ` +
       "error would look like its response. Use each id only once.";
     this.#log("warn", "duplicate-id", text);
   }
@@ -107,7 +112,8 @@ export class SessionLog {
     const count = this.#droppedCount;
     this.#loggedDroppedCount = count;
     const total = count === 1 ? "" : `; ${count} notifications ${scope}`;
-    const text = `Dropped ${cutWord(this.#lastDropped!.method)}: it was too ` +
+    const text =
+      `Dropped ${this.#word(this.#lastDropped!.method)}: it was too ` +
       "large, the queue was full, or there was no connection for too long " +
       `(--max-message, --queue-limit, --queue-timeout)${total}.`;
     this.#log("warn", "dropped-notification", text);
@@ -115,14 +121,15 @@ export class SessionLog {
 
   /** Logs that a notification from the daemon was over the size limit. */
   notificationTooLarge({ method, text: { length } }: Notification): void {
-    const text = `Dropped ${cutWord(method)}: it has ${length} characters, ` +
+    const text =
+      `Dropped ${this.#word(method)}: it has ${length} characters, ` +
       "more than --max-message allows.";
     this.#log("warn", "dropped-notification", text);
   }
 
   /** Logs that a message was dropped because it refers to nothing pending. */
   unexpectedMessage(side: "client" | "daemon", description: string): void {
-    const text = `Dropped ${cutWord(description)} from the ${side}: it ` +
+    const text = `Dropped ${this.#word(description)} from the ${side}: it ` +
       "refers to nothing that is pending.";
     this.#log("debug", `stray-from-${side}`, text);
   }
@@ -145,19 +152,24 @@ export class SessionLog {
   requestFailed(
     { request, wasInFlight }: Omit<RequestError, "text">,
   ): void {
-    const { method, name, code, reason } = request;
+    const { code, reason } = request;
+    const method = this.#word(request.method);
+    const name = request.name && this.#word(request.name);
     const text = `${requestLabel(method, name)} ended with the error ` +
       `${code} (${reason}).`;
     // At the exit, nobody can act on the lines of many requests.
     const level = reason === "stopped" ? "debug" : "info";
-    const fact = { type: "request-failed", request, wasInFlight } as const;
-    this.#log(level, "request-failed", text, fact);
+    this.#log(level, "request-failed", text, {
+      ...{ type: "request-failed", wasInFlight },
+      request: { method, name, code, reason },
+    });
   }
 
   /** Logs that a request is sent again, on another connection. */
   requestRepeated(request: Request): void {
-    const method = cutWord(request.method);
-    const name = nameOf(request);
+    const method = this.#word(request.method);
+    const toolName = nameOf(request);
+    const name = toolName && this.#word(toolName);
     const text = `${requestLabel(method, name)} was sent again, because its ` +
       "connection was lost.";
     const fact = { type: "request-repeated", method, name } as const;
@@ -362,7 +374,8 @@ export class SessionLog {
 
   /** Logs that a result was not cached because it contains a secret. */
   responseNotCached(method: string): void {
-    const text = `The daemon's answer to ${cutWord(method)} is not cached: ` +
+    const text =
+      `The daemon's answer to ${this.#word(method)} is not cached: ` +
       "it contains a secret that was sent to the daemon.";
     this.#log("warn", "withheld", text);
   }
@@ -400,6 +413,11 @@ export class SessionLog {
   /** Logs an exception that is a bug of the proxy. */
   bug(error: unknown): void {
     this.write(bugReport(error));
+  }
+
+  /** Returns a word that a peer has chosen, without secrets, and short. */
+  #word(word: string): string {
+    return cutWord(this.redact(word));
   }
 
   #log(

@@ -5,6 +5,7 @@
  * @module
  */
 
+import type { Redactor } from "../config/secrets.ts";
 import type { LogEffect } from "../events.ts";
 import { buildNotification, getMember, type Id } from "../protocol/jsonrpc.ts";
 import { META_KEYS } from "../protocol/mcp_types.ts";
@@ -29,6 +30,9 @@ export class ClientLog implements TelemetrySink {
   /** The levels of the open requests that have one (MCP 2026-07-28). */
   readonly #levelOfRequest = new Map<Id, number>();
 
+  /** Creates a log for a client that has set no level. */
+  constructor(private readonly redact: Redactor) {}
+
   /** Notes the level that a request asks for. */
   onOperationStart({ request }: OpenOperation): void {
     const level = levelOf(
@@ -51,11 +55,10 @@ export class ClientLog implements TelemetrySink {
 
   /**
    * Returns the notification for an entry; undefined if the client does not
-   * want it. `message` is the text of the entry without secrets.
+   * want it.
    */
   notificationFor(
-    { level }: Pick<LogEffect, "level">,
-    message: string,
+    { level, message }: Pick<LogEffect, "level" | "message">,
   ): string | undefined {
     if (level !== "warn" && level !== "error") return undefined;
     const name = level === "warn" ? "warning" : "error";
@@ -67,7 +70,7 @@ export class ClientLog implements TelemetrySink {
     return buildNotification("notifications/message", {
       level: name,
       logger: "alwaysup",
-      data: message,
+      data: this.redact(message),
     });
   }
 }

@@ -109,8 +109,11 @@ export class HistoryRecorder {
   readonly #outages: RecordedOutage[] = [];
   /** The outage that lasts. */
   #current: RecordedOutage | undefined;
-  /** When it began, on the session's clock. */
-  #downSince = 0;
+  /**
+   * When it began, on the session's clock; undefined while another client has
+   * the connection, because nobody needs it then.
+   */
+  #downSince: number | undefined;
   /** When the last outage ended, on the session's clock. */
   #endedAt = -Infinity;
   #endedDownMs = 0;
@@ -158,11 +161,12 @@ export class HistoryRecorder {
           this.#begin("unreachable", failure.reason, fact.downMs, now, wallNow);
         }
         if (this.#current) this.#current.attempts = attempt;
+        this.#downSince ??= now - fact.downMs;
         return;
       }
       case "connected":
         this.#isConnected = true;
-        return this.#end(fact.attempts, now);
+        return this.#end(fact, now);
       case "request-failed":
         return this.#recordFailure(fact, now);
       case "request-repeated": {
@@ -179,7 +183,9 @@ export class HistoryRecorder {
         return;
       case "resumed":
         // The time asleep is no downtime.
-        this.#downSince += fact.monotonicGapMs;
+        if (this.#downSince !== undefined) {
+          this.#downSince += fact.monotonicGapMs;
+        }
         this.#endedAt += fact.monotonicGapMs;
     }
   }
@@ -205,20 +211,25 @@ export class HistoryRecorder {
     this.#outages.push(outage);
     if (this.#outages.length > MAX_OUTAGES) this.#outages.shift();
     this.#current = outage;
-    this.#downSince = now - agoMs;
+    this.#downSince = cause === "displaced" ? undefined : now - agoMs;
     for (const { at, request } of this.#justFailed) {
       if (now - at <= SAME_LOSS_MS) addFailure(outage, request);
     }
     this.#justFailed = [];
   }
 
-  #end(attempts: number, now: number): void {
+  #end(
+    { attempts, downMs }: Extract<LogFact, { type: "connected" }>,
+    now: number,
+  ): void {
     const outage = this.#current;
     if (outage === undefined) return;
     this.#current = undefined;
     this.#endedAt = now;
     outage.attempts = attempts;
-    outage.downMs = now - this.#downSince;
+    outage.downMs = this.#downSince === undefined
+      ? downMs
+      : now - this.#downSince;
     this.#endedDownMs += outage.downMs;
     if (outage.cause === "unreachable") return;
     this.#reconnects[outage.cause] = (this.#reconnects[outage.cause] ?? 0) + 1;
@@ -261,12 +272,14 @@ export class HistoryRecorder {
     return {
       outages: this.#outages.map(({ downMs, ...outage }) => ({
         ...outage,
-        ...(downMs !== undefined && { downMs: Math.round(downMs) }),
+        ...(downMs !== undefined && { downMs }),
       })),
       outageCount: this.#outageCount,
       // Rounding could make this counter fall.
       downMs: this.#endedDownMs,
-      ...(this.#current !== undefined && { downSince: this.#downSince }),
+      ...(this.#current !== undefined && this.#downSince !== undefined && {
+        downSince: this.#downSince,
+      }),
       dialAttempts: this.#dialAttempts,
       reconnects: this.#reconnects,
       repeatedCount: this.#repeatedCount,

@@ -12,6 +12,7 @@ import {
   type MessageFigures,
   type OperationFigures,
 } from "./figures.ts";
+import type { Redactor } from "../config/secrets.ts";
 import { cutWord } from "../protocol/methods.ts";
 import type { Direction } from "../events.ts";
 import type {
@@ -46,12 +47,15 @@ const BYTES_OF = {
 class BoundedValues {
   readonly #values = new Set<string>();
 
-  constructor(private readonly limit: number) {}
+  constructor(
+    private readonly limit: number,
+    private readonly redact: Redactor,
+  ) {}
 
   /** Returns a value as a label; an empty one is none, as in Prometheus. */
   bound(text: string | undefined): string | undefined {
     // A text file cannot contain half of a surrogate pair.
-    const value = text && cutWord(text).toWellFormed();
+    const value = text && cutWord(this.redact(text)).toWellFormed();
     if (!value) return undefined;
     if (this.#values.has(value)) return value;
     if (this.#values.size >= this.limit) return OTHER;
@@ -73,11 +77,20 @@ interface Series {
 export class MessageCounter implements TelemetrySink {
   readonly #bytes = { fromClient: 0, toClient: 0, fromDaemon: 0, toDaemon: 0 };
   readonly #series = new Map<string, Series>();
-  readonly #methods = new BoundedValues(MAX_METHODS);
-  readonly #tools = new BoundedValues(MAX_NAMES);
-  readonly #prompts = new BoundedValues(MAX_NAMES);
-  readonly #statusCodes = new BoundedValues(MAX_STATUS_CODES);
-  readonly #versions = new BoundedValues(MAX_VERSIONS);
+  readonly #methods: BoundedValues;
+  readonly #tools: BoundedValues;
+  readonly #prompts: BoundedValues;
+  readonly #statusCodes: BoundedValues;
+  readonly #versions: BoundedValues;
+
+  /** Creates figures without operations; `redact` removes secrets. */
+  constructor(redact: Redactor) {
+    this.#methods = new BoundedValues(MAX_METHODS, redact);
+    this.#tools = new BoundedValues(MAX_NAMES, redact);
+    this.#prompts = new BoundedValues(MAX_NAMES, redact);
+    this.#statusCodes = new BoundedValues(MAX_STATUS_CODES, redact);
+    this.#versions = new BoundedValues(MAX_VERSIONS, redact);
+  }
 
   /** Counts the bytes of a message. */
   onMessage({ direction, bytes }: ObservedMessage): void {

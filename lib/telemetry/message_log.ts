@@ -6,6 +6,7 @@
  */
 
 import type { Direction, LogEffect, MessageFact } from "../events.ts";
+import type { Redactor } from "../config/secrets.ts";
 import { tryParseJson } from "../json/spans.ts";
 import { type Id, isRecord, type Message } from "../protocol/jsonrpc.ts";
 import { cutWord } from "../protocol/methods.ts";
@@ -26,15 +27,26 @@ const DIRECTION_WORDS: Readonly<Record<Direction, string>> = {
 
 type Open = ReadonlyMap<Id, OpenOperation>;
 
+/** Returns a word that a peer has chosen, without secrets, and short. */
+type ToWord = (word: string) => string;
+
 /** Logs every message at the level `debug`. */
 export class MessageLog implements TelemetrySink {
   /** Creates a log that passes its lines to `write`. */
-  constructor(private readonly write: (entry: LogEffect) => void) {}
+  constructor(
+    private readonly write: (entry: LogEffect) => void,
+    private readonly redact: Redactor,
+  ) {}
 
   /** Logs a message. A frame with several messages gives several lines. */
   onMessage(message: ObservedMessage, now: number, open: Open): void {
     const { direction, text, bytes, connectionId } = message;
-    const facts = factsOf(message, now, open);
+    const facts = factsOf(
+      message,
+      now,
+      open,
+      (word) => cutWord(this.redact(word)),
+    );
     for (const fact of facts) {
       const { method, id, error, ms, kind } = fact;
       const words = [
@@ -56,6 +68,7 @@ function factsOf(
   message: ObservedMessage,
   now: number,
   open: Open,
+  toWord: ToWord,
 ): MessageFact[] {
   const { direction, text, bytes, connectionId } = message;
   const base = { type: "message", direction, bytes, connectionId } as const;
@@ -63,7 +76,7 @@ function factsOf(
   const messages = message.messages ?? parseFrame(text);
   return messages.map((it): MessageFact => ({
     ...base,
-    ...describeMessage(it, text, direction, now, open),
+    ...describeMessage(it, text, direction, now, open, toWord),
   }));
 }
 
@@ -73,16 +86,17 @@ function describeMessage(
   direction: Direction,
   now: number,
   open: Open,
+  toWord: ToWord,
 ): Pick<MessageFact, "kind" | "method" | "id" | "error" | "ms"> {
   switch (message.kind) {
     case "request":
       return {
         kind: "request",
-        method: cutWord(message.method),
-        id: cutWord(message.id),
+        method: toWord(message.method),
+        id: toWord(message.id),
       };
     case "notification":
-      return { kind: "notification", method: cutWord(message.method) };
+      return { kind: "notification", method: toWord(message.method) };
     case "response": {
       const { id, error } = message;
       // Other directions have the ids of the daemon's requests.
@@ -96,8 +110,8 @@ function describeMessage(
         : operation?.startedAt;
       return {
         kind: "response",
-        ...(operation && { method: cutWord(operation.request.method) }),
-        ...(id !== undefined && { id: cutWord(id) }),
+        ...(operation && { method: toWord(operation.request.method) }),
+        ...(id !== undefined && { id: toWord(id) }),
         ...(error && { error: error.code }),
         ...(since !== undefined && { ms: Math.round(now - since) }),
       };
@@ -106,7 +120,7 @@ function describeMessage(
       // A frame of the exai daemon is no JSON-RPC message, but has an `op`.
       const frame = tryParseJson(text);
       return isRecord(frame) && typeof frame.op === "string"
-        ? { kind: "frame", method: cutWord(frame.op) }
+        ? { kind: "frame", method: toWord(frame.op) }
         : { kind: "invalid message" };
     }
   }

@@ -314,9 +314,9 @@ function histogramSamples(
   { buckets, sum }: Pick<OperationFigures, "buckets" | "sum">,
 ): Sample[] {
   let count = 0;
-  const samples = buckets.map((inBucket, i): Sample => {
-    count += inBucket;
-    const le = toBucketLabel(DURATION_BOUNDS[i] ?? Infinity);
+  const samples = [...DURATION_BOUNDS, Infinity].map((bound, i): Sample => {
+    count += buckets[i] ?? 0;
+    const le = toBucketLabel(bound);
     return { name: `${name}_bucket`, labels: { ...labels, le }, value: count };
   });
   return [

@@ -8,6 +8,7 @@
  * @module
  */
 
+import type { Redactor } from "../config/secrets.ts";
 import type { LogEffect } from "../events.ts";
 import { ClientLog } from "./client_log.ts";
 import { MessageCounter } from "./message_figures.ts";
@@ -22,6 +23,8 @@ export interface TelemetryOptions {
   readonly logsToClient: boolean;
   /** Writes the log line of a message; `undefined` to write none. */
   readonly writeMessageLine: ((entry: LogEffect) => void) | undefined;
+  /** Removes secrets from a text. */
+  readonly redact: Redactor;
 }
 
 /** What looks at every message. */
@@ -36,11 +39,11 @@ export interface Telemetry {
 
 /** Creates the parts that are on. */
 export function createTelemetry(
-  { countsMessages, logsToClient, writeMessageLine }: TelemetryOptions,
+  { countsMessages, logsToClient, writeMessageLine, redact }: TelemetryOptions,
 ): Telemetry {
-  const counter = countsMessages ? new MessageCounter() : undefined;
-  const clientLog = logsToClient ? new ClientLog() : undefined;
-  const log = writeMessageLine && new MessageLog(writeMessageLine);
+  const counter = countsMessages ? new MessageCounter(redact) : undefined;
+  const clientLog = logsToClient ? new ClientLog(redact) : undefined;
+  const log = writeMessageLine && new MessageLog(writeMessageLine, redact);
   const sinks: TelemetrySink[] = [counter, clientLog, log]
     .filter((sink) => sink !== undefined);
   return { observer: new MessageObserver(sinks), counter, clientLog };

@@ -179,20 +179,24 @@ test("status: the files contain no secret, and other users cannot read them", as
   assertEquals(proxy.stderr.dump().includes("s3cret"), false);
 });
 
-test("status: a proxy works although its status file cannot be written", async () => {
-  const env = { XDG_STATE_HOME: "/dev/null", ALWAYSUP_STATUS: "on" };
-  await using processes = new ProxyAndDaemon(["--log-level", "debug"], env);
-  await processes.startDaemon();
-  await processes.proxy.initialize();
-  await processes.proxy.stderr.waitForLine((line) =>
-    line.includes("`alwaysup status` cannot show this proxy")
-  );
-  await processes.proxy.callTool(1, "write", { key: "on" });
-  assertEquals(
-    (await processes.proxy.waitForResponse(1)).result.content[0].text,
-    "on",
-  );
-});
+// In `/proc`, a new folder is "not found", although its parent exists.
+for (const folder of ["/dev/null", "/proc/nowhere"]) {
+  test(`status: a proxy works although it cannot write its status file in ${folder}`, async () => {
+    const env = { XDG_STATE_HOME: folder, ALWAYSUP_STATUS: "on" };
+    await using processes = new ProxyAndDaemon(["--log-level", "debug"], env);
+    await processes.startDaemon();
+    await processes.proxy.initialize();
+    await processes.proxy.stderr.waitForLine((line) =>
+      line.includes("`alwaysup status` cannot show this proxy")
+    );
+    await processes.proxy.callTool(1, "write", { key: "on" });
+    assertEquals(
+      (await processes.proxy.waitForResponse(1)).result.content[0].text,
+      "on",
+    );
+    assertEquals((await processes.proxy.closeStdin()).code, 0);
+  });
+}
 
 test("status --watch: a line for every change, until it is interrupted", async () => {
   using folder = new StateFolder();

@@ -22,8 +22,13 @@ export const TELEMETRY: readonly Mutant[] = [
   },
   {
     name: "circuit: a waiting request does not make it half-open",
-    from: "return this.$isAwaited ? $halfOpen : $open;",
-    to: "void $halfOpen; return $open;",
+    from: `
+      if (!$isTripped) return $closed;
+      return this.$isAwaited ? $halfOpen : $open;`,
+    to: `
+      if (!$isTripped) return $closed;
+      void [$halfOpen, this.$isAwaited];
+      return $open;`,
   },
   {
     name: "circuit: the log does not show that it opens by itself",
@@ -38,10 +43,10 @@ export const TELEMETRY: readonly Mutant[] = [
   {
     name: "history: a sleep counts as downtime",
     from: `
-      case $resumed:
-        this.$downSince += $fact.$gapMs;`,
+        if (this.$downSince !== undefined) {
+          this.$downSince += $fact.$gapMs;
+        }`,
     to: `
-      case $resumed:
         void $fact.$gapMs;`,
   },
   {
@@ -85,9 +90,10 @@ export const TELEMETRY: readonly Mutant[] = [
   {
     name: "metrics: a page of another origin may read them",
     from: `
-      const $origin = $request.$header("origin");
-      if ($$isForeign) { $$refuse }`,
-    to: "",
+      const $isForeign = $origin !== undefined && $$isOther ||
+        $site !== $none && $site !== $same;
+      if ($isForeign) { $$refuse }`,
+    to: "void [$origin, $site, $none, $same];",
   },
   {
     name: "warnings: a client gets them that has set no level",

@@ -35,6 +35,7 @@ interface TestRequest {
   readonly host?: string | undefined;
   readonly origin?: string;
   readonly accept?: string;
+  readonly "sec-fetch-site"?: string;
 }
 
 async function respond(
@@ -90,6 +91,13 @@ test("Metrics server: pages of other origins are refused", async () => {
   ];
   for (const [origin, status] of origins) {
     assertEquals((await respond({ origin })).status, status, origin);
+  }
+});
+
+test("Metrics server: a request that a page of another site causes is refused", async () => {
+  for (const site of ["cross-site", "same-site", "none", "same-origin"]) {
+    const { status } = await respond({ "sec-fetch-site": site });
+    assertEquals(status, /^(none|same-origin)$/.test(site) ? 200 : 403, site);
   }
 });
 

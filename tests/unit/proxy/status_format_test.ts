@@ -115,7 +115,7 @@ test("Status format: refuses a file that is not ours, or incomplete", () => {
       ...whole,
       figures: {
         bytes: {},
-        operations: [{ side: "client", method: "x", sum: 1, buckets: [1] }],
+        operations: [{ side: "client", method: "x", sum: 1, buckets: ["1"] }],
       },
     },
     ...[{ downSince: "x" }, { reconnects: { a: "b" } }, { downMs: null }].map((

@@ -225,12 +225,6 @@ test("Errors: a request whose id may still get a late response is refused with t
   }
 });
 
-test("Errors: what the log and the history get of a long method is short", () => {
-  const long = request("1", "x".repeat(1_000_000), "{}");
-  const { method } = queueFull({ ...UNSENT, request: long }).request;
-  assertEquals(method, `${"x".repeat(80)}...`);
-});
-
 test("Errors: a long tool name is cut, and other requests are named by their method only", () => {
   const named = (method: string, params: string): string =>
     queueFull({ ...UNSENT, request: request("1", method, params) }).text;

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { createRedactor, NO_REDACTION } from "../../../lib/config/secrets.ts";
 import type { Effect, LogEffect, SessionEvent } from "../../../lib/events.ts";
 import { ClientLog } from "../../../lib/telemetry/client_log.ts";
 import {
@@ -242,7 +243,7 @@ for (const [what, ends, play] of OPERATIONS) {
 }
 
 test("Figures: bytes are those of UTF-8, in all four directions", () => {
-  const counter = new MessageCounter();
+  const counter = new MessageCounter(NO_REDACTION);
   const player = new Player(counter);
   player.line('{"a":"\u00e9"}', toDaemon("12345"));
   player.frame("\u20ac", toClient('{"b":1}'));
@@ -259,7 +260,7 @@ test("Figures: a duration is in the first bucket whose bound it does not exceed"
 });
 
 test("Figures: operations with the same attributes are counted together, on both sides", () => {
-  const counter = new MessageCounter();
+  const counter = new MessageCounter(NO_REDACTION);
   const player = new Player(counter);
   for (const ms of [5, 15]) {
     player.line(CALL).after(1).tick(toDaemon(CALL, "1")).after(ms)
@@ -281,7 +282,7 @@ test("Figures: operations with the same attributes are counted together, on both
 });
 
 test("Figures: after 200 tools, other tools have one name; methods, codes and versions are bounded, too", () => {
-  const counter = new MessageCounter();
+  const counter = new MessageCounter(NO_REDACTION);
   const player = new Player(counter);
   for (let i = 0; i < 300; i++) {
     const id = i;
@@ -316,7 +317,7 @@ test("Figures: after 200 tools, other tools have one name; methods, codes and ve
 });
 
 test("Figures: an empty name is none, and half of a surrogate pair is replaced", () => {
-  const counter = new MessageCounter();
+  const counter = new MessageCounter(NO_REDACTION);
   const player = new Player(counter);
   for (const name of ["", undefined, "\ud800", "\udfff"]) {
     player.line(
@@ -334,7 +335,7 @@ test("Figures: an empty name is none, and half of a surrogate pair is replaced",
 });
 
 test("Figures: long methods and versions are cut, like long names", () => {
-  const counter = new MessageCounter();
+  const counter = new MessageCounter(NO_REDACTION);
   const long = "x".repeat(1_000_000);
   new Player(counter).line({
     ...{ id: 1, method: long },
@@ -347,7 +348,7 @@ test("Figures: long methods and versions are cut, like long names", () => {
 });
 
 test("Figures: above the limit of combinations, a success is no error", () => {
-  const counter = new MessageCounter();
+  const counter = new MessageCounter(NO_REDACTION);
   const player = new Player(counter);
   for (let i = 0; i < 60; i++) {
     for (let code = 0; code < 20; code++) {
@@ -366,7 +367,7 @@ test("Figures: above the limit of combinations, a success is no error", () => {
 });
 
 test("Figures: combinations of attributes are bounded, and nothing is lost", () => {
-  const counter = new MessageCounter();
+  const counter = new MessageCounter(NO_REDACTION);
   const player = new Player(counter);
   for (let i = 0; i < 150; i++) {
     for (let code = 0; code < 20; code++) {
@@ -386,7 +387,7 @@ test("Figures: combinations of attributes are bounded, and nothing is lost", () 
 /** Returns the log lines of messages, in order. */
 function linesOf(play: (player: Player) => Player): string[] {
   const lines: LogEffect[] = [];
-  play(new Player(new MessageLog((line) => lines.push(line))));
+  play(new Player(new MessageLog((line) => lines.push(line), NO_REDACTION)));
   assertEquals(
     lines.every(({ level, event }) => level === "debug" && event === "message"),
     true,
@@ -452,13 +453,16 @@ const ERROR_LEVELS = [
 
 test("Warnings for the client: by the level that it has set and the daemon has accepted", () => {
   const wanted = ERROR_LEVELS.map((level) => {
-    const log = new ClientLog();
+    const log = new ClientLog(NO_REDACTION);
     const player = new Player(log);
-    assertEquals(log.notificationFor({ level: "error" }, "m"), undefined);
+    assertEquals(
+      log.notificationFor({ level: "error", message: "m" }),
+      undefined,
+    );
     const set = { id: 1, method: "logging/setLevel", params: { level } };
     player.line({ ...set, id: 2 }).line(set, toClient({ id: 1, result: {} }));
     return (["debug", "info", "warn", "error"] as const).map((own) =>
-      log.notificationFor({ level: own }, "m") !== undefined
+      log.notificationFor({ level: own, message: "m" }) !== undefined
     );
   });
   const both = [false, false, true, true];
@@ -470,17 +474,20 @@ test("Warnings for the client: by the level that it has set and the daemon has a
 });
 
 test("Warnings for the client: many open requests have a level", () => {
-  const log = new ClientLog();
+  const log = new ClientLog(NO_REDACTION);
   const player = new Player(log);
   const _meta = { "io.modelcontextprotocol/logLevel": "info" };
   for (let id = 0; id < 200_000; id++) {
     player.line({ id, method: "tools/call", params: { _meta } });
   }
-  assertEquals(typeof log.notificationFor({ level: "warn" }, "m"), "string");
+  assertEquals(
+    typeof log.notificationFor({ level: "warn", message: "m" }),
+    "string",
+  );
 });
 
 test("Warnings for the client: a level that the daemon refuses does not count", () => {
-  const log = new ClientLog();
+  const log = new ClientLog(NO_REDACTION);
   const error = { code: -32601, message: "no such method" };
   new Player(log).line(
     { id: 1, method: "logging/setLevel", params: { level: "debug" } },
@@ -489,21 +496,50 @@ test("Warnings for the client: a level that the daemon refuses does not count", 
     { id: 2, method: "logging/setLevel", params: { level: "loud" } },
     toClient({ id: 2, result: {} }),
   );
-  assertEquals(log.notificationFor({ level: "error" }, "m"), undefined);
+  assertEquals(
+    log.notificationFor({ level: "error", message: "m" }),
+    undefined,
+  );
 });
 
 test("Warnings for the client: while a request is open that names a level (MCP 2026-07-28)", () => {
-  const log = new ClientLog();
+  const log = new ClientLog(NO_REDACTION);
   const player = new Player(log);
   player.line({
     ...{ id: 1, method: "tools/call" },
     params: { _meta: { "io.modelcontextprotocol/logLevel": "info" } },
   });
-  assertEquals(JSON.parse(log.notificationFor({ level: "warn" }, "m")!), {
-    jsonrpc: "2.0",
-    method: "notifications/message",
-    params: { level: "warning", logger: "alwaysup", data: "m" },
-  });
+  assertEquals(
+    JSON.parse(log.notificationFor({ level: "warn", message: "m" })!),
+    {
+      jsonrpc: "2.0",
+      method: "notifications/message",
+      params: { level: "warning", logger: "alwaysup", data: "m" },
+    },
+  );
   player.tick(toClient({ id: 1, result: {} }));
-  assertEquals(log.notificationFor({ level: "warn" }, "m"), undefined);
+  assertEquals(log.notificationFor({ level: "warn", message: "m" }), undefined);
+});
+
+test("Telemetry: a secret in a word of a peer is removed before the word is cut", () => {
+  const secret = "s3cret-token-of-some-length";
+  const redact = createRedactor([secret]);
+  const counter = new MessageCounter(redact);
+  const lines: string[] = [];
+  const log = new MessageLog(({ message }) => lines.push(message), redact);
+  const clientLog = new ClientLog(redact);
+  const word = "x".repeat(70) + secret;
+  new Player(counter, log, clientLog).line({
+    ...{ id: word, method: "tools/call" },
+    params: {
+      name: word,
+      _meta: {
+        "io.modelcontextprotocol/protocolVersion": secret,
+        "io.modelcontextprotocol/logLevel": "info",
+      },
+    },
+  }).line({ id: 2, method: word }, toClient({ id: 2, result: {} }));
+  const warning = clientLog.notificationFor({ level: "warn", message: word });
+  const all = [JSON.stringify(counter.snapshot()), ...lines, warning].join();
+  assertEquals(/s3c/.test(all), false, all);
 });

@@ -102,3 +102,18 @@ test("History of a session: a line that is too long fails its request", () => {
   }]);
   assertEquals(historyOf(driver).failedRequests, { too_large: 1 });
 });
+
+test("History of a session: long words are cut, and secrets in them are removed before that", () => {
+  const secret = "s3cret-token-of-some-length";
+  const driver = new SessionDriver({ secrets: [secret] });
+  driver.failDial();
+  const word = "x".repeat(70) + secret + "y".repeat(1_000_000);
+  driver.request(1, word);
+  driver.callTool(2, word);
+  driver.advance(45_000);
+  const [outage] = historyOf(driver).outages;
+  assertEquals(outage!.failedCount, 2);
+  const text = JSON.stringify(outage);
+  assertEquals([text.length < 1_000, text.includes("s3c")], [true, false]);
+  assertEquals(driver.logText().includes("s3c"), false);
+});
