@@ -75,7 +75,9 @@ export class CheckedSession extends Session {
       ...reconnects === snapshot.reconnects ? [] : [
         `${reconnects} reconnects, but the session had ${snapshot.reconnects}`,
       ],
-      ...isDown && isConnected(snapshot) ? ["an outage, but the daemon is up"] : [],
+      ...isDown && isConnected(snapshot)
+        ? ["an outage, but the daemon is up"]
+        : [],
       ...history.unknownOutcomes === this.#unknownOutcomes ? [] : [
         `${history.unknownOutcomes} unknown outcomes, but the client got ` +
         this.#unknownOutcomes,

@@ -59,7 +59,7 @@ const BOTH = withHistory({
   ...{ outages: [ENDED, CURRENT], outageCount: 2, downSince: NOW - 12_000 },
 });
 
-const ENDLESS = { now: NOW, columns: Infinity , problemCount: 0 };
+const ENDLESS = { now: NOW, columns: Infinity, problemCount: 0 };
 
 test("History: an outage has its time, its reason, and what it did to requests", () => {
   assertEquals(formatHistory([BOTH], ENDLESS).split("\n"), [
@@ -121,7 +121,11 @@ test("History: no line is wider than the terminal", () => {
   }, { url: `ws://h/${"x".repeat(200)}` });
   for (const columns of [60, 80, 120, 200]) {
     for (const proxies of [[long, BOTH], [withHistory({})]]) {
-      const text = formatHistory(proxies, { now: NOW, columns, problemCount: 0 });
+      const text = formatHistory(proxies, {
+        now: NOW,
+        columns,
+        problemCount: 0,
+      });
       for (const line of text.split("\n")) {
         assert(displayWidth(line) <= columns, line);
       }

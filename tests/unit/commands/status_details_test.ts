@@ -10,7 +10,11 @@ import {
   formatMoment,
   type ProxyStatus,
 } from "../../../lib/proxy/status_format.ts";
-import { EMPTY_HISTORY, type History, type Outage } from "../../../lib/telemetry/history.ts";
+import {
+  EMPTY_HISTORY,
+  type History,
+  type Outage,
+} from "../../../lib/telemetry/history.ts";
 import { displayWidth } from "../../../lib/text/display_width.ts";
 import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
 import { test } from "../../helpers/time_limit.ts";
