@@ -16,7 +16,6 @@ import type {
 import type { ConnectionCapacity } from "../link/capacity_detector.ts";
 import type { DisconnectCause, Failure, LinkState } from "../link/link.ts";
 import type {
-  Id,
   InvalidMessage,
   Notification,
   Request,

@@ -8,13 +8,13 @@
 import type { Direction, LogEffect, MessageFact } from "../events.ts";
 import type { Redactor } from "../config/secrets.ts";
 import { tryParseJson } from "../json/spans.ts";
-import { type Id, isRecord, type Message } from "../protocol/jsonrpc.ts";
+import { isRecord, type Message } from "../protocol/jsonrpc.ts";
 import { cutWord } from "../protocol/methods.ts";
 import { parseFrame } from "../protocol/message_parser.ts";
 import { createLogEffect } from "../session/session_log.ts";
 import type {
   ObservedMessage,
-  OpenOperation,
+  OpenOperations,
   TelemetrySink,
 } from "./message_observer.ts";
 
@@ -24,8 +24,6 @@ const DIRECTION_WORDS: Readonly<Record<Direction, string>> = {
   "from-daemon": "From the daemon",
   "to-daemon": "To the daemon",
 };
-
-type Open = ReadonlyMap<Id, OpenOperation>;
 
 /** Returns a word that a peer has chosen, without secrets, and short. */
 type ToWord = (word: string) => string;
@@ -39,7 +37,7 @@ export class MessageLog implements TelemetrySink {
   ) {}
 
   /** Logs a message. A frame with several messages gives several lines. */
-  onMessage(message: ObservedMessage, now: number, open: Open): void {
+  onMessage(message: ObservedMessage, now: number, open: OpenOperations): void {
     const { direction, text, bytes, connectionId } = message;
     const facts = factsOf(
       message,
@@ -67,7 +65,7 @@ export class MessageLog implements TelemetrySink {
 function factsOf(
   message: ObservedMessage,
   now: number,
-  open: Open,
+  open: OpenOperations,
   toWord: ToWord,
 ): MessageFact[] {
   const { direction, text, bytes, connectionId } = message;
@@ -85,7 +83,7 @@ function describeMessage(
   text: string,
   direction: Direction,
   now: number,
-  open: Open,
+  open: OpenOperations,
   toWord: ToWord,
 ): Pick<MessageFact, "kind" | "method" | "id" | "error" | "ms"> {
   switch (message.kind) {

@@ -57,6 +57,9 @@ export interface OpenOperation {
   readonly sentAt: number | undefined;
 }
 
+/** The open operations, by the ids of their requests. */
+export type OpenOperations = ReadonlyMap<Id, OpenOperation>;
+
 /** How an operation ended. */
 export interface OperationEnd {
   /**
@@ -77,7 +80,7 @@ export interface TelemetrySink {
   onMessage?(
     message: ObservedMessage,
     now: number,
-    open: ReadonlyMap<Id, OpenOperation>,
+    open: OpenOperations,
   ): void;
   /** An operation has begun. */
   onOperationStart?(operation: OpenOperation): void;
