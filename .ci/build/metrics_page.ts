@@ -82,7 +82,7 @@ const TAIL = `
 ## Labels
 
 - The names of tools and of prompts come from the client. Each of the first 200 tools and 200 prompts has series of its own,
-  and all others together have the name \`_OTHER\`. In the same way, 50 methods, 50 codes and 10 versions of MCP are kept. There
+  and all others together have the name \`other\`. In the same way, 50 methods, 50 codes and 10 versions of MCP are kept. There
   are 1,000 combinations at most.
 - \`error_type\` is the code of a JSON-RPC error, \`tool_error\` for a result with \`isError\`, or \`cancelled\`. A success has no
   such label. -31002 means: outcome unknown.

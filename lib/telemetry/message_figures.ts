@@ -22,11 +22,8 @@ import type {
   TelemetrySink,
 } from "./message_observer.ts";
 
-/**
- * The value of an attribute that has too many values already, as OpenTelemetry
- * names it.
- */
-export const OTHER = "_OTHER";
+/** The value of an attribute that has too many values already. */
+export const OTHER = "other";
 /** How many tools, and how many prompts, have figures of their own. */
 const MAX_NAMES = 200;
 const MAX_METHODS = 50;
