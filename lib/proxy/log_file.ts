@@ -224,9 +224,12 @@ export class LogFile implements SharedOutput {
     const lock = this.#lock;
     if (this.#host.createFile(lock, "", LOG_FILE_MODE)) return true;
     const info = this.#host.lstat(lock);
-    const ageMs = Date.now() - (info?.modifiedAt ?? 0);
-    if (info !== undefined && ageMs < STALE_LOCK_MS) return false;
-    this.#host.remove(lock);
+    if (info !== undefined) {
+      const ageMs = Date.now() - info.modifiedAt;
+      if (ageMs < STALE_LOCK_MS) return false;
+      this.#host.remove(lock);
+    }
+    // If the lock has just been released, another process may take it now, too.
     return this.#host.createFile(lock, "", LOG_FILE_MODE);
   }
 

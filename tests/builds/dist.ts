@@ -43,11 +43,11 @@ test("Checksums: SHA256SUMS lists exactly the five files, and each checksum matc
 });
 
 /**
- * Matches our own files, two of the standard library, and those of the parsers,
- * of LogTape and of `ws`.
+ * Matches our own files, two of the standard library and of prom-client, and
+ * those of the parsers, of LogTape and of `ws`.
  */
 const BUNDLED =
-  /^(?:main\.ts|deno\.json|\.ci\/build\/(?:use_ws\.ts|ws\.cjs)|lib\/[\w/]+\.ts|npm\/deno-std\/[\d.]+\/(?:async\/delay|text\/levenshtein_distance)\.js|npm\/(?:jsonc-parser|ws|toml-eslint-parser|eslint-visitor-keys|@logtape\/(?:logtape|file))\/\S+)$/;
+  /^(?:main\.ts|deno\.json|\.ci\/build\/(?:use_ws\.ts|ws\.cjs)|lib\/[\w/]+\.ts|npm\/deno-std\/[\d.]+\/(?:async\/delay|text\/levenshtein_distance)\.js|npm\/(?:jsonc-parser|ws|toml-eslint-parser|eslint-visitor-keys|@logtape\/(?:logtape|file))\/\S+|npm\/prom-client\/[\d.]+\/lib\/(?:registry|util)\.js)$/;
 
 test("Bundle: it contains only our own files and those of the allowed packages", async () => {
   const text = await Deno.readTextFile(`${DIST}npm/alwaysup.js`);
@@ -59,7 +59,7 @@ test("Bundle: it contains only our own files and those of the allowed packages",
     names.map((name) => /^npm\/(@\w+\/\w+|[^/]+)/.exec(name)?.[1])
       .filter((name) => name !== undefined),
   );
-  assertEquals(packages.size, 7);
+  assertEquals(packages.size, 8);
   // Each licence requires its text in every copy of the package.
   const licences = await Deno.readTextFile(`${DIST}npm/LICENSES-PACKAGES`);
   const sections = [...licences.matchAll(/^={80}\n(.*)\n={80}\n/gm)]

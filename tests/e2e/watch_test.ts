@@ -147,7 +147,7 @@ test("status --watch: with --json or TERM=dumb, it writes no escape sequence to 
   await using proxy = await startProxy(folder);
   const cases: [flags: string[], env: Record<string, string>][] = [
     [["--json"], {}],
-    [["--json", "--verbose"], { FORCE_COLOR: "1" }],
+    [["--json"], { FORCE_COLOR: "1" }],
     [[], { TERM: "dumb" }],
   ];
   for (const [flags, env] of cases) {
