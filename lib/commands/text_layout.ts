@@ -47,21 +47,15 @@ export function fitColumns(
   columns: readonly TableColumn[],
   width: number,
 ): FittedColumn[] {
-  let kept = [...columns];
-  const leastWidth = (): number =>
-    tableWidth(
-      kept.map((it) => Math.min(it.minWidth ?? Infinity, fullWidth(it))),
-    );
-  while (kept.length > 1 && leastWidth() > width) {
+  let kept = columns.map((it) => ({ ...it, fullWidth: fullWidthOf(it) }));
+  const widthAt = (cap: number): number =>
+    tableWidth(kept.map((it) => cappedWidth(it, cap)));
+  while (kept.length > 1 && widthAt(0) > width) {
     const least = Math.min(...kept.map(({ importance }) => importance));
     kept = kept.filter(({ importance }) => importance !== least);
   }
-  let cap = Math.max(...kept.map(fullWidth));
-  while (
-    cap > 1 && tableWidth(kept.map((it) => cappedWidth(it, cap))) > width
-  ) {
-    cap--;
-  }
+  let cap = Math.max(...kept.map(({ fullWidth }) => fullWidth));
+  while (cap > 1 && widthAt(cap) > width) cap--;
   return kept.map((column) => {
     const { title, cells, shorten = cutEnd } = column;
     const columnWidth = Math.min(cappedWidth(column, cap), width);
@@ -74,14 +68,21 @@ export function fitColumns(
   });
 }
 
-function fullWidth({ title, cells }: TableColumn): number {
+interface MeasuredColumn extends TableColumn {
+  /** The width at which no cell is shortened. */
+  readonly fullWidth: number;
+}
+
+function fullWidthOf({ title, cells }: TableColumn): number {
   return Math.max(...[title, ...cells].map(displayWidth));
 }
 
 /** Returns the width of a column if wider cells are shortened to the cap. */
-function cappedWidth(column: TableColumn, cap: number): number {
-  const full = fullWidth(column);
-  return Math.min(full, Math.max(cap, column.minWidth ?? full));
+function cappedWidth(
+  { fullWidth, minWidth = fullWidth }: MeasuredColumn,
+  cap: number,
+): number {
+  return Math.min(fullWidth, Math.max(cap, minWidth));
 }
 
 function tableWidth(widths: readonly number[]): number {
