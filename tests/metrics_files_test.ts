@@ -32,7 +32,7 @@ function readCases(): Promise<string> {
 /** Our labels, and those that Prometheus and config/prometheus.yml add. */
 const LABELS: ReadonlySet<string> = new Set([
   ...["job", "instance", "file", "expected"],
-  ...metricFamiliesOf([newMeasuredProxy()], 0).flatMap(({ samples }) =>
+  ...metricFamiliesOf([newMeasuredProxy()]).flatMap(({ samples }) =>
     samples.flatMap(({ labels }) => Object.keys(labels))
   ),
 ]);
@@ -154,7 +154,7 @@ test("config/prometheus-alerts.yml: the alert about failed requests explains eac
   const reconnects = alerts.find(({ name }) =>
     name === "AlwaysupReconnectsOften"
   )!;
-  const reasons = metricFamiliesOf([newMeasuredProxy()], 0)
+  const reasons = metricFamiliesOf([newMeasuredProxy()])
     .find(({ name }) => name === "alwaysup_reconnects_total")!
     .samples.map(({ labels }) => labels.reason!);
   assert(reasons.length >= 8);

@@ -102,7 +102,7 @@ const TAIL = `
 export function metricsPageText(): string {
   // A histogram's buckets have one more label, `le`.
   const labels = new Map(
-    metricFamiliesOf([newMeasuredProxy()], 0).map(({ name, samples }) => [
+    metricFamiliesOf([newMeasuredProxy()]).map(({ name, samples }) => [
       name,
       new Set(samples.flatMap((it) => Object.keys(it.labels))),
     ]),

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { downMsOf } from "../telemetry/history.ts";
 import { sanitizeLine } from "../text/sanitize.ts";
 import {
   describeConnectionState,
@@ -67,8 +68,7 @@ function historyDetails(
   { history, circuit, reconnects }: ProxyStatus,
   now: number,
 ): Pair[] {
-  const { downMs, downSince, circuitOpenings, outageCount } = history;
-  const lastingMs = downSince === undefined ? 0 : now - downSince;
+  const { circuitOpenings, outageCount } = history;
   const openings = circuitOpenings === 0
     ? ""
     : `, opened ${countOf(circuitOpenings, "time")}`;
@@ -78,7 +78,7 @@ function historyDetails(
   return [
     ["circuit breaker", `${circuit}${openings}`],
     ["outages", `${outageCount}`],
-    ["downtime", formatExactDuration(downMs + lastingMs)],
+    ["downtime", formatExactDuration(downMsOf(history, now))],
     ["attempts", `${history.dialAttempts}`],
     ["reconnects", `${reconnects}${causes}`],
     ["requests repeated", `${history.repeatedCount}`],

@@ -25,11 +25,8 @@ export async function formatAsPrometheus(
   proxies: readonly ProxyStatus[],
 ): Promise<string> {
   const pids = new Set<string>();
-  const measured = proxies.map(({ history, writtenAt = 0, ...proxy }) => {
-    const { downMs, downSince = writtenAt } = history;
-    const currentMs = Math.max(0, writtenAt - downSince - ROUNDING_MS);
-    const { downSince: _, ...rest } = history;
-    const { client, startedAt } = proxy;
+  const measured = proxies.map((proxy) => {
+    const { client, startedAt, writtenAt = 0 } = proxy;
     // Containers that share the folder may have processes with the same id.
     const pid = pids.has(`${proxy.pid}`)
       ? `${proxy.pid}-${startedAt}`
@@ -38,13 +35,13 @@ export async function formatAsPrometheus(
     return {
       ...proxy,
       snapshot: proxy,
-      history: { ...rest, downMs: downMs + currentMs },
+      now: writtenAt - ROUNDING_MS,
       labels: {
         pid,
         ...(client !== undefined && { client: sanitizeLine(client) }),
       },
     } satisfies MeasuredProxy;
   });
-  const text = await renderMetrics(metricFamiliesOf(measured, 0), "prometheus");
+  const text = await renderMetrics(metricFamiliesOf(measured), "prometheus");
   return text.trimEnd();
 }

@@ -33,14 +33,6 @@ import {
   serveHttp,
 } from "../runtime/http_server.ts";
 
-/** The proxy at one moment. */
-export interface Measurement {
-  /** What the metrics are made of. */
-  readonly proxy: MeasuredProxy;
-  /** The time, on the clock of the proxy's times. */
-  readonly now: number;
-}
-
 /** Bounds that one scraper, a browser and a health check do not reach. */
 const LIMITS: HttpLimits = {
   maxConnections: 16,
@@ -62,7 +54,7 @@ const COMMON_HEADERS = {
  */
 export function serveMetrics(
   address: HttpAddress,
-  measure: () => Measurement,
+  measure: () => MeasuredProxy,
 ): Promise<HttpServer> {
   return serveHttp(
     address,
@@ -98,7 +90,7 @@ export function metricsUrlOf({ host, port }: HttpAddress): string {
 export async function respondTo(
   request: HttpRequest,
   ownHost: string,
-  measure: () => Measurement,
+  measure: () => MeasuredProxy,
 ): Promise<HttpResponse> {
   const { method, path } = request;
   if (method !== "GET" && method !== "HEAD") {
@@ -121,9 +113,9 @@ export async function respondTo(
   }
   switch (path) {
     case "/metrics": {
-      const { proxy, now } = measure();
+      const families = metricFamiliesOf([measure()]);
       const format = acceptedFormat(request.header("accept"));
-      const body = await renderMetrics(metricFamiliesOf([proxy], now), format);
+      const body = await renderMetrics(families, format);
       return {
         status: 200,
         headers: {
@@ -137,7 +129,7 @@ export async function respondTo(
     case "/healthz":
       return plain(200, "alwaysup runs.");
     case "/readyz": {
-      const { snapshot } = measure().proxy;
+      const { snapshot } = measure();
       return isConnected(snapshot)
         ? plain(200, "The daemon is connected.")
         : plain(503, "The daemon is not connected.");

@@ -32,8 +32,9 @@ import { Session } from "../session/session.ts";
 import { HistoryRecorder } from "../telemetry/history.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
 import type { HttpAddress, HttpServer } from "../runtime/http_server.ts";
-import type { Measurement } from "./metrics_server.ts";
-import type { LiveStatus, ProxyInfo } from "./status_format.ts";
+import type { ProxyInfo } from "../telemetry/figures.ts";
+import type { MeasuredProxy } from "../telemetry/metric_families.ts";
+import type { LiveStatus } from "./status_format.ts";
 import type { Snapshot } from "../session/snapshot.ts";
 import { cacheKeyOf, CacheWriter, readCacheFile } from "./cache_file.ts";
 import { UntrustedFileError } from "../runtime/own_files.ts";
@@ -368,14 +369,12 @@ class Proxy {
     this.#handle({ type: "tick" });
   }
 
-  #measure(): Measurement {
+  #measure(): MeasuredProxy {
     // The turn notices if the machine has just slept.
     this.#handle({ type: "tick" });
     const { history, figures, ...snapshot } = this.#liveStatus();
-    return {
-      proxy: { ...this.#info, snapshot, history, figures, labels: {} },
-      now: this.#now,
-    };
+    const now = this.#now;
+    return { ...this.#info, now, snapshot, history, figures, labels: {} };
   }
 
   #readClocks(): void {

@@ -7,10 +7,10 @@
 
 import { errorMessageOf } from "../text/error_message.ts";
 import { type Host } from "../runtime/host.ts";
+import type { ProxyInfo } from "../telemetry/figures.ts";
 import {
   type LiveStatus,
   parseStatus,
-  type ProxyInfo,
   type ProxyStatus,
   serializeStatus,
 } from "./status_format.ts";

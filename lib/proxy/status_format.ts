@@ -13,24 +13,12 @@ import {
   type History,
   type Outage,
 } from "../telemetry/history.ts";
-import type { MessageFigures, OperationFigures } from "../telemetry/figures.ts";
+import type {
+  MessageFigures,
+  OperationFigures,
+  ProxyInfo,
+} from "../telemetry/figures.ts";
 import type { ConnectionState, Snapshot } from "../session/snapshot.ts";
-
-/** The properties of a proxy that do not change while it runs. */
-export interface ProxyInfo {
-  /** The process id. */
-  readonly pid: number;
-  /** The program's version. */
-  readonly version: string;
-  /** The runtime's name and version. */
-  readonly runtime: string;
-  /** The daemon's URL, without secrets. */
-  readonly url: string;
-  /** The daemon's dialect. */
-  readonly dialect: string;
-  /** When the proxy was started, in milliseconds since 1970. */
-  readonly startedAt: number;
-}
 
 /** What changes while a proxy runs; times are on the session's clock. */
 export interface LiveStatus extends Snapshot {

@@ -5,6 +5,22 @@
  * @module
  */
 
+/** The properties of a proxy that do not change while it runs. */
+export interface ProxyInfo {
+  /** The process id. */
+  readonly pid: number;
+  /** The program's version. */
+  readonly version: string;
+  /** The runtime's name and version. */
+  readonly runtime: string;
+  /** The daemon's URL, without secrets. */
+  readonly url: string;
+  /** The daemon's dialect. */
+  readonly dialect: string;
+  /** When the proxy was started, in milliseconds since 1970. */
+  readonly startedAt: number;
+}
+
 /**
  * The upper bounds of the duration buckets, in seconds, from OpenTelemetry's
  * conventions for MCP. There is one more bucket for longer durations.

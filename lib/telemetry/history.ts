@@ -78,6 +78,12 @@ export const EMPTY_HISTORY: History = {
   circuitOpenings: 0,
 };
 
+/** Returns how long all outages lasted until `now`, in milliseconds. */
+export function downMsOf({ downMs, downSince }: History, now: number): number {
+  // The wall clock of a status file may have been set back.
+  return downMs + Math.max(0, now - (downSince ?? now));
+}
+
 /** How many outages are kept. */
 const MAX_OUTAGES = 20;
 /** How many failed requests of an outage are named. */

@@ -13,8 +13,9 @@ import {
   DURATION_BOUNDS,
   type MessageFigures,
   type OperationFigures,
+  type ProxyInfo,
 } from "./figures.ts";
-import type { History } from "./history.ts";
+import { downMsOf, type History } from "./history.ts";
 
 /** A metric with all its samples. */
 export interface MetricFamily {
@@ -41,18 +42,10 @@ export interface Sample {
   readonly value: number;
 }
 
-/** What the metrics of a proxy are made of; all times are on one clock. */
-export interface MeasuredProxy {
-  /** The program's version. */
-  readonly version: string;
-  /** The runtime's name and version. */
-  readonly runtime: string;
-  /** The daemon's URL, without secrets. */
-  readonly url: string;
-  /** The daemon's dialect. */
-  readonly dialect: string;
-  /** When the proxy was started, in milliseconds since 1970. */
-  readonly startedAt: number;
+/** What the metrics of a proxy are made of. */
+export interface MeasuredProxy extends Omit<ProxyInfo, "pid"> {
+  /** The time, on the clock of the times in `history`. */
+  readonly now: number;
   /** The state of the session. */
   readonly snapshot: Pick<
     Snapshot,
@@ -77,7 +70,7 @@ const CIRCUIT_STATES: readonly CircuitState[] = ["closed", "open", "half-open"];
 /** A metric, and how its samples are made. */
 export interface MetricDefinition extends Omit<MetricFamily, "samples"> {
   /** Returns the samples of a proxy. */
-  readonly samplesOf: (proxy: MeasuredProxy, now: number) => Sample[];
+  readonly samplesOf: (proxy: MeasuredProxy) => Sample[];
 }
 
 /** All metrics, in the order in which they are shown. */
@@ -106,7 +99,7 @@ export const METRICS: readonly MetricDefinition[] = [
     name: "alwaysup_link_down_seconds_total",
     help: "How long the daemon was not connected, in all outages together.",
     type: "counter",
-    samplesOf: ({ history }, now) => single(downSecondsOf(history, now)),
+    samplesOf: ({ history, now }) => single(downMsOf(history, now) / 1000),
   },
   {
     name: "alwaysup_reconnects_total",
@@ -210,15 +203,14 @@ export const METRICS: readonly MetricDefinition[] = [
   },
 ];
 
-/** Returns the metrics of proxies; `now` is on the clock of their times. */
+/** Returns the metrics of proxies. */
 export function metricFamiliesOf(
   proxies: readonly MeasuredProxy[],
-  now: number,
 ): MetricFamily[] {
   return METRICS.map(({ samplesOf, ...metric }) => ({
     ...metric,
     samples: proxies.flatMap((proxy) =>
-      samplesOf(proxy, now).map((sample) => ({
+      samplesOf(proxy).map((sample) => ({
         ...sample,
         labels: { ...proxy.labels, ...sample.labels },
       }))
@@ -232,15 +224,6 @@ export function isConnected(
 ): boolean {
   const { phase } = connectionState;
   return phase === "ready" || phase === "checking";
-}
-
-/** Returns how long all outages lasted, including the current one. */
-export function downSecondsOf(
-  { downMs, downSince }: History,
-  now: number,
-): number {
-  const currentMs = downSince === undefined ? 0 : Math.max(0, now - downSince);
-  return (downMs + currentMs) / 1000;
 }
 
 function single(value: number): Sample[] {

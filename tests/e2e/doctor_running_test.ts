@@ -6,11 +6,9 @@
  */
 
 import type { CheckResult } from "../../lib/commands/doctor/check.ts";
-import {
-  type ProxyInfo,
-  serializeStatus,
-} from "../../lib/proxy/status_format.ts";
+import { serializeStatus } from "../../lib/proxy/status_format.ts";
 import type { Snapshot } from "../../lib/session/snapshot.ts";
+import type { ProxyInfo } from "../../lib/telemetry/figures.ts";
 import { EMPTY_HISTORY } from "../../lib/telemetry/history.ts";
 import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
 import { test, WAIT_LIMIT_MS } from "../helpers/time_limit.ts";

@@ -30,7 +30,7 @@ export function newMeasuredProxy(): MeasuredProxy {
     runtime: "deno 2.9.6",
     url: "ws://127.0.0.1:8079/",
     dialect: "mcp",
-    startedAt: 0,
+    ...{ startedAt: 0, now: 0 },
     snapshot: {
       connectionState: { phase: "ready", since: 0 },
       circuit: "closed",

@@ -4,7 +4,8 @@
  * @module
  */
 
-import type { LiveStatus, ProxyInfo } from "../../lib/proxy/status_format.ts";
+import type { LiveStatus } from "../../lib/proxy/status_format.ts";
+import type { ProxyInfo } from "../../lib/telemetry/figures.ts";
 import { EMPTY_HISTORY } from "../../lib/telemetry/history.ts";
 
 export const PROXY_INFO: ProxyInfo = {

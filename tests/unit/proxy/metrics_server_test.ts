@@ -6,25 +6,22 @@
 
 import {
   describeListenError,
-  type Measurement,
   metricsUrlOf,
   respondTo,
 } from "../../../lib/proxy/metrics_server.ts";
 import { EMPTY_HISTORY } from "../../../lib/telemetry/history.ts";
+import type { MeasuredProxy } from "../../../lib/telemetry/metric_families.ts";
 import type { ConnectionState } from "../../../lib/session/snapshot.ts";
 import { assertEquals, assertMatch } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 
-function measure(connectionState: ConnectionState): Measurement {
+function measure(connectionState: ConnectionState): MeasuredProxy {
   return {
-    now: 0,
-    proxy: {
-      ...{ version: "1", runtime: "r", url: "ws://h/", dialect: "mcp" },
-      ...{ startedAt: 0, history: EMPTY_HISTORY, labels: {} },
-      snapshot: {
-        ...{ connectionState, circuit: "closed" },
-        ...{ pendingRequests: 0, queuedMessages: 0 },
-      },
+    ...{ version: "1", runtime: "r", url: "ws://h/", dialect: "mcp" },
+    ...{ startedAt: 0, now: 0, history: EMPTY_HISTORY, labels: {} },
+    snapshot: {
+      ...{ connectionState, circuit: "closed" },
+      ...{ pendingRequests: 0, queuedMessages: 0 },
     },
   };
 }

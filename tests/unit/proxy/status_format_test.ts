@@ -12,7 +12,6 @@ import {
   hasOpenWebSocket,
   type LiveStatus,
   parseStatus,
-  type ProxyInfo,
   serializeStatus,
 } from "../../../lib/proxy/status_format.ts";
 import type { ConnectionState } from "../../../lib/session/snapshot.ts";
@@ -23,10 +22,8 @@ import {
 } from "../../../lib/telemetry/history.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
-import { PROXY_INFO, SNAPSHOT } from "../../helpers/proxy_status.ts";
+import { PROXY_INFO as PROXY, SNAPSHOT } from "../../helpers/proxy_status.ts";
 import type { Json } from "../../helpers/session/session_driver.ts";
-
-const PROXY: ProxyInfo = PROXY_INFO;
 
 /** The members that a status file may lack. */
 const OPTIONAL = [

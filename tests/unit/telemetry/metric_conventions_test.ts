@@ -14,12 +14,12 @@ import { newMeasuredProxy } from "../../helpers/measured_proxy.ts";
 import { test } from "../../helpers/time_limit.ts";
 
 function familiesOf(type: MetricFamily["type"]): MetricFamily[] {
-  return metricFamiliesOf([newMeasuredProxy()], 0)
+  return metricFamiliesOf([newMeasuredProxy()])
     .filter((family) => family.type === type);
 }
 
 test("Metrics: a counter's name ends with _total, and no other name does", () => {
-  const families = metricFamiliesOf([newMeasuredProxy()], 0);
+  const families = metricFamiliesOf([newMeasuredProxy()]);
   assert(families.length > 10);
   for (const { name, type } of families) {
     assertEquals(name.endsWith("_total"), type === "counter", name);
@@ -40,7 +40,7 @@ test("Metrics: failed requests have a series for each reason of an error", () =>
   const failedRequests = { timeout: 3 };
   const [family] = metricFamiliesOf([
     { ...proxy, history: { ...proxy.history, failedRequests } },
-  ], 0).filter(({ name }) => name === "alwaysup_failed_requests_total");
+  ]).filter(({ name }) => name === "alwaysup_failed_requests_total");
   assertEquals(
     family!.samples.map(({ labels, value }) => [labels.reason!, value]),
     ERROR_REASONS.map((reason) => [reason, reason === "timeout" ? 3 : 0]),

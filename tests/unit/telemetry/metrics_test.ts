@@ -4,10 +4,9 @@
  * @module
  */
 
-import { EMPTY_HISTORY } from "../../../lib/telemetry/history.ts";
+import { downMsOf, EMPTY_HISTORY } from "../../../lib/telemetry/history.ts";
 import { LOG_EVENTS } from "../../../lib/telemetry/log_events.ts";
 import {
-  downSecondsOf,
   type MeasuredProxy,
   metricFamiliesOf,
   METRICS,
@@ -22,7 +21,7 @@ import { test } from "../../helpers/no_permissions.ts";
 
 const PROXY: MeasuredProxy = {
   ...{ version: "1.2.3", runtime: "deno 2", url: "ws://daemon:81/x" },
-  ...{ dialect: "mcp", startedAt: 5_000, labels: {} },
+  ...{ dialect: "mcp", startedAt: 5_000, now: 0, labels: {} },
   snapshot: {
     connectionState: { phase: "ready", since: 0 },
     ...{ circuit: "half-open", pendingRequests: 3, queuedMessages: 2 },
@@ -60,7 +59,7 @@ function linesOf(text: string, pattern: RegExp): string[] {
 }
 
 function textOf(...proxies: MeasuredProxy[]): Promise<string> {
-  return renderMetrics(metricFamiliesOf(proxies, 0), "prometheus");
+  return renderMetrics(metricFamiliesOf(proxies), "prometheus");
 }
 
 test("Metrics: what is always known", async () => {
@@ -141,7 +140,7 @@ test("Metrics: several proxies share a metric, and differ by their labels", asyn
 });
 
 test("Metrics: OpenMetrics names a counter without _total, and has an end", async () => {
-  const families = metricFamiliesOf([OBSERVED], 0);
+  const families = metricFamiliesOf([OBSERVED]);
   const text = await renderMetrics(families, "openmetrics");
   assertEquals(linesOf(text, /retries/), [
     "# HELP alwaysup_retries How many requests were sent again after a lost connection.",
@@ -154,10 +153,10 @@ test("Metrics: OpenMetrics names a counter without _total, and has an end", asyn
 });
 
 test("Metrics: an outage that lasts counts as downtime", () => {
-  assertEquals(downSecondsOf({ ...EMPTY_HISTORY, downMs: 500 }, 9), 0.5);
+  assertEquals(downMsOf({ ...EMPTY_HISTORY, downMs: 500 }, 9), 500);
   const down = { ...EMPTY_HISTORY, downMs: 500, downSince: 1_000 };
-  assertEquals([1_000, 3_000, 0].map((now) => downSecondsOf(down, now)), [
-    ...[0.5, 2.5, 0.5],
+  assertEquals([1_000, 3_000, 0].map((now) => downMsOf(down, now)), [
+    ...[500, 2_500, 500],
   ]);
 });
 
