@@ -7,14 +7,12 @@
 import { cutEnd, wrapText } from "../text/display_width.ts";
 import { sanitizeLine } from "../text/sanitize.ts";
 import type { Host } from "../runtime/host.ts";
-import { type Output, outputSize } from "../runtime/terminal.ts";
-import { findRunningProxies } from "../proxy/status_file.ts";
+import type { Output } from "../runtime/terminal.ts";
 import { formatMoment, type ProxyStatus } from "../proxy/status_format.ts";
 import {
   describeNoProxy,
   describeUnknownFlag,
-  hasNoUsableFile,
-  printProblems,
+  printOnce,
   type View,
 } from "./command_output.ts";
 import { outageAsPair } from "./outage_text.ts";
@@ -28,29 +26,18 @@ const INDENT = "  ";
  * @returns the exit code: 0; 1 if no status file, or not their folder, can be
  * read; 2 for an unknown flag
  */
-export function history(
+export async function history(
   args: readonly string[],
   host: Host,
   output: Output,
-): number {
+): Promise<number> {
   const mistake = describeUnknownFlag("history", args);
   if (mistake !== undefined) {
     output.printError(mistake);
     return 2;
   }
-  const { proxies, problems, isComplete } = findRunningProxies(host);
-  printProblems("history", problems, output);
-  if (!isComplete) return 1;
-  const { columns } = outputSize(host);
-  output.print(
-    args.includes("--json")
-      ? formatHistoryAsJson(proxies)
-      : formatHistory(proxies, {
-        ...{ now: Date.now(), columns },
-        problemCount: problems.length,
-      }),
-  );
-  return hasNoUsableFile(proxies, problems) ? 1 : 0;
+  const format = args.includes("--json") ? formatHistoryAsJson : formatHistory;
+  return await printOnce("history", format, host, output);
 }
 
 /** Returns a JSON array of the proxies with their outages. */
@@ -58,9 +45,7 @@ export function formatHistoryAsJson(proxies: readonly ProxyStatus[]): string {
   return JSON.stringify(
     proxies.map((
       { pid, client, daemon, url, dialect, startedAt, history },
-    ) => ({
-      ...{ pid, client, daemon, url, dialect, startedAt, history },
-    })),
+    ) => ({ pid, client, daemon, url, dialect, startedAt, history })),
   );
 }
 

@@ -12,14 +12,15 @@ import {
 } from "../runtime/alternate_screen.ts";
 import type { Host } from "../runtime/host.ts";
 import { waitAtMost } from "../runtime/timeout.ts";
-import { type Output, outputSize } from "../runtime/terminal.ts";
+import type { Output } from "../runtime/terminal.ts";
 import { findRunningProxies } from "../proxy/status_file.ts";
 import { type ProxyStatus, toPublicStatus } from "../proxy/status_format.ts";
 import {
   describeUnknownFlag,
-  hasNoUsableFile,
+  type Format,
+  printOnce,
   printProblems,
-  type View,
+  viewOf,
 } from "./command_output.ts";
 import { formatDetails } from "./status_details.ts";
 import { formatTable } from "./status_table.ts";
@@ -28,12 +29,6 @@ import { formatTable } from "./status_table.ts";
 const WATCH_INTERVAL_MS = 1_000;
 /** The most lines about unusable status files on the screen of `--watch`. */
 const MAX_SHOWN_PROBLEMS = 3;
-
-/** Returns the text about the proxies. */
-type Format = (
-  proxies: readonly ProxyStatus[],
-  view: View,
-) => string | Promise<string>;
 
 /** The flags that choose a format, and who reads it. */
 const FORMATS: readonly {
@@ -65,7 +60,9 @@ export async function status(
   }
   const { format, reader } = FORMATS.find(({ flag }) => args.includes(flag)) ??
     { format: formatTable, reader: "person" };
-  if (!args.includes("--watch")) return await printOnce(format, host, output);
+  if (!args.includes("--watch")) {
+    return await printOnce("status", format, host, output);
+  }
   const { promise: stop, resolve } = Promise.withResolvers<"stop">();
   host.onSignal(() => resolve("stop"));
   const hasScreen = reader === "person" && host.isTty("stdout") &&
@@ -91,18 +88,6 @@ function describeConflict(args: readonly string[]): string | undefined {
     `alwaysup status: ${first} and ${other} exclude each other; use one`;
 }
 
-async function printOnce(
-  format: Format,
-  host: Host,
-  output: Output,
-): Promise<number> {
-  const { proxies, problems, isComplete } = findRunningProxies(host);
-  printProblems("status", problems, output);
-  if (!isComplete) return 1;
-  output.print(await format(proxies, viewOf(host, output, problems)));
-  return hasNoUsableFile(proxies, problems) ? 1 : 0;
-}
-
 /** Prints the text after each change. */
 async function printChangesUntil(
   stop: Promise<"stop">,
@@ -119,23 +104,11 @@ async function printChangesUntil(
       printProblems("status", problems, output);
     }
     // If the folder cannot be read, a proxy may run all the same.
-    const text = isComplete
-      ? await format(proxies, viewOf(host, output, problems))
-      : "";
+    const view = { ...viewOf(host, output, problems), rows: Infinity };
+    const text = isComplete ? await format(proxies, view) : "";
     if (text !== printedText && text !== "") output.print(text);
     [printedText, printedProblems] = [text, problemText];
   } while (await waitAtMost(WATCH_INTERVAL_MS, stop) !== "stop");
-}
-
-/** Returns the view of text that may be longer than the terminal is high. */
-function viewOf(
-  host: Host,
-  { hasColors }: Output,
-  { length: problemCount }: readonly string[],
-): View {
-  const { columns } = outputSize(host);
-  const now = Date.now();
-  return { now, columns, rows: Infinity, hasColors, problemCount };
 }
 
 /** Paints the text again and again, because it has durations. */
@@ -143,21 +116,20 @@ async function paintUntil(
   stop: Promise<"stop">,
   format: Format,
   host: Host,
-  { hasColors }: Output,
+  output: Output,
   paint: Paint,
 ): Promise<void> {
   do {
     const { proxies, problems, isComplete } = findRunningProxies(host);
     // The terminal may have got another size.
-    const { columns, rows } = outputSize(host);
+    const view = viewOf(host, output, problems);
+    const { columns, rows } = view;
     // A line on stderr would be painted over.
     const problemLines = problems.slice(0, MAX_SHOWN_PROBLEMS)
       .map((problem) => cutEnd(sanitizeLine(problem), columns));
     const textRows = Math.max(1, rows - problemLines.length);
-    const problemCount = problems.length;
-    const view = { now: Date.now(), columns, rows: textRows, hasColors };
     const lines = isComplete
-      ? (await format(proxies, { ...view, problemCount })).split("\n")
+      ? (await format(proxies, { ...view, rows: textRows })).split("\n")
       : [];
     await paint([...lines, ...problemLines].slice(0, rows));
   } while (await waitAtMost(WATCH_INTERVAL_MS, stop) !== "stop");
