@@ -106,9 +106,7 @@ async function loadAndRunProxy(
   const logFile = config.logFile === undefined
     ? undefined
     : await openLogFile(host, config.logFile, logToStderr);
-  const log = logFile === undefined
-    ? logToStderr
-    : createLogger(logLevel, logFormat, printError, redact, logFile);
+  const log = createLogger(logLevel, logFormat, printError, redact, logFile);
   for (const message of warnings) {
     log({ level: "warn", event: "bad-setting", message });
   }

@@ -14,9 +14,12 @@ export type LogEntry = Omit<LogEffect, "type">;
 
 /** An entry without secrets. */
 interface LogLine {
+  /** When it was written (ISO 8601). */
+  readonly time: string;
   readonly level: LogLevel;
   readonly event: LogEffect["event"];
   readonly message: string;
+  /** Only JSON shows them; empty for text. */
   readonly fields: LogFields;
 }
 
@@ -44,37 +47,39 @@ export function createLogger(
 ): (entry: LogEntry) => void {
   return (entry) => {
     if (LEVEL_RANK[entry.level] < LEVEL_RANK[level]) return;
-    const line = redactLogEntry(entry, redact);
-    const date = new Date();
+    const line: LogLine = {
+      time: new Date().toISOString(),
+      level: entry.level,
+      event: entry.event,
+      message: redact(entry.message),
+      fields: format === "json" ? redactedFieldsOf(entry, redact) : {},
+    };
     // A file gets the line at once, but stderr only if somebody reads it.
-    shared?.write(formatLine(line, format, date, shared.pid));
-    write(formatLine(line, format, date));
+    shared?.write(formatLine(line, format, shared.pid));
+    write(formatLine(line, format));
   };
 }
 
-/** Removes secrets from the text and from the fields of an entry. */
-function redactLogEntry(
-  { level, event, message, fact, more }: LogEntry,
+/** Returns the fields of an entry without secrets. */
+function redactedFieldsOf(
+  { fact, more }: LogEntry,
   redact: Redactor,
-): LogLine {
+): LogFields {
   const all = { ...(fact && fieldsOf(fact)), ...(more && { more }) };
-  const fields = Object.fromEntries(
+  return Object.fromEntries(
     Object.entries(all).map(([name, value]) => [
       name,
       typeof value === "string" ? redact(value) : value,
     ]),
   );
-  return { level, event, message: redact(message), fields };
 }
 
 /** Returns a line of the log, without the end of the line. */
 function formatLine(
-  { level, event, message, fields }: LogLine,
+  { time, level, event, message, fields }: LogLine,
   format: "text" | "json",
-  date: Date,
   pid?: number,
 ): string {
-  const time = date.toISOString();
   if (format === "json") {
     return JSON.stringify({ time, level, pid, event, message, ...fields });
   }

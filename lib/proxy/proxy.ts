@@ -84,18 +84,16 @@ export async function runProxy(
   onTurn?: (takeSnapshot: () => Snapshot) => void,
   transport: Transport = createWebSocketTransport(config, host),
 ): Promise<number> {
+  const countsMessages = config.metrics !== "off";
+  const logsToClient = config.logToClient === "on";
+  const writeMessageLine = config.logLevel === "debug" ? log : undefined;
   // Most proxies look at no message for the log or the figures.
-  const looksAtMessages = config.metrics !== "off" ||
-    config.logToClient === "on" || config.logLevel === "debug";
-  const createTelemetry = looksAtMessages
-    ? (await import("../telemetry/telemetry.ts")).createTelemetry
+  const telemetry = countsMessages || logsToClient || writeMessageLine
+    ? (await import("../telemetry/telemetry.ts")).createTelemetry({
+      ...{ countsMessages, logsToClient, writeMessageLine },
+      redact: createConfigRedactor(config),
+    })
     : undefined;
-  const telemetry = createTelemetry?.({
-    countsMessages: config.metrics !== "off",
-    logsToClient: config.logToClient === "on",
-    writeMessageLine: config.logLevel === "debug" ? log : undefined,
-    redact: createConfigRedactor(config),
-  });
   return await new Proxy(
     config,
     version,
@@ -124,7 +122,7 @@ class Proxy {
   readonly #connections = new Map<number, TransportConnection>();
   readonly #stdout: LineWriter;
   readonly #sleepDetector: SleepDetector;
-  readonly #history: HistoryRecorder;
+  readonly #history = new HistoryRecorder();
   readonly #cacheFile: ReturnType<typeof readCacheFile>;
   readonly #cacheWriter: CacheWriter | undefined;
   readonly #exitCode = Promise.withResolvers<number>();
@@ -188,7 +186,6 @@ class Proxy {
       Math.random,
       this.#now,
     );
-    this.#history = new HistoryRecorder();
     this.#sleepDetector = new SleepDetector(this.#now, Date.now());
     const folder = config.status === "on" ? statusFolder(host) : undefined;
     const { redactedUrl: url, dialect } = config;

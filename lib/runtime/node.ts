@@ -82,7 +82,9 @@ export async function nodeHost(): Promise<Host> {
     pid: process.pid,
     os,
     env: () => normalizeEnv(os, { ...process.env as Record<string, string> }),
-    openWebSocket: isBun ? openBunWebSocket : await nodeWebSocketOpener(),
+    openWebSocket: isBun
+      ? openBunWebSocket
+      : await nodeWebSocketOpener(noProxy !== undefined),
   };
 }
 
@@ -412,10 +414,10 @@ function openBunWebSocket(
  * Returns what opens WebSockets under Node: the package `ws`, or else Node's
  * own WebSocket, because only that one supports HTTP proxies.
  */
-async function nodeWebSocketOpener(): Promise<Host["openWebSocket"]> {
-  const { proxyVariables, getEnv } = SHARED_HOST_MEMBERS;
-  const names = [...proxyVariables("ws:"), ...proxyVariables("wss:")];
-  if (hasWsPackage() && !names.some(getEnv)) return openWsSocket;
+async function nodeWebSocketOpener(
+  mayUseProxy: boolean,
+): Promise<Host["openWebSocket"]> {
+  if (hasWsPackage() && !mayUseProxy) return openWsSocket;
   const watchDialErrors = await watchUndiciErrors();
   return (url, options) => {
     const readDialError = watchDialErrors();

@@ -16,19 +16,13 @@ import {
 } from "./host.ts";
 
 /** The members of the WebSocket of `ws` that {@linkcode WsSocket} uses. */
-export interface Ws {
-  /** 0 while connecting, 1 while open, then 2 and 3. */
-  readonly readyState: number;
-  /** The subprotocol that the server has chosen; empty for none. */
-  readonly protocol: string;
-  /** The bytes that were given to `send` and are not yet sent. */
-  readonly bufferedAmount: number;
+export interface Ws extends
+  Pick<
+    ClientSocket,
+    "readyState" | "protocol" | "bufferedAmount" | "send" | "close"
+  > {
   /** Adds a listener for an event. */
   on<E extends keyof WsEvents>(event: E, listener: WsEvents[E]): void;
-  /** Sends a text frame. */
-  send(text: string): void;
-  /** Begins the closing handshake, or abandons the dial. */
-  close(code: number): void;
   /** Ends the connection without a closing handshake. */
   terminate(): void;
 }
