@@ -55,8 +55,12 @@ export const FILES: readonly Mutant[] = [
   },
   {
     name: "files: another program's change during a wait is overwritten",
-    from: "return await $rename($host, $next, $path, $check)",
-    to: "return await $rename($host, $next, $path)",
+    from: `
+      const $check = (): void => $assertUnchanged($host, $path, $info);
+      return await $rename($host, $next, $path, $check)`,
+    to: `
+      void [$assertUnchanged, $info];
+      return await $rename($host, $next, $path)`,
   },
   {
     name:
