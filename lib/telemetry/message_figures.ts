@@ -126,28 +126,20 @@ export class MessageCounter implements TelemetrySink {
 
   #count(attributes: Attributes, ms: number): void {
     const { side, errorType } = attributes;
-    const series = this.#seriesOf(attributes) ?? this.#addSeries({
-      ...{ side, method: OTHER },
-      errorType: errorType && OTHER,
-    });
+    const other = { side, method: OTHER, errorType: errorType && OTHER };
+    const series = this.#seriesOf(attributes, MAX_SERIES) ??
+      this.#seriesOf(other, Infinity)!;
     const seconds = ms / 1000;
     series.buckets[bucketOf(seconds)]!++;
     series.sum += seconds;
   }
 
-  /** Returns the series; undefined if there are too many for a new one. */
-  #seriesOf(attributes: Attributes): Series | undefined {
-    return this.#series.get(keyOf(attributes)) ??
-      (this.#series.size < MAX_SERIES
-        ? this.#addSeries(attributes)
-        : undefined);
-  }
-
-  /** Returns the series, which is added if it is new. */
-  #addSeries(attributes: Attributes): Series {
+  /** Returns the series; undefined if `limit` is reached and it is new. */
+  #seriesOf(attributes: Attributes, limit: number): Series | undefined {
     const key = keyOf(attributes);
-    const series = this.#series.get(key) ??
-      { attributes, buckets: emptyBuckets(), sum: 0 };
+    const known = this.#series.get(key);
+    if (known !== undefined || this.#series.size >= limit) return known;
+    const series = { attributes, buckets: emptyBuckets(), sum: 0 };
     this.#series.set(key, series);
     return series;
   }

@@ -34,13 +34,13 @@ export interface ObservedMessage {
   /** From where to where it goes. */
   readonly direction: Direction;
   /** The text; undefined if it was not kept. */
-  readonly text: string | undefined;
+  readonly text?: string;
   /** The size in bytes, as UTF-8. */
   readonly bytes: number;
   /** The connection to the daemon that carries it, if one does. */
-  readonly connectionId: number | undefined;
+  readonly connectionId?: number | undefined;
   /** The JSON-RPC messages in it, if the observer has parsed it. */
-  readonly messages: readonly Message[] | undefined;
+  readonly messages?: readonly Message[] | undefined;
 }
 
 /** A request of the client that has no answer yet; times are in ms. */
@@ -122,11 +122,9 @@ export class MessageObserver {
     this.#observeEvent(event, now);
     for (const effect of effects) {
       if (effect.type === "send-to-daemon") {
-        const operation = effect.requestId === undefined
-          ? undefined
-          : this.#open.get(effect.requestId);
+        const operation = this.#find(effect.requestId);
         if (operation !== undefined) operation.sentAt ??= now;
-        this.#tell("to-daemon", effect.text, now, effect.connectionId);
+        this.#tellText("to-daemon", effect.text, now, effect.connectionId);
       } else if (effect.type === "send-to-client") {
         this.#observeAnswers(effect.text, now);
       }
@@ -138,35 +136,44 @@ export class MessageObserver {
       case "line":
         return this.#observeLine(event.text, now);
       case "line-too-long":
-        return this.#tellSize("from-client", event.bytes, now);
+        return this.#tell(
+          { direction: "from-client", bytes: event.bytes },
+          now,
+        );
       case "content-length":
         if (event.text === undefined) return;
-        return this.#tell("from-client", event.text, now);
+        return this.#tellText("from-client", event.text, now);
       case "frame":
-        return this.#tell("from-daemon", event.text, now, event.connectionId);
-      case "binary":
-        return this.#tellSize(
+        return this.#tellText(
           "from-daemon",
-          event.bytes,
+          event.text,
           now,
           event.connectionId,
         );
+      case "binary": {
+        const { bytes, connectionId } = event;
+        return this.#tell(
+          { direction: "from-daemon", bytes, connectionId },
+          now,
+        );
+      }
     }
   }
 
   #observeLine(text: string, now: number): void {
     const messages = text.trim() === "" ? [] : parseMessages(text);
-    this.#tell("from-client", text, now, undefined, messages);
+    this.#tellText("from-client", text, now, undefined, messages);
     for (const message of messages) {
       if (message.kind === "request") this.#start(message, now);
       // A cancellation counts even if it has an id.
-      const isCancellation =
-        (message.kind === "notification" || message.kind === "request") &&
-        message.method === "notifications/cancelled";
-      if (isCancellation) {
-        this.#cancel(getNestedId(message, "requestId"), now);
+      if (message.kind === "notification" || message.kind === "request") {
+        this.#observeCancellation(message, "client", now);
       }
     }
+  }
+
+  #find(id: Id | undefined): MutableOperation | undefined {
+    return id === undefined ? undefined : this.#open.get(id);
   }
 
   #start(request: Request, now: number): void {
@@ -183,21 +190,33 @@ export class MessageObserver {
     for (const sink of this.sinks) sink.onOperationStart?.(operation);
   }
 
-  #cancel(id: Id | undefined, now: number): void {
-    const operation = id === undefined ? undefined : this.#open.get(id);
-    // `initialize` cannot be cancelled (MCP, utilities/cancellation).
+  #observeCancellation(
+    message: Notification | Request,
+    sender: "client" | "daemon",
+    now: number,
+  ): void {
+    if (message.method !== "notifications/cancelled") return;
+    const operation = this.#find(getNestedId(message, "requestId"));
     if (operation === undefined) return;
-    if (operation.request.method === "initialize") return;
-    this.#end(operation, CANCELLED, now);
+    const { method } = operation.request;
+    const mayCancel = sender === "client"
+      // `initialize` cannot be cancelled (MCP, utilities/cancellation).
+      ? method !== "initialize"
+      // A subscription that the daemon cancels gets no answer. Its other
+      // cancellations refer to its own requests.
+      : isSubscriptionMethod(method);
+    if (mayCancel) this.#end(operation, CANCELLED, now);
   }
 
   #observeAnswers(text: string, now: number): void {
     const messages = parseFrame(text);
-    this.#tell("to-client", text, now, undefined, messages);
+    this.#tellText("to-client", text, now, undefined, messages);
     for (const message of messages) {
-      if (message.kind === "notification") this.#observeEnd(message, now);
-      if (message.kind !== "response" || message.id === undefined) continue;
-      const operation = this.#open.get(message.id);
+      if (message.kind === "notification") {
+        this.#observeCancellation(message, "daemon", now);
+      }
+      if (message.kind !== "response") continue;
+      const operation = this.#find(message.id);
       if (operation === undefined) continue;
       const { method } = operation.request;
       if (method === "initialize") {
@@ -211,23 +230,12 @@ export class MessageObserver {
     }
   }
 
-  /** A daemon can cancel a subscription, which then gets no answer. */
-  #observeEnd(notification: Notification, now: number): void {
-    if (notification.method !== "notifications/cancelled") return;
-    const id = getNestedId(notification, "requestId");
-    const operation = id === undefined ? undefined : this.#open.get(id);
-    // Other cancellations refer to requests of the daemon.
-    if (operation === undefined) return;
-    if (!isSubscriptionMethod(operation.request.method)) return;
-    this.#end(operation, CANCELLED, now);
-  }
-
   #end(operation: OpenOperation, end: OperationEnd, now: number): void {
     this.#open.delete(operation.request.id);
     for (const sink of this.sinks) sink.onOperationEnd?.(operation, end, now);
   }
 
-  #tell(
+  #tellText(
     direction: Direction,
     text: string,
     now: number,
@@ -235,20 +243,10 @@ export class MessageObserver {
     messages?: readonly Message[],
   ): void {
     const bytes = this.#encoder.encode(text).length;
-    const message = { direction, text, bytes, connectionId, messages };
-    for (const sink of this.sinks) sink.onMessage?.(message, now, this.#open);
+    this.#tell({ direction, text, bytes, connectionId, messages }, now);
   }
 
-  #tellSize(
-    direction: Direction,
-    bytes: number,
-    now: number,
-    connectionId?: number,
-  ): void {
-    const message = {
-      ...{ direction, text: undefined, bytes, connectionId },
-      messages: undefined,
-    };
+  #tell(message: ObservedMessage, now: number): void {
     for (const sink of this.sinks) sink.onMessage?.(message, now, this.#open);
   }
 }

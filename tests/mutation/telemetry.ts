@@ -64,9 +64,10 @@ export const TELEMETRY: readonly Mutant[] = [
   {
     name: "operations: a cancelled request stays open",
     from: `
-      if ($operation.$request.$method === "initialize") return;
-      this.$end($operation, $CANCELLED, $now);`,
-    to: "void [$CANCELLED, $now];",
+      const $mayCancel = $sender === $client
+        ? $method !== "initialize"
+        : $isSubscription($method);`,
+    to: "void $client; const $mayCancel = $sender !== $sender;",
   },
   {
     name: "operations: a request that is sent twice begins with the second",
