@@ -5,6 +5,7 @@
  * @module
  */
 
+import { cutText } from "../text/sanitize.ts";
 import {
   getMember,
   type Id,
@@ -96,9 +97,7 @@ const MAX_WORD_CHARS = 80;
 
 /** Cuts a word that a peer has chosen: a method, an id, a name or a version. */
 export function cutWord(word: string): string {
-  return word.length > MAX_WORD_CHARS
-    ? `${word.slice(0, MAX_WORD_CHARS)}...`
-    : word;
+  return cutText(word, MAX_WORD_CHARS);
 }
 
 /** Returns the name of the tool or prompt of a request, if it has one. */

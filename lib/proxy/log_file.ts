@@ -6,14 +6,17 @@
  */
 
 import { errorMessageOf } from "../text/error_message.ts";
-import { parentFolderOf } from "../text/paths.ts";
 import {
   type FileInfo,
   type Host,
   isFsyncUnsupported,
   systemErrorCode,
 } from "../runtime/host.ts";
-import { UntrustedFileError, untrustedReason } from "../runtime/own_files.ts";
+import {
+  makeParentFolder,
+  UntrustedFileError,
+  untrustedReason,
+} from "../runtime/own_files.ts";
 import { waitAtMost } from "../runtime/timeout.ts";
 import type { SharedOutput } from "./logger.ts";
 import type { appendToFile, Rotation } from "./file_sink.ts";
@@ -169,8 +172,7 @@ export class LogFile implements SharedOutput {
     const [host, path] = [this.#host, this.#path];
     let info = host.lstat(path);
     if (info === undefined) {
-      const folder = parentFolderOf(path);
-      if (folder !== "") host.makeFolder(folder);
+      makeParentFolder(host, path);
       host.createFile(path, "", LOG_FILE_MODE);
       info = host.lstat(path);
     }

@@ -182,6 +182,12 @@ function assertRegularFile(host: Host, path: string): void {
   }
 }
 
+/** Creates the folder of a file, if it does not exist. */
+export function makeParentFolder(host: Host, path: string): void {
+  const folder = parentFolderOf(path);
+  if (folder !== "") host.makeFolder(folder);
+}
+
 /** Writes a new temporary file next to `path`, and returns its path. */
 export function writeTempFile(
   host: Host,
@@ -189,8 +195,7 @@ export function writeTempFile(
   text: string,
   mode: number,
 ): string {
-  const folder = parentFolderOf(path);
-  if (folder !== "") host.makeFolder(folder);
+  makeParentFolder(host, path);
   // Another process may write the same file now. In another container, that
   // process may even have the same pid. A random suffix keeps the temporary
   // files separate, and the last rename wins.

@@ -215,17 +215,9 @@ export class Connections extends SessionPart {
   ): void {
     const { retryAfterMs = 0 } = this.availability.outageOfLink(link);
     const next = cause.isStdoutFull ? "drained" : retryAfterMs;
-    const level = cause.isSelfCaused ? "info" : "warn";
     const { isDisplaced } = link;
     this.effects.log
-      .connectionLost(
-        cause,
-        failedCount,
-        { readyMs },
-        next,
-        isDisplaced,
-        level,
-      );
+      .connectionLost(cause, failedCount, { readyMs }, next, isDisplaced);
   }
 
   #logFailedAttempt(link: Link, cause: DisconnectCause, attempt: number): void {

@@ -309,10 +309,14 @@ export function waitProgress(
 
 /** Returns the method, and a called tool's name, without the arguments. */
 function describeRequest({ request }: DeliveryState): string {
-  const name = nameOf(request);
-  return request.method === "tools/call" && name !== undefined
-    ? `${request.method} ${JSON.stringify(cutWord(name))}`
-    : request.method;
+  const { method } = request;
+  const name = method === "tools/call" ? nameOf(request) : undefined;
+  return labelOf(method, name && cutWord(name));
+}
+
+/** Returns a method, and the name of its tool or prompt if it has one. */
+export function labelOf(method: string, name: string | undefined): string {
+  return name === undefined ? method : `${method} ${JSON.stringify(name)}`;
 }
 
 function isRetryable({ delivered, isIdempotent }: DeliveryState): boolean {

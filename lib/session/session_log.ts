@@ -24,7 +24,12 @@ import type { Redactor } from "../config/secrets.ts";
 import { errorMessageOf } from "../text/error_message.ts";
 import { sanitizeLine } from "../text/sanitize.ts";
 import { cutWord, nameOf } from "../protocol/methods.ts";
-import { formatSeconds, type LinkOutage, type RequestError } from "./errors.ts";
+import {
+  formatSeconds,
+  labelOf,
+  type LinkOutage,
+  type RequestError,
+} from "./errors.ts";
 
 /** The problem of a client that sends `Content-Length` headers, and advice. */
 export const CONTENT_LENGTH_ADVICE: string =
@@ -154,7 +159,7 @@ export class SessionLog {
     const { code, reason } = request;
     const method = this.#word(request.method);
     const name = request.name && this.#word(request.name);
-    const text = `${requestLabel(method, name)} ended with the error ` +
+    const text = `${labelOf(method, name)} ended with the error ` +
       `${code} (${reason}).`;
     // At the exit, nobody can act on the lines of many requests.
     const level = reason === "stopped" ? "debug" : "info";
@@ -169,7 +174,7 @@ export class SessionLog {
     const method = this.#word(request.method);
     const toolName = nameOf(request);
     const name = toolName && this.#word(toolName);
-    const text = `${requestLabel(method, name)} was sent again, because its ` +
+    const text = `${labelOf(method, name)} was sent again, because its ` +
       "connection was lost.";
     const fact = { type: "request-repeated", method, name } as const;
     this.#log("info", "request-repeated", text, fact);
@@ -239,9 +244,9 @@ export class SessionLog {
     { readyMs, silentMs = 0 }: { readyMs: number; silentMs?: number },
     next: NextDial,
     isDisplaced = false,
-    level: LogLevel = "warn",
   ): void {
     const { reason } = cause;
+    const level = cause.isSelfCaused ? "info" : "warn";
     const why = isDisplaced
       ? `${reason}; it seems that another client takes the connection`
       : reason;
@@ -494,10 +499,6 @@ function lossCauseOf(cause: DisconnectCause): LossCause {
     default:
       return "closed";
   }
-}
-
-function requestLabel(method: string, name: string | undefined): string {
-  return name === undefined ? method : `${method} ${JSON.stringify(name)}`;
 }
 
 /** Returns whether an attempt is logged above `debug`: 1st, 5th, every 10th. */

@@ -13,6 +13,10 @@ export const CONTROL_CHARS: RegExp =
 
 /** Returns text as one line; after `maxChars` UTF-16 units, `...` follows. */
 export function sanitizeLine(text: string, maxChars: number = 300): string {
-  const line = text.replace(CONTROL_CHARS, " ");
-  return line.length > maxChars ? `${line.slice(0, maxChars)}...` : line;
+  return cutText(text.replace(CONTROL_CHARS, " "), maxChars);
+}
+
+/** Returns text; after `maxChars` UTF-16 units, `...` follows. */
+export function cutText(text: string, maxChars: number): string {
+  return text.length > maxChars ? `${text.slice(0, maxChars)}...` : text;
 }
