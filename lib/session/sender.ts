@@ -150,6 +150,7 @@ export class Sender extends SessionPart {
     const isProbe = method === "ping" && this.config.pingInterval < Infinity &&
       this.availability.usageOf(link).load === "idle";
     const writeNumber = this.effects.toDaemon(link, text, message.id);
+    // The first condition spares almost every call the second.
     if (entry.connectionLosses > 0 && entry.isRepeat) {
       this.effects.log.requestRepeated(message);
     }
