@@ -1,9 +1,10 @@
 /**
- * The statuses of running proxies, for tests of `doctor`.
+ * The statuses of running proxies, for tests of commands.
  *
  * @module
  */
 
+import type { View } from "../../lib/commands/command_output.ts";
 import type { CheckedDaemon } from "../../lib/commands/doctor/running_checks.ts";
 import type { ProxyStatus } from "../../lib/proxy/status_format.ts";
 import { EMPTY_HISTORY } from "../../lib/telemetry/history.ts";
@@ -17,6 +18,15 @@ export const TARGET: CheckedDaemon = {
 
 /** The time of the check, in milliseconds. */
 export const NOW = 7_200_000;
+
+/** The view of a text that no terminal limits. */
+export const ENDLESS: View = {
+  ...{ now: NOW, columns: Infinity, rows: Infinity, hasColors: false },
+  ...{ problemCount: 0 },
+};
+
+/** A text with control characters, which a terminal must not get. */
+export const EVIL = "a\x1b[31m\r\nb\x9b2J";
 
 export const READY: ConnectionState = { phase: "ready", since: 0 };
 

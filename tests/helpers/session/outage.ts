@@ -46,6 +46,18 @@ export const DIAL_ENDS: Readonly<
   },
 };
 
+/** Ends a dial as a daemon does that does not accept the token. */
+export function refuseDial(driver: SessionDriver): void {
+  driver.handle({
+    type: "closed",
+    connectionId: driver.connectionId,
+    code: 0,
+    reason: "HTTP 401",
+    status: 401,
+    mayHaveReachedServer: true,
+  });
+}
+
 /** Ends the connection, because a message of the daemon is too large. */
 export function closeOversized(driver: SessionDriver): void {
   driver.handle({
@@ -65,11 +77,14 @@ export function advanceWhileDialsFail(
   end: (driver: SessionDriver) => void = DIAL_ENDS.refuses!,
 ): void {
   const until = driver.now + ms;
-  for (let { length } = driver.dials; driver.now < until;) {
-    driver.advance(Math.min(10, until - driver.now));
+  for (;;) {
+    const at = driver.session.deadline();
+    if (at > until) break;
+    const { length } = driver.dials;
+    driver.advance(Math.max(0, at - driver.now));
     if (driver.dials.length > length) end(driver);
-    length = driver.dials.length;
   }
+  driver.advance(until - driver.now);
 }
 
 /** Advances the time, while the daemon sends a notification every 4 s. */

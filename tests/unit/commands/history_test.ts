@@ -24,7 +24,12 @@ import { displayWidth } from "../../../lib/text/display_width.ts";
 import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
 import { runCommand } from "../../helpers/command_run.ts";
 import { test } from "../../helpers/time_limit.ts";
-import { NOW, proxyStatus } from "../../helpers/running_proxies.ts";
+import {
+  ENDLESS,
+  EVIL,
+  NOW,
+  proxyStatus,
+} from "../../helpers/running_proxies.ts";
 
 const FAILED: readonly FailedRequest[] = [
   ...Array.from({ length: 9 }, (): FailedRequest => ({
@@ -58,8 +63,6 @@ function withHistory(
 const BOTH = withHistory({
   ...{ outages: [ENDED, CURRENT], outageCount: 2, downSince: NOW - 12_000 },
 });
-
-const ENDLESS = { now: NOW, columns: Infinity, problemCount: 0 };
 
 test("History: an outage has its time, its reason, and what it did to requests", () => {
   assertEquals(formatHistory([BOTH], ENDLESS).split("\n"), [
@@ -121,11 +124,7 @@ test("History: no line is wider than the terminal", () => {
   }, { url: `ws://h/${"x".repeat(200)}` });
   for (const columns of [60, 80, 120, 200]) {
     for (const proxies of [[long, BOTH], [withHistory({})]]) {
-      const text = formatHistory(proxies, {
-        now: NOW,
-        columns,
-        problemCount: 0,
-      });
+      const text = formatHistory(proxies, { ...ENDLESS, columns });
       for (const line of text.split("\n")) {
         assert(displayWidth(line) <= columns, line);
       }
@@ -134,15 +133,14 @@ test("History: no line is wider than the terminal", () => {
 });
 
 test("History: control characters of other programs become spaces", () => {
-  const evil = "a\x1b[31m\r\nb\x9b2J";
   const request = {
-    ...{ method: evil, name: evil, code: 1 },
-    reason: evil as FailedRequest["reason"],
+    ...{ method: EVIL, name: EVIL, code: 1 },
+    reason: EVIL as FailedRequest["reason"],
   };
   const text = formatHistory([withHistory({
-    outages: [{ ...ENDED, reason: evil, failed: [request] }],
+    outages: [{ ...ENDED, reason: EVIL, failed: [request] }],
     outageCount: 1,
-  }, { client: evil, daemon: evil, url: evil })], ENDLESS);
+  }, { client: EVIL, daemon: EVIL, url: EVIL })], ENDLESS);
   assertMatch(text, /^[\x20-\x7e\n]*$/);
   assertEquals(text.split("\n").length, 5);
 });

@@ -5,7 +5,6 @@
  */
 
 import { formatDetails } from "../../../lib/commands/status_details.ts";
-import type { View } from "../../../lib/commands/command_output.ts";
 import {
   formatMoment,
   type ProxyStatus,
@@ -18,12 +17,13 @@ import {
 import { displayWidth } from "../../../lib/text/display_width.ts";
 import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
 import { test } from "../../helpers/time_limit.ts";
-import { NOW, proxyStatus, WAITING } from "../../helpers/running_proxies.ts";
-
-const ENDLESS: View = {
-  ...{ now: NOW, columns: Infinity, rows: Infinity, hasColors: false },
-  ...{ problemCount: 0 },
-};
+import {
+  ENDLESS,
+  EVIL,
+  NOW,
+  proxyStatus,
+  WAITING,
+} from "../../helpers/running_proxies.ts";
 
 const OUTAGES: Outage[] = [1, 2, 3, 4].map((count) => ({
   ...{ lostAt: NOW - 100_000 + count * 10_000, cause: "closed" },
@@ -123,14 +123,13 @@ test("Status details: an empty line is between two proxies; the height is kept",
 });
 
 test("Status details: control characters of other programs become spaces", () => {
-  const evil = "a\x1b[31m\r\nb\x9b2J";
-  const outages = [{ ...OUTAGES[0]!, reason: evil }];
+  const outages = [{ ...OUTAGES[0]!, reason: EVIL }];
   const text = formatDetails([proxyStatus({
-    ...{ client: evil, daemon: evil, url: evil, lastError: evil },
-    ...{ version: evil, runtime: evil, dialect: evil, metricsUrl: evil },
+    ...{ client: EVIL, daemon: EVIL, url: EVIL, lastError: EVIL },
+    ...{ version: EVIL, runtime: EVIL, dialect: EVIL, metricsUrl: EVIL },
     history: {
       ...{ ...EMPTY_HISTORY, outages, outageCount: 1 },
-      failedRequests: { [evil]: 1 } as History["failedRequests"],
+      failedRequests: { [EVIL]: 1 } as History["failedRequests"],
     },
   })], ENDLESS);
   assertMatch(text, /^[\x20-\x7e\n]*$/);

@@ -12,16 +12,13 @@ import { displayWidth } from "../../../lib/text/display_width.ts";
 import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import {
+  ENDLESS,
+  EVIL,
   NOW,
   proxyStatus,
   READY,
   WAITING,
 } from "../../helpers/running_proxies.ts";
-
-const ENDLESS: View = {
-  ...{ now: NOW, columns: Infinity, rows: Infinity, hasColors: false },
-  ...{ problemCount: 0 },
-};
 
 const LONG_URL = "wss://daemon.internal.example.org:8079/a/path/to/the/socket";
 
@@ -120,10 +117,9 @@ test("Status table: it has the last error only while the daemon is not connected
 });
 
 test("Status table: control characters of other programs become spaces", () => {
-  const evil = "a\x1b[31m\r\nb\x9b2J";
   const [, line, note, ...others] = linesOf([proxyStatus({
-    ...{ client: evil, daemon: evil, url: evil, connectionState: WAITING },
-    lastError: evil,
+    ...{ client: EVIL, daemon: EVIL, url: EVIL, connectionState: WAITING },
+    lastError: EVIL,
   })], {});
   assertEquals(others, []);
   assertMatch(`${line}${note}`, /^[\x20-\x7e]*$/);

@@ -9,38 +9,14 @@ import type { CircuitState } from "../../../lib/events.ts";
 import { assertEquals, assertMatch } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import {
+  advanceWhileDialsFail,
+  refuseDial,
+  startDown,
+} from "../../helpers/session/outage.ts";
+import {
   type Json,
   SessionDriver,
 } from "../../helpers/session/session_driver.ts";
-
-/** Ends every attempt in the same way for `ms`. */
-function endAttempts(
-  driver: SessionDriver,
-  ms: number,
-  end: (driver: SessionDriver) => void,
-): void {
-  const until = driver.now + ms;
-  for (;;) {
-    const at = driver.session.deadline();
-    if (at > until) break;
-    const { length } = driver.dials;
-    driver.advance(Math.max(0, at - driver.now));
-    if (driver.dials.length > length) end(driver);
-  }
-  driver.advance(until - driver.now);
-}
-
-/** Lets the daemon be away for `ms`. */
-function stayDown(driver: SessionDriver, ms: number): void {
-  endAttempts(driver, ms, (driver) => driver.failDial());
-}
-
-function refuse(driver: SessionDriver): void {
-  driver.handle({
-    ...{ type: "closed", connectionId: driver.connectionId, code: 0 },
-    ...{ reason: "HTTP 401", status: 401, mayHaveReachedServer: true },
-  });
-}
 
 function stateOf({ session }: SessionDriver): CircuitState {
   return session.snapshot().circuit;
@@ -60,13 +36,11 @@ function errorsOf(driver: SessionDriver): Json[] {
 }
 
 test("Circuit breaker: opens when the daemon was away for the queue timeout, and closes when it is back", () => {
-  const driver = new SessionDriver();
-  driver.connect();
-  driver.close();
-  stayDown(driver, 44_999);
+  const driver = startDown();
+  advanceWhileDialsFail(driver, 44_999);
   assertEquals(stateOf(driver), "closed");
   assertEquals(loggedStates(driver), []);
-  stayDown(driver, 1);
+  advanceWhileDialsFail(driver, 1);
   assertEquals(stateOf(driver), "open");
   assertMatch(driver.logText(), /circuit breaker is open: .*at most/);
   assertEquals(loggedStates(driver), ["open"]);
@@ -76,15 +50,13 @@ test("Circuit breaker: opens when the daemon was away for the queue timeout, and
   assertEquals(loggedStates(driver), ["closed"]);
   // Nothing else is due when it opens for the second time.
   driver.close();
-  stayDown(driver, 45_000);
+  advanceWhileDialsFail(driver, 45_000);
   assertEquals(loggedStates(driver), ["open"]);
 });
 
 test("Circuit breaker: a request makes it half-open, gets an attempt at once, and waits for 20 s", () => {
-  const driver = new SessionDriver();
-  driver.connect();
-  driver.close();
-  stayDown(driver, 100_000);
+  const driver = startDown();
+  advanceWhileDialsFail(driver, 100_000);
   driver.takeEffects();
   const arrivedAt = driver.now;
   const { length } = driver.dials;
@@ -92,9 +64,9 @@ test("Circuit breaker: a request makes it half-open, gets an attempt at once, an
   assertEquals(stateOf(driver), "half-open");
   assertEquals(driver.dials.length, length + 1);
   driver.failDial();
-  stayDown(driver, arrivedAt + 19_999 - driver.now);
+  advanceWhileDialsFail(driver, arrivedAt + 19_999 - driver.now);
   assertEquals([stateOf(driver), errorsOf(driver)], ["half-open", []]);
-  stayDown(driver, 1);
+  advanceWhileDialsFail(driver, 1);
   assertEquals(errorsOf(driver).map(({ id, error }) => [id, error.code]), [
     [1, -31001],
   ]);
@@ -103,10 +75,8 @@ test("Circuit breaker: a request makes it half-open, gets an attempt at once, an
 });
 
 test("Circuit breaker: half-open, it closes with the first success, and the request is answered", () => {
-  const driver = new SessionDriver();
-  driver.connect();
-  driver.close();
-  stayDown(driver, 60_000);
+  const driver = startDown();
+  advanceWhileDialsFail(driver, 60_000);
   driver.request(1, "tools/call", { name: "x" });
   driver.advanceToNextDial();
   driver.takeEffects();
@@ -124,29 +94,25 @@ test("Circuit breaker: half-open, it closes with the first success, and the requ
 });
 
 test("Circuit breaker: a request that waits when it opens makes it half-open", () => {
-  const driver = new SessionDriver();
-  driver.connect();
-  driver.close();
-  stayDown(driver, 30_000);
+  const driver = startDown();
+  advanceWhileDialsFail(driver, 30_000);
   driver.request(1, "tools/call", { name: "x" });
   driver.takeEffects();
-  stayDown(driver, 15_000);
+  advanceWhileDialsFail(driver, 15_000);
   assertEquals(stateOf(driver), "half-open");
   // This request came before, so it may wait for the whole queue timeout.
-  stayDown(driver, 29_999);
+  advanceWhileDialsFail(driver, 29_999);
   assertEquals(errorsOf(driver), []);
-  stayDown(driver, 1);
+  advanceWhileDialsFail(driver, 1);
   assertEquals(errorsOf(driver).length, 1);
   assertEquals(loggedStates(driver), ["half-open", "open"]);
 });
 
 test("Circuit breaker: a refusal opens it at once; a request fails, or gets one attempt if the last is 5 s old", () => {
-  const driver = new SessionDriver();
-  driver.connect();
-  driver.close();
+  const driver = startDown();
   driver.advanceToNextDial();
   driver.takeEffects();
-  refuse(driver);
+  refuseDial(driver);
   driver.handle({ type: "tick" });
   assertEquals(stateOf(driver), "open");
   assertMatch(driver.logText(), /circuit breaker is open: .*refuses/);
@@ -154,13 +120,13 @@ test("Circuit breaker: a refusal opens it at once; a request fails, or gets one 
   driver.request(1, "tools/call", { name: "x" });
   assertEquals(errorsOf(driver).length, 1);
   assertEquals(stateOf(driver), "open");
-  endAttempts(driver, 5_000, refuse);
+  advanceWhileDialsFail(driver, 5_000, refuseDial);
   driver.takeEffects();
   const { length } = driver.dials;
   driver.request(2, "tools/call", { name: "x" });
   assertEquals(stateOf(driver), "half-open");
   assertEquals(driver.dials.length, length + 1);
-  refuse(driver);
+  refuseDial(driver);
   assertEquals(errorsOf(driver).map(({ id }) => id), [2]);
   driver.handle({ type: "tick" });
   assertEquals(stateOf(driver), "open");
@@ -168,13 +134,11 @@ test("Circuit breaker: a refusal opens it at once; a request fails, or gets one 
 });
 
 test("Circuit breaker: without a queue timeout, only a refusal opens it", () => {
-  const driver = new SessionDriver({ queueTimeout: Infinity });
-  driver.connect();
-  driver.close();
-  stayDown(driver, 3_600_000);
+  const driver = startDown({ queueTimeout: Infinity });
+  advanceWhileDialsFail(driver, 3_600_000);
   assertEquals(stateOf(driver), "closed");
   driver.advanceToNextDial();
-  refuse(driver);
+  refuseDial(driver);
   assertEquals(stateOf(driver), "open");
 });
 
@@ -186,9 +150,7 @@ test("Circuit breaker: before the client's first message, an open WebSocket is n
 });
 
 test("Circuit breaker: the time asleep is no outage", () => {
-  const driver = new SessionDriver();
-  driver.connect();
-  driver.close();
+  const driver = startDown();
   driver.sleep(3_600_000);
   assertEquals(stateOf(driver), "closed");
 });

@@ -6,6 +6,7 @@
  */
 
 import { assert, assertEquals, assertMatch } from "../../helpers/assert.ts";
+import { refuseDial } from "../../helpers/session/outage.ts";
 import { isProxyRequestId } from "../../helpers/session/proxy_request_ids.ts";
 import {
   type Json,
@@ -390,15 +391,7 @@ const REFUSALS: [what: string, end: (driver: SessionDriver) => void][] = [
     driver.open();
     driver.close(1008);
   }],
-  ["HTTP 401", (driver) =>
-    driver.handle({
-      type: "closed",
-      connectionId: driver.connectionId,
-      code: 0,
-      reason: "HTTP 401",
-      status: 401,
-      mayHaveReachedServer: true,
-    })],
+  ["HTTP 401", refuseDial],
   ["another protocol version", (driver) => driver.reconnect("2099-01-01")],
 ];
 for (const [what, end] of REFUSALS) {

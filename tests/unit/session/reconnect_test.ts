@@ -12,6 +12,7 @@ import {
   advanceWhileDialsFail,
   DIAL_ENDS,
   receiveForSeconds,
+  refuseDial,
   startDisplaced,
   startDown,
 } from "../../helpers/session/outage.ts";
@@ -267,19 +268,7 @@ const REFUSALS: [
     driver.open();
     driver.close(1008);
   }],
-  ["mcp, HTTP 401", startDown, (driver) => {
-    const how = {
-      code: 0,
-      reason: "HTTP 401",
-      status: 401,
-      mayHaveReachedServer: true,
-    };
-    driver.handle({
-      type: "closed",
-      connectionId: driver.connectionId,
-      ...how,
-    });
-  }],
+  ["mcp, HTTP 401", startDown, refuseDial],
   ["exai, unauthorized", () => {
     const driver = new ExaiDriver();
     driver.takeEffects();

@@ -21,6 +21,17 @@ const WRITE: FailedRequest = {
   ...{ method: "tools/call", name: "write" },
   ...{ code: -31002, reason: "connection_lost" },
 };
+const UNAVAILABLE: FailedRequest = {
+  ...WRITE,
+  code: -31001,
+  reason: "unavailable",
+};
+const REFUSED: FailedRequest = { ...WRITE, code: -31001, reason: "refused" };
+const TOO_LARGE: FailedRequest = {
+  ...WRITE,
+  code: -31005,
+  reason: "too_large",
+};
 
 const CONNECTED: LogFact = {
   ...{ type: "connected", attempts: 3, downMs: 2_000 },
@@ -85,11 +96,10 @@ const CASES: [what: string, expected: Partial<History>, [number, LogFact][]][] =
         ...{ outageCount: 1, downSince: 100 },
       },
       [
-        ...[[0, FIRST], [100, lost()]] as [number, LogFact][],
-        ...[[200, attemptFailed(1, 100)], [300, attemptFailed(2, 200)]] as [
-          number,
-          LogFact,
-        ][],
+        [0, FIRST],
+        [100, lost()],
+        [200, attemptFailed(1, 100)],
+        [300, attemptFailed(2, 200)],
       ],
     ],
     [
@@ -138,7 +148,7 @@ const CASES: [what: string, expected: Partial<History>, [number, LogFact][]][] =
         outages: [{
           ...OUTAGE,
           failedCount: 1,
-          failed: [{ ...WRITE, code: -31001, reason: "unavailable" }],
+          failed: [UNAVAILABLE],
           repeatedCount: 1,
         }],
         ...{ outageCount: 1, downMs: 2_000, reconnects: { aborted: 1 } },
@@ -149,7 +159,7 @@ const CASES: [what: string, expected: Partial<History>, [number, LogFact][]][] =
         [100, lost()],
         [500, {
           ...FAILED_LATER,
-          request: { ...WRITE, code: -31001, reason: "unavailable" },
+          request: UNAVAILABLE,
         }],
         [2_100, CONNECTED],
         [2_101, REPEATED],
@@ -161,7 +171,7 @@ const CASES: [what: string, expected: Partial<History>, [number, LogFact][]][] =
         outages: [{
           ...{ lostAt: OFFSET + 150, cause: "unreachable", reason: "nobody" },
           ...{ attempts: 1, repeatedCount: 0, failedCount: 1 },
-          failed: [{ ...WRITE, code: -31001, reason: "refused" }],
+          failed: [REFUSED],
         }],
         ...{ outageCount: 1, downSince: 150 },
         failedRequests: { refused: 1 },
@@ -169,7 +179,7 @@ const CASES: [what: string, expected: Partial<History>, [number, LogFact][]][] =
       [
         [200, {
           ...FAILED_LATER,
-          request: { ...WRITE, code: -31001, reason: "refused" },
+          request: REFUSED,
         }],
         [200, attemptFailed(1, 50)],
       ],
@@ -180,7 +190,7 @@ const CASES: [what: string, expected: Partial<History>, [number, LogFact][]][] =
         outages: [{
           ...OUTAGE,
           failedCount: 1,
-          failed: [{ ...WRITE, code: -31005, reason: "too_large" }],
+          failed: [TOO_LARGE],
         }],
         ...{ outageCount: 1, downMs: 2_000, reconnects: { aborted: 1 } },
         failedRequests: { too_large: 2 },
@@ -189,12 +199,12 @@ const CASES: [what: string, expected: Partial<History>, [number, LogFact][]][] =
         [0, FIRST],
         [100, {
           ...FAILED_IN_FLIGHT,
-          request: { ...WRITE, code: -31005, reason: "too_large" },
+          request: TOO_LARGE,
         }],
         [100, lost()],
         [200, {
           ...FAILED_LATER,
-          request: { ...WRITE, code: -31005, reason: "too_large" },
+          request: TOO_LARGE,
         }],
         [2_100, CONNECTED],
       ],
@@ -220,7 +230,7 @@ const CASES: [what: string, expected: Partial<History>, [number, LogFact][]][] =
       { failedRequests: { too_large: 1 } },
       [[0, FIRST], [10, {
         ...FAILED_LATER,
-        request: { ...WRITE, code: -31005, reason: "too_large" },
+        request: TOO_LARGE,
       }]],
     ],
     [

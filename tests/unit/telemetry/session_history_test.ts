@@ -10,6 +10,7 @@ import { assertEquals } from "../../helpers/assert.ts";
 import { test } from "../../helpers/no_permissions.ts";
 import type { CheckedSession } from "../../helpers/session/checked_session.ts";
 import { ExaiDriver } from "../../helpers/session/exai_driver.ts";
+import { refuseDial } from "../../helpers/session/outage.ts";
 import {
   type Json,
   SessionDriver,
@@ -63,10 +64,7 @@ test("History of a session: requests that a refusal fails belong to its outage",
   const driver = new SessionDriver();
   driver.request("init", "initialize", { protocolVersion: "2025-06-18" });
   driver.callTool(1, "x");
-  driver.handle({
-    ...{ type: "closed", connectionId: driver.connectionId, code: 0 },
-    ...{ reason: "HTTP 401", status: 401, mayHaveReachedServer: true },
-  });
+  refuseDial(driver);
   const [outage, ...others] = historyOf(driver).outages;
   assertEquals(others, []);
   assertEquals([outage!.cause, outage!.failedCount], ["unreachable", 2]);

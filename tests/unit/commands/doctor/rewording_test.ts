@@ -9,7 +9,6 @@
 import type { CheckResult } from "../../../../lib/commands/doctor/check.ts";
 import { InProcessClient } from "../../../../lib/commands/doctor/in_process_client.ts";
 import { daemonChecks } from "../../../../lib/commands/doctor/daemon_checks.ts";
-import { EMPTY_HISTORY } from "../../../../lib/telemetry/history.ts";
 import { runningCheck } from "../../../../lib/commands/doctor/running_checks.ts";
 import { type Config, readConfig } from "../../../../lib/config/config.ts";
 import { isRecord } from "../../../../lib/protocol/jsonrpc.ts";
@@ -18,6 +17,7 @@ import { type Host, openOwnWebSocket } from "../../../../lib/runtime/host.ts";
 import type { Snapshot } from "../../../../lib/session/snapshot.ts";
 import { assertEquals } from "../../../helpers/assert.ts";
 import { test } from "../../../helpers/no_permissions.ts";
+import { proxyStatus } from "../../../helpers/running_proxies.ts";
 
 // deno-lint-ignore no-explicit-any
 type Json = any;
@@ -343,24 +343,12 @@ async function runChecks(
   );
   for await (const check of all) checks.push(check);
   machine.stop();
-  const proxy = {
-    ...{ pid: 7, version: "1", runtime: "test", startedAt: 0, dialect },
-    ...{ url: config.redactedUrl } as const,
-    ...{
-      client: undefined,
-      reconnects: 0,
-      pendingRequests: 0,
-      connections: "one",
-    } as const,
-    ...{ answersDuringCalls: undefined, lastError: first?.lastError },
+  const proxy = proxyStatus({
+    ...{ runtime: "test", startedAt: 0, dialect, url: config.redactedUrl },
+    ...{ client: undefined, connections: "one", lastError: first?.lastError },
     lastErrorCause: first?.lastErrorCause,
-    connectionState: { phase: "waiting", attempt: 4, nextAt: 0 } as const,
-    ...{
-      circuit: "closed",
-      queuedMessages: 0,
-      history: EMPTY_HISTORY,
-    } as const,
-  };
+    connectionState: { phase: "waiting", attempt: 4, nextAt: 0 },
+  });
   return { checks, running: runningCheck([proxy], config, 0, "read") };
 }
 
