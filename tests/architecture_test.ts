@@ -115,6 +115,34 @@ async function readSources(): Promise<Source[]> {
   }));
 }
 
+/** Matches an import or export that loads a module, and captures its target. */
+const STATIC_IMPORT =
+  /^(?:import|export) (?!type\b)(?:[^;]*?from )?"([^"]+)"/gm;
+
+/** Returns the files that others load, and the other imports of all of them. */
+async function followImports(
+  starts: readonly string[],
+  pattern: RegExp,
+): Promise<{
+  files: string[];
+  packages: { href: string; target: string }[];
+}> {
+  const waiting = starts.map((path) => new URL(path, import.meta.url).href);
+  const seen = new Set<string>();
+  const packages: { href: string; target: string }[] = [];
+  for (let href = waiting.pop(); href !== undefined; href = waiting.pop()) {
+    if (seen.has(href)) continue;
+    seen.add(href);
+    const source = await Deno.readTextFile(new URL(href));
+    for (const targets of source.matchAll(pattern)) {
+      const target = targets.slice(1).find((it) => it !== undefined)!;
+      if (/^\.\.?\//.test(target)) waiting.push(new URL(target, href).href);
+      else packages.push({ href, target });
+    }
+  }
+  return { files: [...seen], packages };
+}
+
 function isPure({ folder, name }: Source): boolean {
   const { kind, impureFiles = [] } = FOLDERS.find((it) => it.name === folder)!;
   return kind === "pure" && !impureFiles.includes(name);
@@ -321,30 +349,12 @@ test("architecture: Node's modules are loaded when they are needed, not at the s
 });
 
 test("architecture: a start of the proxy loads only START_PACKAGES", async () => {
-  const files = new Map((await readSources()).map((file) => [file.path, file]));
-  const main = await Deno.readTextFile(new URL("../main.ts", LIB));
-  const targetsOf = (text: string): string[] =>
-    [...text.matchAll(/^(?:import|export) (?!type\b)[^;]*?from "([^"]+)"/gm)]
-      .map(([, target]) => target!);
   // The proxy is imported dynamically, but at each start.
-  const waiting = ["proxy/proxy.ts"];
-  for (const target of targetsOf(main)) {
-    if (target.startsWith("./lib/")) waiting.push(target.slice(6));
-  }
-  const seen = new Set<string>();
-  const packages = new Set<string>();
-  for (let path = waiting.pop(); path !== undefined; path = waiting.pop()) {
-    if (seen.has(path)) continue;
-    seen.add(path);
-    for (const target of targetsOf(files.get(path)!.text)) {
-      if (target.startsWith(".")) {
-        const { href } = new URL(target, LIB.href + path);
-        waiting.push(href.slice(LIB.href.length));
-      } else packages.add(target);
-    }
-  }
-  assert(seen.size > 60, `${seen.size} files`);
-  assertEquals([...packages], START_PACKAGES);
+  const starts = ["../main.ts", "../lib/proxy/proxy.ts"];
+  const { files, packages } = await followImports(starts, STATIC_IMPORT);
+  const inLib = files.filter((href) => href.startsWith(LIB.href));
+  assert(inLib.length > 60, `${inLib.length} files`);
+  assertEquals([...new Set(packages.map((it) => it.target))], START_PACKAGES);
 });
 
 /** The names of texts that are written for people. */
@@ -530,24 +540,14 @@ test("architecture: the tasks `run`, `demo`, `compile` and `npm` import only the
   const starts = ["../main.ts", "demo.ts", "daemons/demo_daemon.ts"];
   const build = ["compile", "npm", "install_packages", "npm_main"];
   starts.push(...build.map((name) => `../.ci/build/${name}.ts`));
-  const waiting = starts.map((path) => new URL(path, import.meta.url).href);
-  const seen = new Set<string>();
-  const packages: string[] = [];
-  for (let href = waiting.pop(); href !== undefined; href = waiting.pop()) {
-    if (seen.has(href)) continue;
-    seen.add(href);
-    const source = await Deno.readTextFile(new URL(href));
-    const imports = source.matchAll(
-      /^(?:import|export) (?!type\b)[^;]*?from "([^"]+)"|\bimport\("([^"]+)"\)/gm,
-    );
-    for (const [, staticTarget, dynamicTarget] of imports) {
-      const target = staticTarget ?? dynamicTarget!;
-      if (/^\.\.?\//.test(target)) waiting.push(new URL(target, href).href);
-      else if (!target.startsWith("node:") && !PACKAGES.has(target)) {
-        packages.push(`${href}: ${target}`);
-      }
-    }
-  }
-  assert(seen.size > 60);
-  assertEquals(packages, []);
+  const anyImport = new RegExp(
+    `${STATIC_IMPORT.source}|\\bimport\\("([^"]+)"\\)`,
+    "gm",
+  );
+  const { files, packages } = await followImports(starts, anyImport);
+  assert(files.length > 60);
+  const wrong = packages.filter(({ target }) =>
+    !target.startsWith("node:") && !PACKAGES.has(target)
+  );
+  assertEquals(wrong, []);
 });

@@ -11,7 +11,7 @@ import type { Snapshot } from "../../lib/session/snapshot.ts";
 import type { ProxyInfo } from "../../lib/telemetry/figures.ts";
 import { EMPTY_HISTORY } from "../../lib/telemetry/history.ts";
 import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
-import { test, WAIT_LIMIT_MS } from "../helpers/time_limit.ts";
+import { test } from "../helpers/time_limit.ts";
 import {
   FakeWebSocketServer,
   respondToAll,
@@ -22,12 +22,11 @@ import {
   runToExit,
 } from "../helpers/process.ts";
 import { makeStale } from "../helpers/proxy_status.ts";
+import { StateFolder } from "../helpers/state_folder.ts";
 
 /** A temporary state folder with the status files of running proxies. */
-class StateFolder implements Disposable {
-  readonly path = Deno.makeTempDirSync({ prefix: "state-" });
-  readonly running = `${this.path}/alwaysup/running`;
-  readonly env = {
+class DoctorFolder extends StateFolder {
+  override readonly env = {
     ...{ HOME: this.path, USERPROFILE: this.path, APPDATA: this.path },
     ...{ LOCALAPPDATA: this.path, XDG_STATE_HOME: this.path },
     ...{ XDG_CONFIG_HOME: "", ALWAYSUP_STATUS: "on", ALWAYSUP_CACHE: "off" },
@@ -51,21 +50,6 @@ class StateFolder implements Disposable {
     const of = (name: string): CheckResult =>
       checks.find((check: CheckResult) => check.name === name);
     return { code, all: checks, of };
-  }
-
-  /** Returns the status of the only running proxy once it passes a test. */
-  async waitForStatus(
-    // deno-lint-ignore no-explicit-any
-    test: (running: any) => boolean,
-    // deno-lint-ignore no-explicit-any
-  ): Promise<any> {
-    const end = performance.now() + WAIT_LIMIT_MS;
-    for (;;) {
-      const { stdout } = await runToExit(["status", "--json"], this.env);
-      const [it] = JSON.parse(stdout);
-      if (it !== undefined && test(it)) return it;
-      if (performance.now() > end) throw new Error(`No such status: ${stdout}`);
-    }
   }
 
   /**
@@ -100,10 +84,6 @@ class StateFolder implements Disposable {
     const path = `${this.running}/${all.pid}-x.json`;
     Deno.writeTextFileSync(path, text);
     return path;
-  }
-
-  [Symbol.dispose](): void {
-    Deno.removeSync(this.path, { recursive: true });
   }
 }
 
@@ -169,7 +149,7 @@ function ignoringServer(): FakeWebSocketServer {
 }
 
 test("doctor: while a proxy of the daemon runs, no connection is opened, except with --connect", async () => {
-  using folder = new StateFolder();
+  using folder = new DoctorFolder();
   await using daemon = displacingServer();
   const url = ["--url", daemon.url];
   await using proxy = new ProxyProcess(url, folder.env);
@@ -179,8 +159,8 @@ test("doctor: while a proxy of the daemon runs, no connection is opened, except 
   await proxy.waitForResponse(1);
   // Waits until the status is newer than the capacity check, which may have
   // ended the proxy's first connection.
-  const before = await folder.waitForStatus((it) =>
-    it.connectionState.phase === "ready" && it.client !== undefined &&
+  const [before] = await folder.waitForStatus(([it]) =>
+    it?.connectionState.phase === "ready" && it.client !== undefined &&
     it.pendingRequests === 0 &&
     it.reconnects > 0 === daemon.handshakes.length > 1
   );
@@ -215,8 +195,8 @@ test("doctor: while a proxy of the daemon runs, no connection is opened, except 
   const since = daemon.messages.slice(messageCount).map(({ method }) => method);
   assertEquals(since.filter((it) => it !== "ping"), ["resources/list"]);
   assertEquals(daemon.handshakes.length, seen);
-  const after = await folder.waitForStatus((it) =>
-    it.connectionState.phase === "ready"
+  const [after] = await folder.waitForStatus(([it]) =>
+    it?.connectionState.phase === "ready"
   );
   assertEquals(after.reconnects, before.reconnects);
 
@@ -232,7 +212,7 @@ test("doctor: while a proxy of the daemon runs, no connection is opened, except 
 });
 
 test("doctor: if the running proxy's daemon is down, doctor fails with the proxy's reason, and does not dial", async () => {
-  using folder = new StateFolder();
+  using folder = new DoctorFolder();
   await using listener = new Listener();
   const { url } = listener;
   folder.writeStatusFile({ url }, {
@@ -275,7 +255,7 @@ test("doctor: if the running proxy's daemon is down, doctor fails with the proxy
 });
 
 test("doctor: a running proxy is found under another host name, with a secret in the URL, and with another dialect", async () => {
-  using folder = new StateFolder();
+  using folder = new DoctorFolder();
   await using listener = new Listener();
   const { port } = new URL(listener.url);
   folder.writeStatusFile({ url: `ws://localhost:${port}/?***` });
@@ -297,7 +277,7 @@ test("doctor: a running proxy is found under another host name, with a secret in
 });
 
 test("doctor: all checks run if the only proxies have ended or use another daemon", async () => {
-  using folder = new StateFolder();
+  using folder = new DoctorFolder();
   await using listener = new Listener();
   const { url } = listener;
   makeStale(folder.writeStatusFile({ pid: 2, url }));
@@ -309,7 +289,7 @@ test("doctor: all checks run if the only proxies have ended or use another daemo
 });
 
 test("doctor: no connection is opened if it is unknown whether a proxy runs", async () => {
-  using folder = new StateFolder();
+  using folder = new DoctorFolder();
   await using listener = new Listener();
   const args = ["--url", listener.url];
   Deno.mkdirSync(folder.running, { recursive: true });
@@ -343,7 +323,7 @@ for (
   ] as const
 ) {
   test(`doctor: it finds out that a daemon keeps ${what}`, async () => {
-    using folder = new StateFolder();
+    using folder = new DoctorFolder();
     await using daemon = start();
     const found = await folder.doctor(["--url", daemon.url]);
     const { state, data } = found.of("connections");
@@ -363,7 +343,7 @@ for (
 }
 
 test("doctor: a cached capacity is used instead of a capacity check", async () => {
-  using folder = new StateFolder();
+  using folder = new DoctorFolder();
   await using daemon = displacingServer();
   const cache = `${folder.path}/cache.json`;
   const env = { ...folder.env, ALWAYSUP_CACHE: cache };
@@ -372,7 +352,7 @@ test("doctor: a cached capacity is used instead of a capacity check", async () =
   await proxy.waitForResponse(0);
   await proxy.request(1, "tools/list");
   await proxy.waitForResponse(1);
-  await folder.waitForStatus((it) => it.connections === "one");
+  await folder.waitForStatus(([it]) => it?.connections === "one");
   await proxy.closeStdin();
   const seen = daemon.handshakes.length;
   const found = await folder.doctor(["--url", daemon.url], env);

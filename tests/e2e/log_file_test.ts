@@ -9,7 +9,7 @@ import { ROOT } from "../../.ci/build/bundle.ts";
 import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
 import { FakeWebSocketServer } from "../helpers/fake_websocket_server.ts";
 import { waitForFileChange } from "../helpers/file_change.ts";
-import { ProxyProcess, runToExit } from "../helpers/process.ts";
+import { freePort, ProxyProcess, runToExit } from "../helpers/process.ts";
 import { test } from "../helpers/time_limit.ts";
 
 /** The size at which a log file is renamed. */
@@ -46,11 +46,8 @@ class LogFolder implements Disposable {
 function startProxy(
   url: string,
   file: string,
-  env: Record<string, string> = {},
-  wrap: (command: string, args: string[]) => [string, string[]] = (
-    command,
-    args,
-  ) => [command, args],
+  env?: Record<string, string>,
+  wrap?: (command: string, args: string[]) => [string, string[]],
 ): ProxyProcess {
   const args = ["--url", url, "--log-file", file];
   return new ProxyProcess(args, { LOG_LEVEL: "debug", ...env }, wrap);
@@ -288,17 +285,18 @@ for (const [what, reason, make] of UNUSABLE) {
 
 test("Log file: a full disk gives one warning, and later lines are whole", async () => {
   using folder = new LogFolder();
-  const daemon = new FakeWebSocketServer();
-  const { port, url } = daemon;
+  // No other program gets this port between the two daemons.
+  const port = freePort();
+  const daemon = new FakeWebSocketServer({}, port);
   const limit = 64 * 1024;
   Deno.writeTextFileSync(folder.file, `${"o".repeat(limit - 50)}\n`);
   Deno.chmodSync(folder.file, 0o600);
   // A limit of the size has the effect of a full disk for this file.
   const script = 'trap "" XFSZ; ulimit -f 64; exec "$0" "$@"';
   await using proxy = startProxy(
-    url,
+    daemon.url,
     folder.file,
-    {},
+    undefined,
     (command, args) => ["bash", ["-c", script, command, ...args]],
   );
   await proxy.initialize();
@@ -340,8 +338,8 @@ test("Log file: a removed folder is created again", async () => {
 
 test("Log file: after another program renames it, a new file gets the lines", async () => {
   using folder = new LogFolder();
-  const daemon = new FakeWebSocketServer();
-  const { port } = daemon;
+  const port = freePort();
+  const daemon = new FakeWebSocketServer({}, port);
   const moved = `${folder.path}/moved.log`;
   await using proxy = startProxy(daemon.url, folder.file);
   await proxy.initialize();

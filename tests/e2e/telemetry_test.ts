@@ -8,19 +8,12 @@
 
 import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
 import { ProxyAndDaemon } from "../helpers/mcp_process.ts";
-import { test, WAIT_LIMIT_MS } from "../helpers/time_limit.ts";
 import { freePort, ProxyProcess, runToExit } from "../helpers/process.ts";
+import { StateFolder } from "../helpers/state_folder.ts";
+import { test, WAIT_LIMIT_MS } from "../helpers/time_limit.ts";
 
 // deno-lint-ignore no-explicit-any
 type Json = any;
-
-/** Waits until the log says where the metrics are. Returns the URL. */
-async function metricsUrlOf(proxy: ProxyProcess): Promise<string> {
-  const { text } = await proxy.stderr.waitForLine((line) =>
-    line.includes("The metrics are served at")
-  );
-  return /http:[^\s"]+\/metrics/.exec(text)![0];
-}
 
 /** Returns the samples of a text with metrics, by name and labels. */
 function samplesOf(text: string): Map<string, number> {
@@ -35,28 +28,20 @@ async function scrape(url: string): Promise<Map<string, number>> {
   return samplesOf(await (await fetch(url)).text());
 }
 
-/** Repeats a command until its output passes a test. Returns the output. */
-async function waitForOutput(
-  args: string[],
-  env: Record<string, string>,
-  isIt: (text: string) => boolean,
-): Promise<string> {
-  const end = performance.now() + WAIT_LIMIT_MS;
-  for (;;) {
-    const { stdout } = await runToExit(args, env);
-    if (isIt(stdout)) return stdout;
-    if (performance.now() > end) throw new Error(`No such output: ${stdout}`);
-  }
+/** Sends a request, and returns the status of the response. */
+async function statusOf(url: string, init?: RequestInit): Promise<number> {
+  const { status, body } = await fetch(url, init);
+  await body?.cancel();
+  return status;
 }
 
 test("Telemetry: a kill and a restart leave the same figures in log, history, status and metrics", async () => {
-  const folder = await Deno.makeTempDir({ prefix: "state-" });
-  const logFile = `${folder}/alwaysup.log`;
-  const env = { XDG_STATE_HOME: folder, ALWAYSUP_STATUS: "on" };
+  using folder = new StateFolder();
+  const logFile = `${folder.path}/alwaysup.log`;
   await using processes = new ProxyAndDaemon([
     ...["--metrics", "127.0.0.1:0", "--log-format", "json"],
     ...["--log-file", logFile],
-  ], env);
+  ], folder.env);
   const { proxy } = processes;
   await processes.startDaemon();
   await proxy.initialize();
@@ -68,20 +53,14 @@ test("Telemetry: a kill and a restart leave the same figures in log, history, st
   await proxy.stderr.waitForLine((line) => line.includes('"attempt-failed"'));
   await processes.startDaemon();
   for (const id of ["1", 2]) await proxy.waitForResponse(id);
-  const url = await metricsUrlOf(proxy);
+  const url = await proxy.metricsUrl();
   const metrics = await scrape(url);
-  const statusText = await waitForOutput(
-    ["status", "--json"],
-    env,
-    (text) => {
-      const [it] = JSON.parse(text);
-      return it?.history.repeatedCount === 1 && it.pendingRequests === 0;
-    },
+  const [status] = await folder.waitForStatus(([it]) =>
+    it?.history.repeatedCount === 1 && it.pendingRequests === 0
   );
-  const [status]: Json = JSON.parse(statusText);
-  const { stdout: historyText } = await runToExit(["history", "--json"], env);
+  const { stdout: historyText } = await folder.history("--json");
   const [{ history }]: Json = JSON.parse(historyText);
-  const { stdout: textfile } = await runToExit(["status", "--prometheus"], env);
+  const { stdout: textfile } = await folder.status("--prometheus");
   assertEquals((await proxy.closeStdin()).code, 0);
   const stderr = proxy.stderr.lines.map(({ text }): Json => JSON.parse(text));
   const log = (await Deno.readTextFile(logFile)).trim().split("\n")
@@ -171,7 +150,6 @@ test("Telemetry: a kill and a restart leave the same figures in log, history, st
     Object.fromEntries(withoutLabels.filter(([name]) => `${name}` in figures)),
     figures,
   );
-  await Deno.remove(folder, { recursive: true });
 });
 
 test("Metrics: a web page cannot read them, and only GET and HEAD are answered", async () => {
@@ -181,7 +159,7 @@ test("Metrics: a web page cannot read them, and only GET and HEAD are answered",
     ALWAYSUP_URL: "ws://user:s3cret@127.0.0.1:1/?key=s3cret",
   };
   await using proxy = new ProxyProcess([], env);
-  const url = await metricsUrlOf(proxy);
+  const url = await proxy.metricsUrl();
   assertMatch(url, /^http:\/\/127\.0\.0\.1:\d+\/metrics$/);
   await proxy.callTool(1, "write", { body: "s3cret-argument" });
   const { port } = new URL(url);
@@ -190,20 +168,14 @@ test("Metrics: a web page cannot read them, and only GET and HEAD are answered",
     "GET /metrics HTTP/1.1\r\nHost: evil.example\r\n\r\n",
   );
   assertMatch(foreign, /^HTTP\/1\.1 403 /);
-  const page = await fetch(url, { headers: { Origin: "http://evil.example" } });
-  assertEquals(page.status, 403);
-  await page.body?.cancel();
-  const post = await fetch(url, { method: "POST", body: "x".repeat(100_000) });
-  assertEquals(post.status, 405);
-  await post.body?.cancel();
+  const headers = { Origin: "http://evil.example" };
+  assertEquals(await statusOf(url, { headers }), 403);
+  const post = { method: "POST", body: "x".repeat(100_000) };
+  assertEquals(await statusOf(url, post), 405);
   const head = await fetch(url, { method: "HEAD" });
   assertEquals([head.status, await head.text()], [200, ""]);
-  const ready = await fetch(url.replace("metrics", "readyz"));
-  assertEquals(ready.status, 503);
-  await ready.body?.cancel();
-  const health = await fetch(url.replace("metrics", "healthz"));
-  assertEquals(health.status, 200);
-  await health.body?.cancel();
+  assertEquals(await statusOf(url.replace("metrics", "readyz")), 503);
+  assertEquals(await statusOf(url.replace("metrics", "healthz")), 200);
   const text = await (await fetch(url)).text();
   assertMatch(text, /alwaysup_link_up 0/);
   assertEquals(/s3cret|body/.test(text), false);
@@ -245,7 +217,7 @@ test("Metrics: many silent connections do not keep others out for long, and do n
   await using proxy = new ProxyProcess([
     ...["--url", "ws://127.0.0.1:1/", "--metrics", "127.0.0.1:0"],
   ]);
-  const url = await metricsUrlOf(proxy);
+  const url = await proxy.metricsUrl();
   const port = Number(new URL(url).port);
   const connections: Deno.Conn[] = [];
   for (let i = 0; i < 40; i++) {
@@ -256,11 +228,8 @@ test("Metrics: many silent connections do not keep others out for long, and do n
   const end = await last.read(new Uint8Array(1)).catch(() => null);
   assertEquals(end, null);
   for (const connection of connections.splice(0, 20)) connection.close();
-  const isServed = async (): Promise<boolean> => {
-    const response = await fetch(url).catch(() => undefined);
-    await response?.body?.cancel();
-    return response?.status === 200;
-  };
+  const isServed = async (): Promise<boolean> =>
+    await statusOf(url).catch(() => undefined) === 200;
   const limit = performance.now() + WAIT_LIMIT_MS;
   while (!await isServed()) assert(performance.now() < limit);
   assertEquals((await proxy.closeStdin()).code, 0);
@@ -272,7 +241,7 @@ test("Metrics: many requests at once on one connection get one answer, and a cal
   const { proxy } = processes;
   await processes.startDaemon();
   await proxy.initialize();
-  const port = Number(new URL(await metricsUrlOf(proxy)).port);
+  const port = Number(new URL(await proxy.metricsUrl()).port);
   using connection = await Deno.connect({ hostname: "127.0.0.1", port });
   const request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
   const bytes = new TextEncoder().encode(request.repeat(10_000));

@@ -365,6 +365,14 @@ export class ProxyProcess extends ChildProcess {
     await this.request(id, "tools/call", params);
   }
 
+  /** Waits until the log says where the metrics are. Returns the URL. */
+  async metricsUrl(): Promise<string> {
+    const { text } = await this.stderr.waitForLine((line) =>
+      line.includes("The metrics are served at")
+    );
+    return /http:[^\s"]+\/metrics/.exec(text)![0];
+  }
+
   /** Waits for the response to the request with this id. */
   async waitForResponse(id: number | string): Promise<ReceivedResponse> {
     const isIt = (text: string): boolean => {

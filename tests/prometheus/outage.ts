@@ -81,10 +81,7 @@ export async function startProxy(): Promise<
   const both = new ProxyAndDaemon(["--metrics", "127.0.0.1:0"]);
   await both.startDaemon();
   await both.proxy.initialize();
-  const line = await both.proxy.stderr.waitForLine((text) =>
-    /metrics are served at/.test(text)
-  );
-  return { both, metricsUrl: /http:\S+/.exec(line.text)![0] };
+  return { both, metricsUrl: await both.proxy.metricsUrl() };
 }
 
 /** Waits until so many further scrapes have seen a state of the link. */
