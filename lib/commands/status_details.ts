@@ -43,7 +43,6 @@ function detailsOf(proxy: ProxyStatus, now: number): Pair[] {
   const { pid, version, runtime, url, dialect, startedAt } = proxy;
   const { client = UNKNOWN, daemon = UNKNOWN, metricsUrl } = proxy;
   const { connectionState, pendingRequests, queuedMessages } = proxy;
-  const age = formatDuration(now - startedAt);
   return [
     ["pid", `${pid}`],
     ["version", version],
@@ -53,7 +52,7 @@ function detailsOf(proxy: ProxyStatus, now: number): Pair[] {
     ["url", url],
     ["dialect", dialect],
     ["state", describeConnectionState(connectionState, now)],
-    ["started", `${formatMoment(startedAt)} (${age} ago)`],
+    ["started", momentWithAge(startedAt, now)],
     ["pending requests", `${pendingRequests}`],
     ["queued messages", `${queuedMessages}`],
     ...historyDetails(proxy, now),
@@ -111,8 +110,13 @@ function describeLastError(
 ): string {
   if (lastError === undefined) return "none";
   if (lastErrorAt === undefined) return lastError;
-  const age = formatDuration(now - lastErrorAt);
-  return `${formatMoment(lastErrorAt)} (${age} ago): ${lastError}`;
+  return `${momentWithAge(lastErrorAt, now)}: ${lastError}`;
+}
+
+/** Returns e.g. `2026-11-30 18:12:29 (3 min ago)`. */
+function momentWithAge(msSince1970: number, now: number): string {
+  const age = formatDuration(now - msSince1970);
+  return `${formatMoment(msSince1970)} (${age} ago)`;
 }
 
 /** Returns the newest outages, the newest last. */
