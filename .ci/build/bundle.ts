@@ -162,6 +162,19 @@ function unknownImport(line: string): string {
     "(withLazyNodeImports in .ci/build/bundle.ts must learn its form)";
 }
 
+/** Replaces a part of a bundle. Throws unless it occurs exactly once. */
+export function replaceOnce(
+  text: string,
+  old: string,
+  replacement: string,
+): string {
+  const parts = text.split(old);
+  if (parts.length !== 2) {
+    throw new Error(`${old} must occur exactly once in the bundle`);
+  }
+  return parts.join(replacement);
+}
+
 /**
  * Writes the bundle of a main module, including the commit, to a path.
  *
@@ -182,12 +195,8 @@ export async function writeBundle(
   const bundle = withLazyNodeImports(
     withoutCachePaths(await Deno.readTextFile(path)),
   );
-  const parts = bundle.split(SOURCE_COMMIT_LITERAL);
+  const commit = JSON.stringify(await commitId());
   // This fails if the text in `main.ts` was changed, but not `SOURCE_COMMIT_LITERAL`.
-  if (parts.length !== 2) {
-    throw new Error(
-      `${SOURCE_COMMIT_LITERAL} must occur exactly once in the bundle`,
-    );
-  }
-  await Deno.writeTextFile(path, parts.join(JSON.stringify(await commitId())));
+  const built = replaceOnce(bundle, SOURCE_COMMIT_LITERAL, commit);
+  await Deno.writeTextFile(path, built);
 }

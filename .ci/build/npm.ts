@@ -6,7 +6,14 @@
  * @module
  */
 
-import { DIST, LOAD_BUILTIN, ROOT, VERSION, writeBundle } from "./bundle.ts";
+import {
+  DIST,
+  LOAD_BUILTIN,
+  replaceOnce,
+  ROOT,
+  VERSION,
+  writeBundle,
+} from "./bundle.ts";
 
 const FOLDER = `${DIST}npm/`;
 const BIN = `${FOLDER}alwaysup.js`;
@@ -33,18 +40,13 @@ var __require = (name) => {
 
 await Deno.mkdir(FOLDER, { recursive: true });
 await writeBundle(BIN, ".ci/build/npm_main.ts");
-let source = await Deno.readTextFile(BIN);
-for (
-  const [old, replacement] of [
-    [REQUIRE, LAZY_REQUIRE],
-    // `process.getBuiltinModule` exists only since Node 22.3.
-    [LOAD_BUILTIN, "var __loadBuiltin = (name) => requireBuiltin(name);"],
-  ] as const
-) {
-  const [before, after] = source.split(old);
-  if (after === undefined) throw new Error(`the bundle lacks ${old}`);
-  source = before + replacement + after;
-}
+const bundle = await Deno.readTextFile(BIN);
+const source = replaceOnce(
+  replaceOnce(bundle, REQUIRE, LAZY_REQUIRE),
+  LOAD_BUILTIN,
+  // `process.getBuiltinModule` exists only since Node 22.3.
+  "var __loadBuiltin = (name) => requireBuiltin(name);",
+);
 await Deno.writeTextFile(BIN, `#!/usr/bin/env node\n${source}`);
 await Deno.chmod(BIN, 0o755).catch((error) => {
   // Windows has no such permission. npm sets it for the files in "bin".
