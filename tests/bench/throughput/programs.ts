@@ -12,6 +12,7 @@ import {
   writeBundle,
 } from "../../../.ci/build/bundle.ts";
 import {
+  BUN_COMPILE_FLAGS,
   installBun,
   installFolder,
   npmFile,
@@ -228,12 +229,10 @@ export async function buildPrograms(
     await runCommand(deno, ["run", "-A", `${build}/npm.ts`], quiet);
   }
   if (names.includes("bun-floor")) {
-    // The same flags as in `.ci/build/compile.ts`.
+    // The flags of `.ci/build/compile.ts`, except `--smol`.
     await runCommand(await installBun(), [
-      ...["build", `${DAEMONS}/forwarder_bun.mjs`, "--compile"],
-      ...[`--outfile=${folder}/bun-floor`, "--minify", "--bytecode"],
-      ...["--format=esm", "--no-compile-autoload-dotenv"],
-      "--no-compile-autoload-bunfig",
+      ...["build", `${DAEMONS}/forwarder_bun.mjs`],
+      ...[`--outfile=${folder}/bun-floor`, ...BUN_COMPILE_FLAGS],
     ], quiet);
   }
 }
