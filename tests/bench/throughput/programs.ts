@@ -17,6 +17,7 @@ import {
   installFolder,
   npmFile,
 } from "../../../.ci/build/install_packages.ts";
+import metadata from "../../npm/bench/package.json" with { type: "json" };
 import { HTTP_DIVISOR, HTTP_ROUNDS } from "./rows.ts";
 
 /** A command with its arguments. */
@@ -49,6 +50,8 @@ const HTTP_NOTE =
   "and in one with open calls; its peak and minute are without the 16 MB, " +
   "and with the fewer calls at once";
 const DAEMONS = `${ROOT}tests/daemons`;
+/** The versions of the other bridges. */
+const { dependencies: VERSIONS } = metadata;
 
 /** Returns the path of Node 24, with which peers, floor and daemon run. */
 function nodePath(): string {
@@ -147,7 +150,7 @@ export function listPrograms(folder: string): Program[] {
     },
     {
       name: "supergateway",
-      label: "supergateway 4.0.0, Node 24",
+      label: `supergateway ${VERSIONS.supergateway}, Node 24`,
       role: "peer",
       floor: "node-floor",
       note: HTTP_NOTE,
@@ -159,7 +162,7 @@ export function listPrograms(folder: string): Program[] {
     },
     {
       name: "mcp-remote",
-      label: "mcp-remote 0.15.1, Node 24",
+      label: `mcp-remote ${VERSIONS["mcp-remote"]}, Node 24`,
       role: "peer",
       floor: "node-floor",
       note: HTTP_NOTE,
@@ -171,7 +174,7 @@ export function listPrograms(folder: string): Program[] {
     },
     {
       name: "mcp-proxy",
-      label: "mcp-proxy 6.7.19, Node 24",
+      label: `mcp-proxy ${VERSIONS["mcp-proxy"]}, Node 24`,
       role: "peer",
       floor: "node-floor",
       note: `${HTTP_NOTE}; its command serves HTTP only, so startStdioServer ` +
