@@ -212,7 +212,7 @@ async function writeJson(
       Object.fromEntries(
         rows.map((row) => [
           row.name,
-          (results.get(name)?.get(row.name as RowName) ?? [])
+          (results.get(name)?.get(row.name) ?? [])
             .map((it) => "value" in it ? it.value : it),
         ]),
       ),

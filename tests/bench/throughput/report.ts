@@ -88,12 +88,12 @@ export function textReport(measured: Measured): string {
   const width = Math.max(...programs.map(({ name }) => name.length)) + 2;
   const blocks = rows.map((row) => {
     const lines = programs.map((program) => {
-      const cell = findCell(measured, program.name, row.name as RowName);
+      const cell = findCell(measured, program.name, row.name);
       const name = `  ${program.name.padEnd(width)}`;
       if (typeof cell === "string") return name + cell.padStart(9);
       const [median, low, high] = [cell.median, cell.low, cell.high]
         .map(formatFigure);
-      const ratio = ratioOf(measured, program, row.name as RowName);
+      const ratio = ratioOf(measured, program, row.name);
       const spread = `  (${low} to ${high})`.padEnd(22);
       const compared = ratio === undefined
         ? ""
@@ -113,9 +113,9 @@ export function markdownReport(measured: Measured): string {
     line([
       `${row.label}, ${row.unit}`,
       ...programs.map((program) => {
-        const cell = findCell(measured, program.name, row.name as RowName);
+        const cell = findCell(measured, program.name, row.name);
         if (typeof cell === "string") return cell;
-        const ratio = ratioOf(measured, program, row.name as RowName);
+        const ratio = ratioOf(measured, program, row.name);
         const figure = formatFigure(cell.median);
         return ratio === undefined ? figure : `${figure} (${ratio.toFixed(2)})`;
       }),
@@ -138,7 +138,7 @@ export function noteLines({ programs, rows, results }: Measured): string[] {
   );
   const reasons = programs.flatMap(({ name }) =>
     rows.flatMap((row) => {
-      const figures = results.get(name)?.get(row.name as RowName) ?? [];
+      const figures = results.get(name)?.get(row.name) ?? [];
       const reasons = figures.flatMap((it) =>
         "no" in it ? [it.no] : "failed" in it ? [it.failed] : []
       );

@@ -35,7 +35,7 @@ export const QUEUED = 10_000;
 export const OUTAGE_MS = 500;
 
 /** A row: its name on the command line, what it measures, and its unit. */
-export interface Row {
+interface RowText {
   readonly name: string;
   readonly label: string;
   readonly unit: "ms" | "us" | "MiB" | "x";
@@ -85,10 +85,15 @@ export const ROWS = [
     label: "kill -9 of the daemon, from its return to a waiting call's answer",
     unit: "ms",
   },
-] as const satisfies readonly Row[];
+] as const satisfies readonly RowText[];
 
 /** The name of a row. */
 export type RowName = typeof ROWS[number]["name"];
+
+/** A row with a name of the table. */
+export interface Row extends RowText {
+  readonly name: RowName;
+}
 
 /** Returns the rows with these names. Throws if there is no such row. */
 export function selectRows(names: readonly string[] | undefined): Set<RowName> {
