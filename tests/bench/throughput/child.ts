@@ -29,7 +29,6 @@ const buffer = new Uint8Array(READ_BYTES);
 export interface Output {
   /** The time of the last newline (`performance.now()`). */
   readonly at: number;
-  readonly lines: number;
   readonly bytes: number;
   /** Copies of the first bytes, up to {@linkcode KEPT_BYTES}. */
   readonly text: string;
@@ -41,7 +40,6 @@ const KEPT_BYTES = 8 * 1024 * 1024;
 /** A running program with its stdin and stdout. */
 export class Child {
   readonly pid: number;
-  readonly channel: Channel;
   readonly #fds: Spawned;
   readonly #stderrFile: string;
   #isOpen = true;
@@ -55,7 +53,6 @@ export class Child {
   ) {
     this.#fds = spawn(command, env, channel, stderrFile);
     this.pid = this.#fds.pid;
-    this.channel = channel;
     this.#stderrFile = stderrFile;
   }
 
@@ -103,7 +100,7 @@ export class Child {
     }
     const decoder = new TextDecoder();
     const text = kept.map((part) => decoder.decode(part, { stream: true }));
-    return { at, lines: seen, bytes, text: text.join("") };
+    return { at, bytes, text: text.join("") };
   }
 
   /** Waits, and returns what the program has written until then. */

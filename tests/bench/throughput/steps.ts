@@ -5,6 +5,7 @@
  * @module
  */
 
+import { errorMessageOf } from "../../../lib/text/error_message.ts";
 import { INITIALIZE_LINE } from "../../helpers/process.ts";
 import { Child, type Output } from "./child.ts";
 import { type Channel, sleep } from "./libc.ts";
@@ -120,21 +121,16 @@ function ask(
 export class Daemon {
   readonly child: Child;
   readonly port: number;
-  /** When it began to listen, in milliseconds since 1970. */
-  readonly listensAt: number;
 
   private constructor(child: Child) {
     this.child = child;
     const { text } = child.exchange(new Uint8Array(), 1, CALL_LIMIT_MS);
-    [this.port, this.listensAt] = text.split(" ").map(Number) as [
-      number,
-      number,
-    ];
+    this.port = Number(text.split(" ")[0]);
   }
 
   /** Starts a daemon, and waits until it listens. */
-  static start(folder: string, port = 0): Daemon {
-    return new Daemon(Daemon.spawn(folder, port));
+  static start(folder: string): Daemon {
+    return new Daemon(Daemon.spawn(folder, 0));
   }
 
   /** Starts a daemon. Its process prints a line when it listens. */
@@ -154,7 +150,6 @@ export class Daemon {
 function startProgram(
   bench: Bench,
   program: Program,
-  urls: DaemonUrls,
   channel: Channel,
   settings: Record<string, string> = {},
 ): Session {
@@ -169,7 +164,7 @@ function startProgram(
     NO_COLOR: "1",
     ...settings,
   };
-  const command: Command = program.command(urls);
+  const command: Command = program.command(bench.daemon.urls);
   const session = new Child(command, env, channel, `${home}/stderr.log`);
   const wanted = channel === "pipe" ? "pipe" : "socket";
   try {
@@ -273,7 +268,7 @@ function pipeStep(bench: Bench, program: Program): Session {
   const wants = (...names: RowName[]): boolean =>
     names.some((name) => rows.has(name));
   const from = performance.now();
-  const session = startProgram(bench, program, bench.daemon.urls, "pipe");
+  const session = startProgram(bench, program, "pipe");
   try {
     record("start", { value: initialize(session) - from });
     record("idle", { value: session.memoryMiB() });
@@ -317,8 +312,7 @@ function pipeStep(bench: Bench, program: Program): Session {
 
 /** Measures calls over socketpairs, as from a client that runs on Node. */
 function socketpairStep(bench: Bench, program: Program): void {
-  const { urls } = bench.daemon;
-  withSession([bench, program, urls, "socketpair"], (session) => {
+  withSession([bench, program, "socketpair"], (session) => {
     const { p50, p99 } = measureSequential(session);
     bench.record("p50-socketpair", { value: p50 });
     bench.record("p99-socketpair", { value: p99 });
@@ -342,7 +336,7 @@ function measureWindows(session: Session, calls: number): number {
 function measureOpen(bench: Bench, program: Program, open: number): number {
   const divisor = divisorOf(program);
   let cost = 0;
-  withSession([bench, program, bench.daemon.urls, "pipe"], (session) => {
+  withSession([bench, program, "pipe"], (session) => {
     const hold = callLines(FEW_OPEN, 1, "hold");
     session.exchange(hold, 0, CALL_LIMIT_MS);
     measureWindows(session, OPEN_WARM_UP / divisor);
@@ -382,15 +376,15 @@ interface Outage {
 }
 
 /**
- * Kills a daemon, and starts it again on its port after some time. Returns when
- * it listened again, in milliseconds since 1970.
+ * Kills the daemon, and starts it again on its port after some time. Returns
+ * when it listened again, in milliseconds since 1970.
  */
-function makeOutage(bench: Bench, daemon: Daemon, outage: Outage): number {
+function makeOutage({ daemon, folder }: Bench, outage: Outage): number {
   daemon.child.kill();
   const from = performance.now();
   outage.whileDown();
   sleep(OUTAGE_MS - (performance.now() - from));
-  const returned = Daemon.spawn(bench.folder, daemon.port);
+  const returned = Daemon.spawn(folder, daemon.port);
   try {
     outage.afterReturn();
     // The line was written long ago. To wait for it earlier would delay us.
@@ -401,11 +395,11 @@ function makeOutage(bench: Bench, daemon: Daemon, outage: Outage): number {
   }
 }
 
-/** Starts a daemon of its own for a step, and uses it. */
-function withDaemon(bench: Bench, use: (daemon: Daemon) => void): void {
+/** Starts a daemon of its own for a step, which gets it in its `bench`. */
+function withDaemon(bench: Bench, use: (bench: Bench) => void): void {
   const daemon = Daemon.start(bench.folder);
   try {
-    use(daemon);
+    use({ ...bench, daemon });
   } finally {
     daemon.child.kill();
   }
@@ -415,11 +409,10 @@ function withDaemon(bench: Bench, use: (daemon: Daemon) => void): void {
 function queuedStep(bench: Bench, program: Program): void {
   // By default, 1,000 messages may wait.
   const settings = { ALWAYSUP_QUEUE_LIMIT: `${QUEUED}` };
-  withDaemon(bench, (daemon) => {
-    const args = [bench, program, daemon.urls, "pipe", settings] as const;
-    withSession([...args], (session) => {
+  withDaemon(bench, (bench) => {
+    withSession([bench, program, "pipe", settings], (session) => {
       let [cpu, at] = [0, 0];
-      const listensAt = makeOutage(bench, daemon, {
+      const listensAt = makeOutage(bench, {
         whileDown: () => {
           // The program must have noticed that the daemon is gone.
           sleep(NOTICE_MS);
@@ -441,13 +434,13 @@ function queuedStep(bench: Bench, program: Program): void {
 
 /** Measures how a call that meets a dead daemon is answered. */
 function recoveryStep(bench: Bench, program: Program): void {
-  withDaemon(bench, (daemon) => {
-    withSession([bench, program, daemon.urls, "pipe"], (session) => {
+  withDaemon(bench, (bench) => {
+    withSession([bench, program, "pipe"], (session) => {
       // Only a client that has seen the tools lets the proxy repeat a safe call.
       const list = `{"jsonrpc":"2.0","id":1,"method":"tools/list"}\n`;
       ask(session, encoder.encode(list), 1, CALL_LIMIT_MS);
       let at = 0;
-      const listensAt = makeOutage(bench, daemon, {
+      const listensAt = makeOutage(bench, {
         whileDown: () => {
           session.exchange(callLines(1, 2, "search"), 0, CALL_LIMIT_MS);
         },
@@ -464,7 +457,7 @@ function recoveryStep(bench: Bench, program: Program): void {
 /** Keeps the daemon busy until its code is compiled. */
 export function warmUp(bench: Bench, program: Program): void {
   const lines = callLines(BURST, 1, "search");
-  withSession([bench, program, bench.daemon.urls, "pipe"], (session) => {
+  withSession([bench, program, "pipe"], (session) => {
     for (let i = 0; i < 20; i++) ask(session, lines, BURST, MANY_LIMIT_MS);
     measureEcho(session, 16_000_000);
   });
@@ -515,7 +508,7 @@ export function minuteStep(
     try {
       sessions.push({ session: pipeStep(silent, program), bench });
     } catch (error) {
-      bench.record("minute", { failed: String(error) });
+      bench.record("minute", { failed: errorMessageOf(error) });
     }
   }
   sleep(60_000);
