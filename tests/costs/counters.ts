@@ -125,7 +125,7 @@ const BYTE_MEASUREMENTS = 5;
 
 /**
  * Returns how many bytes of the heap the work takes. This needs the V8 flags in
- * `run.ts`: they keep V8 from optimizing, and from collecting garbage
+ * `measure.ts`: they keep V8 from optimizing, and from collecting garbage
  * meanwhile.
  */
 export async function bytesAllocatedIn(

@@ -16,7 +16,7 @@ export interface Exchange {
  * Returns a text in one piece, like one that was received. A joined text is
  * joined in memory only when it is read, which would count as a cost.
  */
-export function inOnePiece(text: string): string {
+function inOnePiece(text: string): string {
   return new TextDecoder().decode(new TextEncoder().encode(text));
 }
 

@@ -8,7 +8,7 @@
 
 import { readConfig } from "../../lib/config/config.ts";
 import { runProxy } from "../../lib/proxy/proxy.ts";
-import type { ChunkHandler, Host } from "../../lib/runtime/host.ts";
+import type { ChunkHandler } from "../../lib/runtime/host.ts";
 import type {
   Transport,
   TransportConnection,
@@ -90,7 +90,7 @@ class MeasuredProxy implements Disposable {
       },
       yieldToEvents: () => new Promise((resolve) => this.#yields.push(resolve)),
       onSignal: () => {},
-    } as Partial<Host>);
+    });
     const transport: Transport = { dial: (...args) => this.#dial(...args) };
     const log = (): void => {};
     const onTurn = (): void => void this.turns++;
@@ -273,12 +273,12 @@ async function sequentialCosts(
   const least = new LeastCounts();
   for (let i = 0; i < RUNS; i++) {
     const all = proxy.make(make, CALLS);
-    const before = countsOf(proxy);
-    const cost = await costOf(() => proxy.run(all));
-    least.add("functions", cost.functions);
-    least.add("look-ups", cost.lookups);
-    least.add("JSON texts", cost.jsonTexts);
-    least.addAll("", before, countsOf(proxy));
+    await least.addGrowth("", proxy, async () => {
+      const cost = await costOf(() => proxy.run(all));
+      least.add("functions", cost.functions);
+      least.add("look-ups", cost.lookups);
+      least.add("JSON texts", cost.jsonTexts);
+    });
   }
   const bytes = await bytesAllocatedIn(() => {
     const all = proxy.make(make, CALLS);
@@ -304,27 +304,28 @@ async function burstCosts(): Promise<Record<string, number>> {
     const all = proxy.make(smallCall, BURST);
     const chunk = Uint8Array.from(all.flatMap(({ chunk }) => [...chunk]));
     const { functions } = await costOf(async () => {
-      let before = countsOf(proxy);
-      proxy.writeChunk(chunk);
-      await proxy.passTime(STEP_MS);
-      least.addAll("proxy, 100 lines in one chunk: ", before, countsOf(proxy));
-      before = countsOf(proxy);
-      for (const { frames: [frame] } of all) proxy.receive(frame!);
-      await proxy.passTime(STEP_MS);
-      least.addAll("proxy, 100 results at once: ", before, countsOf(proxy));
+      await least.addGrowth("proxy, 100 lines in one chunk: ", proxy, () => {
+        proxy.writeChunk(chunk);
+        return proxy.passTime(STEP_MS);
+      });
+      await least.addGrowth("proxy, 100 results at once: ", proxy, () => {
+        for (const { frames: [frame] } of all) proxy.receive(frame!);
+        return proxy.passTime(STEP_MS);
+      });
     });
     const name = "proxy, 100 calls and results at once: functions per call";
     least.add(name, functions / BURST);
     const others = proxy.make(smallCall, BURST);
     for (const { chunk } of others) proxy.writeChunk(chunk);
     await proxy.passTime(STEP_MS);
-    const before = countsOf(proxy);
-    for (const { frames: [frame] } of others) {
-      proxy.receive(frame!);
-      await proxy.finishTurn();
-    }
-    await proxy.passTime(STEP_MS);
-    least.addAll("proxy, 100 results one by one: ", before, countsOf(proxy));
+    const oneByOne = "proxy, 100 results one by one: ";
+    await least.addGrowth(oneByOne, proxy, async () => {
+      for (const { frames: [frame] } of others) {
+        proxy.receive(frame!);
+        await proxy.finishTurn();
+      }
+      await proxy.passTime(STEP_MS);
+    });
   }
   return least.counts;
 }
@@ -364,10 +365,19 @@ class LeastCounts {
     this.counts[name] = Math.min(count, this.counts[name] ?? Infinity);
   }
 
-  /** Adds the growth of all counts. Each name begins with `start`. */
-  addAll(start: string, before: Counts, after: Counts): void {
-    for (const name of Object.keys(after)) {
-      this.add(start + name, after[name]! - before[name]!);
+  /**
+   * Adds how much some work makes all counts of a proxy grow. Each name begins
+   * with `start`.
+   */
+  async addGrowth(
+    start: string,
+    proxy: MeasuredProxy,
+    work: () => Promise<void>,
+  ): Promise<void> {
+    const before = countsOf(proxy);
+    await work();
+    for (const [name, count] of Object.entries(countsOf(proxy))) {
+      this.add(start + name, count - before[name]!);
     }
   }
 }

@@ -8,7 +8,7 @@
 import { EMPTY_CACHED_RESULTS } from "../../lib/cache/cache.ts";
 import { Session } from "../../lib/session/session.ts";
 import { SessionDriver } from "../helpers/session/session_driver.ts";
-import { bytesAllocatedIn, type Cost, costOf } from "./counters.ts";
+import { bytesAllocatedIn, costOf } from "./counters.ts";
 import {
   callWithProgress,
   type Exchange,
@@ -60,10 +60,11 @@ class MeasuredSession {
     }
   }
 
-  /** Warms up, and returns what an exchange costs. */
-  async costOf(
+  /** Warms up, and returns what an exchange costs, each with its name. */
+  async costsOf(
+    name: string,
     make: (id: number) => Exchange,
-  ): Promise<Cost & { readonly bytes: number }> {
+  ): Promise<Record<string, number>> {
     this.run(this.make(make, WARM_UP_CALLS));
     const bytes = await bytesAllocatedIn(() => {
       const all = this.make(make, CALLS);
@@ -72,11 +73,10 @@ class MeasuredSession {
     const all = this.make(make, CALLS);
     const cost = await costOf(() => this.run(all));
     return {
-      functions: cost.functions / CALLS,
-      lookups: cost.lookups / CALLS,
-      jsonTexts: cost.jsonTexts / CALLS,
-      parsedChars: cost.parsedChars / CALLS,
-      bytes: bytes / CALLS,
+      [`${name}: functions`]: cost.functions / CALLS,
+      [`${name}: look-ups`]: cost.lookups / CALLS,
+      [`${name}: JSON texts`]: cost.jsonTexts / CALLS,
+      [`${name}: bytes`]: bytes / CALLS,
     };
   }
 
@@ -96,15 +96,20 @@ class MeasuredSession {
 
 /** Returns the costs of small messages, each with its name. */
 export async function sessionCosts(): Promise<Record<string, number>> {
-  const small = await new MeasuredSession().costOf(smallCall);
-  const progress = await new MeasuredSession().costOf(callWithProgress);
-  const few = await new MeasuredSession(10).costOf(smallCall);
-  const many = await new MeasuredSession(10_000).costOf(smallCall);
   return {
-    ...namedCosts("session, call", small),
-    ...namedCosts("session, call with progress", progress),
-    ...namedCosts("session, call while 10 are open", few),
-    ...namedCosts("session, call while 10,000 are open", many),
+    ...await new MeasuredSession().costsOf("session, call", smallCall),
+    ...await new MeasuredSession().costsOf(
+      "session, call with progress",
+      callWithProgress,
+    ),
+    ...await new MeasuredSession(10).costsOf(
+      "session, call while 10 are open",
+      smallCall,
+    ),
+    ...await new MeasuredSession(10_000).costsOf(
+      "session, call while 10,000 are open",
+      smallCall,
+    ),
     ...await largeBodyCosts("call", LARGE_BODY_CHARS, 0),
     ...await largeBodyCosts("result", 0, LARGE_BODY_CHARS),
   };
@@ -130,17 +135,5 @@ async function largeBodyCosts(
   return {
     [`session, ${name} of 1 MB: percent copied`]: percent(bytes),
     [`session, ${name} of 1 MB: percent parsed`]: percent(parsedChars),
-  };
-}
-
-function namedCosts(
-  name: string,
-  cost: Omit<Cost, "parsedChars"> & { readonly bytes: number },
-): Record<string, number> {
-  return {
-    [`${name}: functions`]: cost.functions,
-    [`${name}: look-ups`]: cost.lookups,
-    [`${name}: JSON texts`]: cost.jsonTexts,
-    [`${name}: bytes`]: cost.bytes,
   };
 }
