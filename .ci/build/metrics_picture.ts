@@ -6,6 +6,8 @@
  * @module
  */
 
+import { svgText } from "./picture.ts";
+
 /** The URL of the picture. */
 export const METRICS_PICTURE_FILE: URL = new URL(
   "../../.github/metrics.svg",
@@ -35,13 +37,24 @@ export interface OutageMetrics {
   readonly daemonTook: Values;
 }
 
-const WIDTH = 800;
 const LEFT = 150;
 const RIGHT = 785;
 const TOP = 36;
 const LINK_HEIGHT = 26;
 const CHART_HEIGHT = 62;
 const GAP = 16;
+
+const STYLE = `
+  text { font: 14px system-ui, sans-serif; fill: #24292f; }
+  text.small { font-size: 12px; fill: #57606a; }
+  rect.back { fill: #ffffff; }
+  .up { fill: #b7e1c0; } .down { fill: #f2b8b5; }
+  path { fill: none; stroke-width: 2; }
+  path.first { stroke: #54aeff; stroke-width: 4; } text.first { fill: #0969da; }
+  path.second { stroke: #bc4c00; } text.second { fill: #bc4c00; }
+  path.axis { stroke: #d0d7de; stroke-width: 1; }
+  path.mark { stroke: #57606a; stroke-width: 1; stroke-dasharray: 4 3; }
+`;
 
 /** A line of a chart, and its name. */
 interface Line {
@@ -169,30 +182,11 @@ export function drawMetrics(metrics: OutageMetrics): string {
       `<text class="small" x="${x(5 * i)}" y="${bottom + 19}" ` +
       `text-anchor="middle">${5 * i} s</text>`,
   );
-  return [
-    '<svg xmlns="http://www.w3.org/2000/svg" ' +
-    `viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="${title}">`,
-    `<title>${title}</title>`,
-    // The values, so that a test can draw the picture again.
-    `<metadata>${JSON.stringify(metrics)}</metadata>`,
-    `<style>
-  text { font: 14px system-ui, sans-serif; fill: #24292f; }
-  text.small { font-size: 12px; fill: #57606a; }
-  rect.back { fill: #ffffff; }
-  .up { fill: #b7e1c0; } .down { fill: #f2b8b5; }
-  path { fill: none; stroke-width: 2; }
-  path.first { stroke: #54aeff; stroke-width: 4; } text.first { fill: #0969da; }
-  path.second { stroke: #bc4c00; } text.second { fill: #bc4c00; }
-  path.axis { stroke: #d0d7de; stroke-width: 1; }
-  path.mark { stroke: #57606a; stroke-width: 1; stroke-dasharray: 4 3; }
-</style>`,
-    `<rect class="back" width="${WIDTH}" height="${height}"/>`,
+  return svgText({ title, height, data: metrics, style: STYLE }, [
     `<text x="10" y="${TOP + 18}">daemon</text>`,
     ...linkBar(metrics.up, x),
     ...charts.flatMap((chart, i) => drawChart(chart, chartTop(i), x)),
     ...drawMarks(metrics, bottom, x),
     ...times,
-    "</svg>",
-    "",
-  ].join("\n");
+  ]);
 }

@@ -7,6 +7,7 @@
  */
 
 import { runDemo, type Timeline } from "../../tests/demo.ts";
+import { svgText } from "./picture.ts";
 
 /** The URL of the picture. */
 export const PICTURE_FILE: URL = new URL(
@@ -14,12 +15,19 @@ export const PICTURE_FILE: URL = new URL(
   import.meta.url,
 );
 
-const WIDTH = 800;
 /** Where the bars begin, and where they end. */
 const LEFT = 130;
 const RIGHT = 780;
 const ROW_HEIGHT = 40;
 const TOP = 50;
+
+const STYLE = `
+  text { font: 14px system-ui, sans-serif; fill: #24292f; }
+  .up { fill: #b7e1c0; } .call { fill: #b6d4f5; }
+  .wait { fill: #f6dfa4; } .error { fill: #f2b8b5; }
+  line { stroke: #57606a; stroke-dasharray: 4 3; }
+  rect.back { fill: #ffffff; }
+`;
 
 type Color = "up" | "call" | "wait" | "error";
 
@@ -113,22 +121,8 @@ export function drawOutage(timeline: Timeline): string {
     [timeline.killed, "kill -9", "end"],
     [timeline.daemonUpAgain, "daemon starts", "start"],
   ];
-  const parts = [
-    '<svg xmlns="http://www.w3.org/2000/svg" ' +
-    `viewBox="0 0 ${WIDTH} ${height}" role="img" ` +
-    'aria-label="A daemon is killed and started again">',
-    "<title>A daemon is killed and started again</title>",
-    // The timeline, so that a test can draw the picture again.
-    `<metadata>${JSON.stringify(timeline)}</metadata>`,
-    `<style>
-  text { font: 14px system-ui, sans-serif; fill: #24292f; }
-  .up { fill: #b7e1c0; } .call { fill: #b6d4f5; }
-  .wait { fill: #f6dfa4; } .error { fill: #f2b8b5; }
-  line { stroke: #57606a; stroke-dasharray: 4 3; }
-  rect.back { fill: #ffffff; }
-</style>`,
-    `<rect class="back" width="${WIDTH}" height="${height}"/>`,
-  ];
+  const title = "A daemon is killed and started again";
+  const parts: string[] = [];
   for (const [i, { name, bars }] of rows.entries()) {
     const y = TOP + i * ROW_HEIGHT;
     parts.push(`<text x="10" y="${y + 20}">${name}</text>`);
@@ -160,7 +154,7 @@ export function drawOutage(timeline: Timeline): string {
       } s</text>`,
     );
   }
-  return [...parts, "</svg>", ""].join("\n");
+  return svgText({ title, height, data: timeline, style: STYLE }, parts);
 }
 
 if (import.meta.main) {
