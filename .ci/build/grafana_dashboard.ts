@@ -36,6 +36,7 @@ const ROW_HEIGHT = 7;
 const STAT_HEIGHT = 4;
 
 const LINK_VALUES = [["down", "red"], ["up", "green"]] as const;
+const LINK = "min by (instance) (alwaysup_link_up{SELECTED})";
 const CIRCUIT_VALUES = [
   ...[["closed", "green"], ["half-open", "orange"]] as const,
   ["open", "red"] as const,
@@ -43,8 +44,17 @@ const CIRCUIT_VALUES = [
 const CIRCUIT = 'max by (instance) (alwaysup_circuit_state{state="half-open",' +
   'SELECTED} or 2 * alwaysup_circuit_state{state="open",SELECTED})';
 
-/** Returns the growth of a counter in a step of the graph. */
-function increase(counter: string, by: string, legend: string): Query {
+/** Returns an expression whose series are named by their instance. */
+function perInstance(expression: string): Query {
+  return [expression, "{{instance}}"];
+}
+
+/** Returns the growth of a counter in a step of the graph, by a label. */
+function increase(
+  counter: string,
+  by: string,
+  legend: string = `{{${by}}}`,
+): Query {
   const growth = `increase(${counter}{${ALL_SERIES}}[$__rate_interval])`;
   return [`sum by (${by}) (${growth})`, legend];
 }
@@ -74,74 +84,68 @@ const STATE: readonly Panel[] = [
     title: "Daemon",
     type: "stat",
     values: LINK_VALUES,
-    queries: [[
-      "min by (instance) (alwaysup_link_up{SELECTED})",
-      "{{instance}}",
-    ]],
+    queries: [perInstance(LINK)],
     width: 6,
   },
   {
     title: "Circuit breaker",
     type: "stat",
     values: CIRCUIT_VALUES,
-    queries: [[CIRCUIT, "{{instance}}"]],
+    queries: [perInstance(CIRCUIT)],
     width: 6,
   },
   {
     title: "Runs for",
     type: "stat",
     unit: "s",
-    queries: [[
-      "time() - max by (instance) (alwaysup_start_time_seconds{SELECTED})",
-      "{{instance}}",
-    ]],
+    queries: [
+      perInstance(
+        "time() - max by (instance) (alwaysup_start_time_seconds{SELECTED})",
+      ),
+    ],
     width: 6,
   },
   {
     title: "Without a daemon, in this time range",
     type: "stat",
     unit: "s",
-    queries: [[
-      "sum by (instance) (increase(alwaysup_link_down_seconds_total{SELECTED}[$__range]))",
-      "{{instance}}",
-    ]],
+    queries: [
+      perInstance(
+        "sum by (instance) (increase(alwaysup_link_down_seconds_total{SELECTED}[$__range]))",
+      ),
+    ],
     width: 6,
   },
   {
     title: "Daemon over time",
     type: "state-timeline",
     values: LINK_VALUES,
-    queries: [[
-      "min by (instance) (alwaysup_link_up{SELECTED})",
-      "{{instance}}",
-    ]],
+    queries: [perInstance(LINK)],
     width: 12,
   },
   {
     title: "Circuit breaker over time",
     type: "state-timeline",
     values: CIRCUIT_VALUES,
-    queries: [[CIRCUIT, "{{instance}}"]],
+    queries: [perInstance(CIRCUIT)],
     width: 12,
   },
   {
     title: "Open requests",
     description: "Requests of the client that have no answer yet.",
     type: "timeseries",
-    queries: [[
-      "sum by (instance) (alwaysup_open_requests{SELECTED})",
-      "{{instance}}",
-    ]],
+    queries: [
+      perInstance("sum by (instance) (alwaysup_open_requests{SELECTED})"),
+    ],
     width: 12,
   },
   {
     title: "Queue depth",
     description: "Messages of the client that wait for the daemon.",
     type: "timeseries",
-    queries: [[
-      "sum by (instance) (alwaysup_queue_depth{SELECTED})",
-      "{{instance}}",
-    ]],
+    queries: [
+      perInstance("sum by (instance) (alwaysup_queue_depth{SELECTED})"),
+    ],
     width: 12,
   },
 ];
@@ -150,17 +154,18 @@ const OUTAGES: readonly Panel[] = [
   {
     title: "Reconnects by reason",
     type: "timeseries",
-    queries: [increase("alwaysup_reconnects_total", "reason", "{{reason}}")],
+    queries: [increase("alwaysup_reconnects_total", "reason")],
     width: 8,
   },
   {
     title: "Part of the time without a daemon",
     type: "timeseries",
     unit: "percentunit",
-    queries: [[
-      "sum by (instance) (rate(alwaysup_link_down_seconds_total{SELECTED}[$__rate_interval]))",
-      "{{instance}}",
-    ]],
+    queries: [
+      perInstance(
+        "sum by (instance) (rate(alwaysup_link_down_seconds_total{SELECTED}[$__rate_interval]))",
+      ),
+    ],
     width: 8,
   },
   {
@@ -183,7 +188,7 @@ const OUTAGES: readonly Panel[] = [
   {
     title: "Requests that were sent again",
     type: "timeseries",
-    queries: [increase("alwaysup_retries_total", "instance", "{{instance}}")],
+    queries: [increase("alwaysup_retries_total", "instance")],
     width: 8,
   },
   {
@@ -192,7 +197,7 @@ const OUTAGES: readonly Panel[] = [
       "be repeated.",
     type: "timeseries",
     queries: [
-      increase("alwaysup_outcome_unknown_total", "instance", "{{instance}}"),
+      increase("alwaysup_outcome_unknown_total", "instance"),
     ],
     width: 8,
   },
@@ -201,7 +206,7 @@ const OUTAGES: readonly Panel[] = [
     description: "Requests that alwaysup itself answered with an error.",
     type: "timeseries",
     queries: [
-      increase("alwaysup_failed_requests_total", "reason", "{{reason}}"),
+      increase("alwaysup_failed_requests_total", "reason"),
     ],
     width: 8,
   },
