@@ -60,7 +60,7 @@ class Client {
     clearInterval(this.#timer);
   }
 
-  /** Waits for all answers. Returns the ids of the calls that failed. */
+  /** Waits for all answers. Returns the counts of all and of failed calls. */
   async waitForAnswers(): Promise<{ count: number; failed: number }> {
     if (this.#failure !== undefined) throw this.#failure;
     let failed = 0;
