@@ -18,6 +18,7 @@ import { metricFamiliesOf, METRICS } from "../lib/telemetry/metric_families.ts";
 import { assert, assertEquals } from "./helpers/assert.ts";
 import { newMeasuredProxy } from "./helpers/measured_proxy.ts";
 import { test } from "./helpers/time_limit.ts";
+import { seriesNamesOf } from "./prometheus/expressions.ts";
 
 function readConfig(name: string): Promise<string> {
   return Deno.readTextFile(new URL(`../config/${name}`, import.meta.url));
@@ -39,13 +40,7 @@ const LABELS: ReadonlySet<string> = new Set([
 
 /** Returns what an expression names, but none of our metrics has. */
 function unknownNamesOf(expression: string): string[] {
-  const known = new Set(
-    METRICS.flatMap(({ name, type }) =>
-      type === "histogram"
-        ? ["bucket", "sum", "count"].map((part) => `${name}_${part}`)
-        : [name]
-    ),
-  );
+  const known = new Set(METRICS.flatMap(seriesNamesOf));
   const metrics = [
     ...expression.matchAll(/\b(?:alwaysup|mcp)_\w+(?=[{\s)[]|$)/g),
   ]

@@ -7,7 +7,7 @@
 
 import { METRICS } from "../../lib/telemetry/metric_families.ts";
 import type { OutageMetrics, Values } from "../../.ci/build/metrics_picture.ts";
-import { dashboardExpressions } from "./expressions.ts";
+import { dashboardExpressions, seriesNamesOf } from "./expressions.ts";
 import type { OutageRecord } from "./outage.ts";
 import {
   type PrometheusServer,
@@ -146,13 +146,8 @@ export async function checkAlerts(server: PrometheusServer): Promise<string> {
 
 /** Checks that no counter has fallen. */
 export async function checkCounters(server: PrometheusServer): Promise<string> {
-  const counters = METRICS.flatMap(({ name, type }) =>
-    type === "counter"
-      ? [name]
-      : type === "histogram"
-      ? ["bucket", "sum", "count"].map((part) => `${name}_${part}`)
-      : []
-  );
+  const counters = METRICS.filter(({ type }) => type !== "gauge")
+    .flatMap(seriesNamesOf);
   let count = 0;
   for (const name of counters) {
     const series = await server.query(`resets(${name}[10m])`);

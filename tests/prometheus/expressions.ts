@@ -1,8 +1,11 @@
 /**
- * The expressions of `config/grafana-dashboard.json`, as Grafana sends them.
+ * The expressions of `config/grafana-dashboard.json`, as Grafana sends them, and
+ * the names that expressions have for our metrics.
  *
  * @module
  */
+
+import type { MetricFamily } from "../../lib/telemetry/metric_families.ts";
 
 /** An expression of a panel. */
 export interface PanelExpression {
@@ -37,4 +40,12 @@ export function dashboardExpressions(json: string): PanelExpression[] {
       return { panel: title, expression };
     })
   );
+}
+
+/** Returns the names of a metric's series. A histogram has three. */
+export function seriesNamesOf(
+  { name, type }: Pick<MetricFamily, "name" | "type">,
+): string[] {
+  if (type !== "histogram") return [name];
+  return ["bucket", "sum", "count"].map((part) => `${name}_${part}`);
 }
