@@ -7,6 +7,7 @@
 
 import {
   LOAD_BUILTIN,
+  replaceOnce,
   withLazyNodeImports,
   withoutCachePaths,
 } from "../../../.ci/build/bundle.ts";
@@ -104,3 +105,14 @@ for (const [path, shown] of PATHS) {
     assertEquals(withoutCachePaths(path), shown);
   });
 }
+
+test("Bundle: a part is replaced as it is written, and must occur exactly once", () => {
+  assertEquals(replaceOnce("a (b) c", "(b)", "$& $1"), "a $& $1 c");
+  for (const text of ["a c", "a (b) (b) c"]) {
+    assertThrows(
+      () => replaceOnce(text, "(b)", "d"),
+      Error,
+      "(b) must occur exactly once in the bundle",
+    );
+  }
+});
