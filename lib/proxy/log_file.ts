@@ -133,9 +133,19 @@ export class LogFile implements SharedOutput {
     this.#lines = [];
     this.#waitingChars = 0;
     try {
-      this.#writeText(this.#append, text);
+      this.#writeTextWithRetry(this.#append, text);
     } catch (error) {
       this.#reportError(error);
+    }
+  }
+
+  /** Writes lines; once more if another program has just removed the folder. */
+  #writeTextWithRetry(append: typeof appendToFile, lines: string): void {
+    try {
+      this.#writeText(append, lines);
+    } catch (error) {
+      if (systemErrorCode(error) !== "ENOENT") throw error;
+      this.#writeText(append, lines);
     }
   }
 

@@ -150,9 +150,8 @@ test("status: a proxy whose file was removed is listed again", async () => {
   await processes.startDaemon();
   await processes.proxy.initialize();
   await folder.waitForStatus(([it]) => it?.connectionState.phase === "ready");
-  for (const name of folder.files()) {
-    await Deno.remove(`${folder.running}/${name}`);
-  }
+  // A removal of the file alone could meet the temporary file of a next write.
+  Deno.renameSync(folder.running, `${folder.path}/moved`);
   await processes.killDaemon();
   await folder.waitForStatus(([it]) => it?.connectionState.phase === "waiting");
   await folder.waitForStatus(([it]) => it?.connectionState.phase === "waiting");
@@ -169,12 +168,15 @@ test("status: the files contain no secret, and other users cannot read them", as
     ALWAYSUP_TOKEN: "s3cret",
   });
   await folder.waitForStatus(([it]) => it?.lastError !== undefined);
+  // A stopped process does not replace the file between list and read.
+  await proxy.signal("SIGSTOP");
   for (const name of folder.files()) {
     const path = `${folder.running}/${name}`;
     assertEquals(Deno.statSync(path).mode! & 0o777, 0o600);
     assertEquals(Deno.readTextFileSync(path).includes("s3cret"), false);
   }
   assertEquals(Deno.statSync(folder.running).mode! & 0o777, 0o700);
+  await proxy.signal("SIGCONT");
   await proxy.closeStdin();
   assertEquals(proxy.stderr.dump().includes("s3cret"), false);
 });

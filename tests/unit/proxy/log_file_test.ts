@@ -119,6 +119,15 @@ test("Log file: each kind of failure gives one warning, and later lines are writ
   );
 });
 
+test("Log file: a folder that is removed during a write is created again", async () => {
+  const fixture = new Fixture();
+  await fixture.load();
+  fixture.error = systemError("ENOENT");
+  fixture.file.write("1");
+  assertEquals(fixture.texts, ["1\n"]);
+  assertEquals(fixture.warnings, []);
+});
+
 test("Log file: a failed flush gives a warning, unless the file system has no flush", async () => {
   for (const [code, count] of [["EIO", 1], ["EINVAL", 0]] as const) {
     const fixture = new Fixture();
